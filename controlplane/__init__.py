@@ -1,0 +1,1 @@
+"""The control plane: owns configuration, keys and the ledger in Postgres."""

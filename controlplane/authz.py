@@ -1,0 +1,21 @@
+"""Who calls the admin API, and what handlers are."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from google.protobuf.message import Message
+
+
+@dataclass(frozen=True, slots=True)
+class AdminPrincipal:
+    """An authenticated caller of the admin API; `name` is what audit events show."""
+
+    name: str
+    method: str = ""
+
+
+Handler = Callable[[AdminPrincipal, Message], Awaitable[Message]]
+"""One admin method: a principal whose `method` is the full method name, a request, and the response."""
+
+Handlers = Mapping[str, Handler]
+"""Handlers by full method name, e.g. "tollway.admin.v1.TeamService/CreateTeam"."""

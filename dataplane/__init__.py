@@ -1,0 +1,1 @@
+"""The data plane: a stateless proxy that decides everything in memory."""

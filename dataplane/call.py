@@ -1,0 +1,122 @@
+"""The values that the stages of a call hand to one another."""
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from dataplane.snapshot import Snapshot, Target, Upstream, VirtualKey
+from tollway.kernel.usage import SettlementState, Usage
+
+JsonObject: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One path of the API that goes to upstreams.
+
+    `name` keys a provider's paths, e.g. "chat_completions"; `operation` is the GenAI operation, e.g. "chat".
+    """
+
+    name: str
+    path: str
+    operation: str
+    can_stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who pays for a call: the key that authenticated it, with names as usage events carry them."""
+
+    key: VirtualKey
+
+    @property
+    def team(self) -> str:
+        return self.key.team
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of a client, read once and never changed; it pins the snapshot that everything is decided by."""
+
+    request_id: str
+    client_request_id: str
+    endpoint: Endpoint
+    snapshot: Snapshot
+    body: JsonObject
+    body_size: int
+    model: str
+    stream: bool
+    wants_usage: bool
+    end_user: str
+    metadata: dict[str, str]
+    forwarded_headers: dict[str, str]
+    timeout_s: float | None
+    start_time_us: int
+    start_s: float
+    """`start_s` is the monotonic clock's reading at `start_time_us`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """Bounds of one call in seconds: the whole, the wait for a first byte, the gap between two chunks, connecting."""
+
+    total_s: float = 600.0
+    first_byte_s: float = 60.0
+    idle_s: float = 60.0
+    connect_s: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The ordered attempts of one call; the same target may stand in it more than once."""
+
+    route: str
+    targets: tuple[Target, ...]
+    deadlines: Deadlines
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """What one attempt sends: absolute URL, headers (credential included, never shown) and body bytes."""
+
+    url: str
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One try of one target, filled while it runs and settled once: the line of the ledger that it becomes."""
+
+    number: int
+    upstream: Upstream
+    upstream_model: str
+    start_time_us: int
+    first_frame_time_us: int = 0
+    end_time_us: int = 0
+    status: int = 0
+    error_code: str = ""
+    response_model: str = ""
+    usage: Usage = field(default_factory=Usage)
+    state: SettlementState = SettlementState.NOT_BILLED
+    cost_nano_usd: int = 0
+    price: str = ""
+    price_revision: int = 0
+    traceparent: str = ""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a call ended, for the client and for the ledger."""
+
+    call: Call
+    principal: Principal
+    route: str = ""
+    status: int = 0
+    error_code: str = ""
+    client_gone: bool = False
+    upstream_wait_s: float = 0.0
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def cost_nano_usd(self) -> int:
+        return sum(attempt.cost_nano_usd for attempt in self.attempts)

@@ -1,0 +1,188 @@
+"""Errors of a call, as clients see them.
+
+GatewayError                  status  code
+├── InvalidRequest             400    of the case at hand
+├── BodyTooLarge               413    request_too_large
+├── BodyTimeout                408    request_timeout
+├── UnsupportedEncoding        415    unsupported_encoding
+├── InvalidApiKey              401    invalid_api_key
+├── ModelNotAllowed            403    model_not_allowed
+├── ModelNotFound              404    model_not_found
+├── UnknownUrl                 404    unknown_url
+├── NotSupported               404    not_supported
+├── MethodNotAllowed           405    method_not_allowed
+├── NoTargetAvailable          503    no_target_available
+├── Overloaded                 503    overloaded
+├── UpstreamRefused            4xx    the upstream's own
+├── UpstreamRateLimited        429    upstream_rate_limited
+├── UpstreamFailed             502    upstream_error
+├── UpstreamTimeout            504    upstream_timeout
+└── ClientGone                 499    client_closed_request (usage and logs only)
+
+UpstreamError is how one attempt failed; the dispatcher decides on its kind, never on strings.
+"""
+
+from enum import Enum
+from typing import Any, ClassVar
+
+
+class GatewayError(Exception):
+    """Base. `message` is safe for clients: it names the object and the next step, and shows no internals."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.headers: dict[str, str] = {}
+
+    @property
+    def http_status(self) -> int:
+        return self.status
+
+    @property
+    def error_code(self) -> str:
+        return self.code
+
+    def body(self) -> dict[str, Any]:
+        """The OpenAI-shaped error object."""
+        return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.error_code}}
+
+
+class InvalidRequest(GatewayError):
+    status = 400
+    type = "invalid_request_error"
+
+    def __init__(self, message: str, *, code: str = "invalid_request", param: str | None = None) -> None:
+        super().__init__(message, param=param)
+        self._code = code
+
+    @property
+    def error_code(self) -> str:
+        return self._code
+
+
+class BodyTooLarge(GatewayError):
+    status, type, code = 413, "invalid_request_error", "request_too_large"
+
+
+class BodyTimeout(GatewayError):
+    status, type, code = 408, "invalid_request_error", "request_timeout"
+
+
+class UnsupportedEncoding(GatewayError):
+    status, type, code = 415, "invalid_request_error", "unsupported_encoding"
+
+
+class InvalidApiKey(GatewayError):
+    status, type, code = 401, "invalid_request_error", "invalid_api_key"
+
+
+class ModelNotAllowed(GatewayError):
+    status, type, code = 403, "invalid_request_error", "model_not_allowed"
+
+
+class ModelNotFound(GatewayError):
+    status, type, code = 404, "invalid_request_error", "model_not_found"
+
+
+class UnknownUrl(GatewayError):
+    status, type, code = 404, "invalid_request_error", "unknown_url"
+
+
+class NotSupported(GatewayError):
+    status, type, code = 404, "invalid_request_error", "not_supported"
+
+
+class MethodNotAllowed(GatewayError):
+    status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class NoTargetAvailable(GatewayError):
+    status, type, code = 503, "server_error", "no_target_available"
+
+
+class Overloaded(GatewayError):
+    status, type, code = 503, "server_error", "overloaded"
+
+
+class UpstreamRefused(GatewayError):
+    """The last upstream refused the call itself: its status, words and code, in the client's shape."""
+
+    type = "invalid_request_error"
+
+    def __init__(self, error: "UpstreamError") -> None:
+        super().__init__(error.message, param=error.param)
+        self._error = error
+
+    @property
+    def http_status(self) -> int:
+        return self._error.status
+
+    @property
+    def error_code(self) -> str:
+        return self._error.code or self._error.kind.value
+
+    def body(self) -> dict[str, Any]:
+        shape = super().body()
+        shape["error"] |= {"type": self._error.type or self.type, "code": self._error.code}
+        return shape
+
+
+class UpstreamRateLimited(GatewayError):
+    status, type, code = 429, "rate_limit_error", "upstream_rate_limited"
+
+
+class UpstreamFailed(GatewayError):
+    status, type, code = 502, "server_error", "upstream_error"
+
+
+class UpstreamTimeout(GatewayError):
+    status, type, code = 504, "server_error", "upstream_timeout"
+
+
+class ClientGone(GatewayError):
+    status, type, code = 499, "client_error", "client_closed_request"
+
+
+class UpstreamErrorKind(Enum):
+    """Why an attempt failed; the value is the error code that its usage event carries."""
+
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    INVALID = "invalid"
+    AUTH = "auth"
+    TIMEOUT = "timeout"
+    PROTOCOL = "protocol"
+    CONNECT = "connect"
+    SERVER = "server"
+
+
+class UpstreamError(Exception):
+    """How one attempt failed.
+
+    `status` is the upstream's HTTP status, 0 without one; `message`, `type`, `param` and `code` are the upstream's
+    own words and may go to clients only for kind INVALID; `detail` is for spans and logs.
+    """
+
+    def __init__(
+        self,
+        kind: UpstreamErrorKind,
+        message: str,
+        *,
+        status: int = 0,
+        retry_after_s: float | None = None,
+        detail: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.detail = detail
+        self.type: str | None = None
+        self.param: str | None = None
+        self.code: str | None = None

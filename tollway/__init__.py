@@ -1,0 +1,1 @@
+"""What both planes must agree on: generated messages, the pure kernel, and the resources that admins write."""

@@ -1,0 +1,1 @@
+"""Pure rules, standard library only, that must be computed alike on both planes."""

@@ -1,0 +1,44 @@
+"""Resource names: `teams/growth`, `teams/growth/keys/ci`, `upstreams/openai`."""
+
+import re
+
+ID_PATTERN = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+
+
+def is_resource_id(text: str) -> bool:
+    return ID_PATTERN.fullmatch(text) is not None
+
+
+def team_name(team_id: str) -> str:
+    return f"teams/{team_id}"
+
+
+def key_name(team_id: str, key_id: str) -> str:
+    return f"teams/{team_id}/keys/{key_id}"
+
+
+def upstream_name(upstream_id: str) -> str:
+    return f"upstreams/{upstream_id}"
+
+
+def upstream_secret_name(upstream: str) -> str:
+    """Name of the machine resource that holds the secret of `upstream`, a full name."""
+    return f"{upstream}/secret"
+
+
+def route_name(route_id: str) -> str:
+    return f"routes/{route_id}"
+
+
+def price_name(price_id: str) -> str:
+    return f"prices/{price_id}"
+
+
+def full_name(collection: str, reference: str) -> str:
+    """The full name that `reference`, a bare id or already a full name of `collection`, stands for."""
+    return reference if "/" in reference else f"{collection}/{reference}"
+
+
+def bare_id(name: str) -> str:
+    """The last part of a resource name; "" for ""."""
+    return name.rpartition("/")[2]

@@ -1,0 +1,109 @@
+"""What a call used: meters, settlement states and the identity of usage events."""
+
+import uuid
+from dataclasses import dataclass, fields
+from enum import IntEnum
+
+BOOT_ID_BITS = 34
+SEQUENCE_BITS = 40
+
+
+class Meter(IntEnum):
+    """What is counted; values are those of tollway.usage.v1.Meter."""
+
+    INPUT = 1
+    CACHE_READ = 2
+    CACHE_WRITE_5M = 3
+    CACHE_WRITE_1H = 4
+    OUTPUT = 5
+    REASONING = 6
+    INPUT_AUDIO = 7
+    OUTPUT_AUDIO = 8
+    CACHE_READ_AUDIO = 9
+    REQUEST = 10
+
+    @property
+    def word(self) -> str:
+        """The lower-case word that manifests and answers use."""
+        return self.name.lower()
+
+
+class SettlementState(IntEnum):
+    """How quantities and cost came to be known; values are those of tollway.usage.v1.SettlementState."""
+
+    REPORTED = 1
+    ESTIMATED = 2
+    PARTIAL = 3
+    UNPRICED = 4
+    FREE = 5
+    CACHED = 6
+    NOT_BILLED = 7
+
+    @property
+    def word(self) -> str:
+        """The lower-case word that answers use."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Disjoint token counts of one attempt, but for `reasoning`, which is a part of `output`."""
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    output: int = 0
+    reasoning: int = 0
+    input_audio: int = 0
+    output_audio: int = 0
+    cache_read_audio: int = 0
+
+    def readings(self) -> list[tuple[Meter, int]]:
+        """Meters with a quantity above zero, in order of meter."""
+        return [(meter, quantity) for meter, name in USAGE_METERS if (quantity := getattr(self, name))]
+
+    @property
+    def input_tokens(self) -> int:
+        """Everything that went in, cached tokens included."""
+        return (
+            self.input
+            + self.cache_read
+            + self.cache_write_5m
+            + self.cache_write_1h
+            + self.input_audio
+            + self.cache_read_audio
+        )
+
+    @property
+    def output_tokens(self) -> int:
+        """Everything that came out, reasoning included."""
+        return self.output + self.output_audio
+
+
+USAGE_METERS: tuple[tuple[Meter, str], ...] = tuple((Meter[f.name.upper()], f.name) for f in fields(Usage))
+
+
+def event_id(start_time_ms: int, boot_id: int, sequence: int) -> uuid.UUID:
+    """UUIDv7 (RFC 9562) of start time, then 34 bits of boot id and 40 bits of sequence number in its random fields.
+
+    Raises ValueError when an argument does not fit its field.
+    """
+    if not 0 <= start_time_ms < 1 << 48:
+        raise ValueError(f"start time {start_time_ms} ms does not fit 48 bits")
+    if not 0 <= boot_id < 1 << BOOT_ID_BITS:
+        raise ValueError(f"boot id {boot_id} does not fit {BOOT_ID_BITS} bits")
+    if not 0 <= sequence < 1 << SEQUENCE_BITS:
+        raise ValueError(f"sequence {sequence} does not fit {SEQUENCE_BITS} bits")
+    tail = boot_id << SEQUENCE_BITS | sequence
+    return uuid.UUID(int=start_time_ms << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & (1 << 62) - 1)
+
+
+def event_time_ms(identity: uuid.UUID) -> int:
+    """Unix milliseconds that a UUIDv7 begins with."""
+    return identity.int >> 80
+
+
+def first_event_id(time_ms: int) -> uuid.UUID:
+    """The smallest UUID of a millisecond: the bound of ranges and partitions."""
+    return uuid.UUID(int=time_ms << 80)
