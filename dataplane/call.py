@@ -52,17 +52,17 @@ class Call:
     timeout_s: float | None
     start_time_us: int
     start_s: float
-    """`start_s` is the monotonic clock's reading at `start_time_us`."""
+    body_wait_s: float
+    """`start_s` is the monotonic clock's reading at `start_time_us`; `body_wait_s` was spent waiting for the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Bounds of one call in seconds: the whole, the wait for a first byte, the gap between two chunks, connecting."""
+    """Bounds of one call in seconds: the whole, the wait for a first byte, and the gap between two chunks."""
 
     total_s: float = 600.0
     first_byte_s: float = 60.0
     idle_s: float = 60.0
-    connect_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,8 @@ class Attempt:
     price: str = ""
     price_revision: int = 0
     traceparent: str = ""
+    may_have_run: bool = False
+    """`may_have_run` says that the upstream took the request and nothing tells what became of it."""
 
 
 @dataclass(slots=True)

@@ -124,11 +124,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything that a call is decided by, at one revision of one control-plane database (`epoch`)."""
+    """Everything that a call is decided by, at one revision of one control-plane database (`epoch`).
+
+    `keys` are by digest (32 bytes), `routes` by the model that clients say, `upstreams` by bare id; `pepper` is what
+    keys are hashed under.
+    """
 
     epoch: str = ""
     revision: int = 0
-    pepper: Secret = field(default=Secret(""))
+    pepper: bytes = field(default=b"", repr=False)
     keys: Mapping[bytes, KeyEntry] = field(default_factory=dict)
     routes: Mapping[str, Route] = field(default_factory=dict)
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)

@@ -1,0 +1,28 @@
+"""The provider catalog: one row per provider, keyed as tollway.resources.providers names them, and the dialects."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from dataplane.dialects.base import Dialect, ProviderSpec
+from dataplane.dialects.openai import OpenAIDialect
+
+_OPENAI_PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        "chat_completions": "/chat/completions",
+        "completions": "/completions",
+        "embeddings": "/embeddings",
+    }
+)
+
+PROVIDERS: Mapping[str, ProviderSpec] = MappingProxyType(
+    {
+        spec.name: spec
+        for spec in (
+            ProviderSpec("openai", "openai", _OPENAI_PATHS, base_url="https://api.openai.com/v1"),
+            ProviderSpec("openai_compatible", "openai", _OPENAI_PATHS),
+            ProviderSpec("sim", "openai", _OPENAI_PATHS),
+        )
+    }
+)
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType({"openai": OpenAIDialect()})

@@ -1,0 +1,26 @@
+"""OpenAI's own format, which is the hub: requests and answers pass value for value."""
+
+from collections.abc import Mapping
+
+from dataplane.call import Call, Endpoint, UpstreamRequest
+from dataplane.dialects.base import Frame, ProviderSpec
+from dataplane.dialects.openai.errors import parse_error
+from dataplane.dialects.openai.request import render_request
+from dataplane.dialects.openai.response import parse_result
+from dataplane.dialects.openai.stream import OpenAIStreamParser
+from dataplane.errors import UpstreamError
+from dataplane.snapshot import Target
+
+
+class OpenAIDialect:
+    def render_request(self, call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
+        return render_request(call, target, provider)
+
+    def parse_result(self, endpoint: Endpoint, body: bytes) -> Frame:
+        return parse_result(body)
+
+    def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
+        return parse_error(status, headers, body)
+
+    def stream_parser(self, endpoint: Endpoint) -> OpenAIStreamParser:
+        return OpenAIStreamParser()

@@ -1,0 +1,120 @@
+"""OpenAI's endpoints: which there are, and how a request to one becomes a Call."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from dataplane.call import Call, Endpoint, JsonObject
+from dataplane.errors import BodyTimeout, BodyTooLarge, InvalidRequest, UnsupportedEncoding
+from dataplane.ingress.json_gate import parse_object
+from dataplane.ingress.labels import parse_metadata, parse_timeout_s, parse_user
+from dataplane.snapshot import Snapshot, VirtualKey
+
+ENDPOINTS = (
+    Endpoint("chat_completions", "/v1/chat/completions", "chat", can_stream=True),
+    Endpoint("completions", "/v1/completions", "text_completion", can_stream=True),
+    Endpoint("embeddings", "/v1/embeddings", "embeddings", can_stream=False),
+)
+_FORWARDED = ("openai-beta",)
+_CLIENT_REQUEST_ID_LENGTH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """How much body a request may have, and how long it may take to arrive."""
+
+    max_bytes: int
+    timeout_s: float
+
+
+async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
+    """The whole body. Raises UnsupportedEncoding, BodyTooLarge and BodyTimeout."""
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise UnsupportedEncoding(f'Content-Encoding "{encoding}" is not supported. Send the body uncompressed.')
+    if (request.content_length or 0) > limits.max_bytes:
+        raise _too_large(limits)
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.timeout_s):
+            while piece := await request.content.readany():
+                size += len(piece)
+                if size > limits.max_bytes:
+                    raise _too_large(limits)
+                pieces.append(piece)
+    except TimeoutError as error:
+        raise BodyTimeout(f"The request body did not arrive within {limits.timeout_s:g} s.") from error
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The id that a request got, when it came, on both clocks, and how long its body took to arrive."""
+
+    request_id: str
+    start_time_us: int
+    start_s: float
+    body_wait_s: float
+
+
+def parse_call(
+    endpoint: Endpoint, headers: Mapping[str, str], body: bytes, snapshot: Snapshot, key: VirtualKey, arrival: Arrival
+) -> Call:
+    """The call that a request is. Raises InvalidRequest naming the field and what it must be."""
+    fields = parse_object(body)
+    stream = endpoint.can_stream and _flag(fields, "stream")
+    return Call(
+        request_id=arrival.request_id,
+        client_request_id=headers.get("x-request-id", "")[:_CLIENT_REQUEST_ID_LENGTH],
+        endpoint=endpoint,
+        snapshot=snapshot,
+        body=fields,
+        body_size=len(body),
+        model=_model(fields),
+        stream=stream,
+        wants_usage=stream and _flag(_stream_options(fields), "include_usage", "stream_options."),
+        end_user=parse_user(headers.get("x-tollway-user")),
+        metadata=parse_metadata(headers.get("x-tollway-metadata")) | dict(key.metadata),
+        forwarded_headers={name: headers[name] for name in _FORWARDED if name in headers},
+        timeout_s=parse_timeout_s(headers.get("x-tollway-timeout-ms")),
+        start_time_us=arrival.start_time_us,
+        start_s=arrival.start_s,
+        body_wait_s=arrival.body_wait_s,
+    )
+
+
+def _too_large(limits: BodyLimits) -> BodyTooLarge:
+    return BodyTooLarge(f"The request body is larger than {limits.max_bytes} bytes. Send less in one call.")
+
+
+def _model(fields: JsonObject) -> str:
+    model = fields.get("model")
+    if not isinstance(model, str) or not model:
+        raise InvalidRequest(
+            'The field "model" must name a model: a string. GET /v1/models lists those of your key.',
+            code="missing_required_parameter" if model is None else "invalid_type",
+            param="model",
+        )
+    return model
+
+
+def _flag(fields: JsonObject, name: str, before: str = "") -> bool:
+    value: Any = fields.get(name)
+    if value is not None and not isinstance(value, bool):
+        raise InvalidRequest(
+            f'The field "{before}{name}" must be true or false.', code="invalid_type", param=f"{before}{name}"
+        )
+    return bool(value)
+
+
+def _stream_options(fields: JsonObject) -> JsonObject:
+    options = fields.get("stream_options")
+    if options is not None and not isinstance(options, dict):
+        raise InvalidRequest(
+            'The field "stream_options" must be an object.', code="invalid_type", param="stream_options"
+        )
+    return options or {}

@@ -1,0 +1,1 @@
+"""What a call used and cost, and the way of that to the ledger."""

@@ -1,0 +1,128 @@
+"""The straight line that every call takes, stream or not, chat or not.
+
+authenticate and ingress come before it; then route -> upstream -> translate back -> meter -> settle and emit.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+from dataplane.call import Call, Outcome, Principal
+from dataplane.errors import GatewayError, UpstreamError, UpstreamErrorKind, UpstreamFailed, UpstreamTimeout
+from dataplane.ingress.presence import ClientPresence
+from dataplane.ingress.writers import ResponseWriter, SseWriter
+from dataplane.metering.meter import Meter, settle_failed
+from dataplane.routing.planner import plan
+from dataplane.spans import CallSpan
+from dataplane.telemetry import Telemetry
+from dataplane.upstream.answer import UpstreamAnswer
+from dataplane.upstream.dispatcher import Dispatcher
+
+_HTTP_OK = 200
+
+
+class UsageSink(Protocol):
+    """Where settled calls go; neither method blocks or fails."""
+
+    def emit(self, outcome: Outcome) -> None: ...
+
+    def has_room(self, in_flight_calls: int) -> bool:
+        """Whether what one more call may owe the ledger can be held beside what `in_flight_calls` may owe."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The HTTP side of one call: who asked, and how the answer goes out."""
+
+    request: web.Request
+    writer: ResponseWriter
+    span: CallSpan
+
+
+class Pipeline:
+    """Runs calls. `random()` draws from [0, 1) for weighted choices."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        presence: ClientPresence,
+        sink: UsageSink,
+        telemetry: Telemetry,
+        random: Callable[[], float],
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._presence = presence
+        self._sink = sink
+        self._telemetry = telemetry
+        self._random = random
+
+    async def run(self, call: Call, principal: Principal, exchange: Exchange) -> None:
+        """Serves `call` into `exchange.writer`; it is settled and emitted once, before the client has it all."""
+        outcome = Outcome(call, principal, status=GatewayError.status, error_code=GatewayError.code)
+        meter = Meter()
+        failure: GatewayError | None = None
+        try:
+            await self._serve(call, exchange, outcome, meter)
+            outcome.status, outcome.error_code = _HTTP_OK, ""
+        except GatewayError as error:
+            failure = error
+            outcome.status, outcome.error_code = error.http_status, error.error_code
+        finally:
+            self._settle(outcome, meter, exchange.span)
+        if failure is None:
+            await exchange.writer.finish(outcome)
+        else:
+            await exchange.writer.fail(failure, outcome)
+
+    async def _serve(self, call: Call, exchange: Exchange, outcome: Outcome, meter: Meter) -> None:
+        """From the route to the last frame. Raises GatewayError, ClientGone among them."""
+        way = plan(call, outcome.principal, self._random)
+        outcome.route = way.route
+        stream = exchange.writer if isinstance(exchange.writer, SseWriter) else None
+        with self._presence.watch(exchange.request, stream, outcome):
+            sent_s = time.monotonic()
+            try:
+                answer = await self._dispatcher.open(call, way, outcome, exchange.span)
+            finally:
+                outcome.upstream_wait_s = time.monotonic() - sent_s
+            await _relay(answer, exchange.writer, outcome, meter)
+
+    def _settle(self, outcome: Outcome, meter: Meter, span: CallSpan) -> None:
+        for attempt in outcome.attempts[:-1]:
+            settle_failed(outcome.call, attempt)
+        if outcome.attempts and not outcome.attempts[-1].first_frame_time_us:
+            settle_failed(outcome.call, outcome.attempts[-1])
+        self._sink.emit(outcome)
+        duration_s = time.monotonic() - outcome.call.start_s
+        overhead_s = max(0.0, duration_s - outcome.call.body_wait_s - outcome.upstream_wait_s)
+        self._telemetry.record(outcome, overhead_s, duration_s)
+        span.end(outcome, outcome.status)
+
+
+async def _relay(answer: UpstreamAnswer, writer: ResponseWriter, outcome: Outcome, meter: Meter) -> None:
+    """Frames from `answer` through the meter to the client; however it ends, the attempt is settled."""
+    attempt = answer.attempt
+    try:
+        while frames := await answer.next_frames():
+            meter.observe(frames)
+            await writer.write(frames, outcome)
+    except UpstreamError as error:
+        attempt.error_code = error.kind.value
+        raise _broken_off(outcome.call, error) from error
+    finally:
+        attempt.end_time_us = time.time_ns() // 1000
+        meter.settle(outcome.call, attempt)
+        answer.close()
+
+
+def _broken_off(call: Call, error: UpstreamError) -> GatewayError:
+    """What the client of a stream is told when the upstream fails after the first content."""
+    if error.kind is UpstreamErrorKind.TIMEOUT:
+        return UpstreamTimeout(f'The upstream of model "{call.model}" stopped answering. Try again.')
+    if error.kind is UpstreamErrorKind.PROTOCOL:
+        return UpstreamFailed(f'The upstream of model "{call.model}" broke off its answer. Try again.')
+    return UpstreamFailed(f'The upstream of model "{call.model}" failed: {error.message}')

@@ -1,0 +1,1 @@
+"""Which upstreams a call is tried at, and in which order."""

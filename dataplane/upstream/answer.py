@@ -1,0 +1,99 @@
+"""An answer that an upstream has begun: its frames, as they arrive, to the end."""
+
+import time
+from collections.abc import Callable
+
+from dataplane.call import Attempt, Call, Deadlines
+from dataplane.dialects.base import Dialect, Frame
+from dataplane.errors import UpstreamError
+from dataplane.upstream.sse import SseDecoder
+from dataplane.upstream.transport import UpstreamResponse
+
+_MAX_PRELUDE_FRAMES = 64
+
+
+class FrameStream:
+    """Frames of one event stream; every wait ends at the call's deadline."""
+
+    def __init__(self, response: UpstreamResponse, dialect: Dialect, call: Call, deadlines: Deadlines) -> None:
+        self._response = response
+        self._decoder = SseDecoder()
+        self._parser = dialect.stream_parser(call.endpoint)
+        self._idle_s = deadlines.idle_s
+        self._deadline_s = call.start_s + deadlines.total_s
+        self._is_over = False
+        self._error: UpstreamError | None = None
+
+    async def read(self) -> list[Frame]:
+        """Frames that have arrived, at least one; [] once the stream has come to its good end.
+
+        Raises UpstreamError for what went wrong, after the frames that came before it.
+        """
+        frames: list[Frame] = []
+        while not frames:
+            if self._error is not None:
+                raise self._error
+            if self._is_over:
+                break
+            chunk = await self._response.next_chunk(min(self._idle_s, self._deadline_s - time.monotonic()))
+            self._parse(chunk, frames)
+        return frames
+
+    async def read_to_content(self) -> list[Frame]:
+        """Everything up to and with the first content: until then the attempt can still be given up."""
+        frames: list[Frame] = []
+        while batch := await self.read():
+            frames += batch
+            if len(frames) > _MAX_PRELUDE_FRAMES or any(frame.is_content for frame in batch):
+                break
+        return frames
+
+    def _parse(self, chunk: bytes, frames: list[Frame]) -> None:
+        """Adds to `frames` what `chunk` completes; b"" is the end of the body."""
+        try:
+            for event in self._decoder.feed(chunk) if chunk else self._decoder.finish():
+                frames += self._parser.feed(event)
+            if not chunk:
+                self._is_over = True
+                frames += self._parser.finish()
+        except UpstreamError as error:
+            self._error = error
+
+
+class UpstreamAnswer:
+    """The answer of one attempt that has got to its content.
+
+    `first` are the frames that have come already, `stream` gives the others; a complete answer has none.
+    """
+
+    __slots__ = ("_first", "_on_close", "_response", "_stream", "attempt")
+
+    def __init__(
+        self,
+        attempt: Attempt,
+        response: UpstreamResponse,
+        first: list[Frame],
+        stream: FrameStream | None,
+    ) -> None:
+        self.attempt = attempt
+        self._response = response
+        self._first = first
+        self._stream = stream
+        self._on_close: Callable[[], None] | None = None
+
+    def on_close(self, told: Callable[[], None]) -> None:
+        """Has `told` called when the answer is closed."""
+        self._on_close = told
+
+    async def next_frames(self) -> list[Frame]:
+        """Frames that have arrived, at least one; [] at the good end. Raises UpstreamError when it breaks off."""
+        if self._first:
+            frames, self._first = self._first, []
+            return frames
+        return [] if self._stream is None else await self._stream.read()
+
+    def close(self) -> None:
+        """Gives the connection back, or cuts the upstream off when the answer has not come to its end."""
+        self._response.release()
+        if self._on_close is not None:
+            self._on_close()

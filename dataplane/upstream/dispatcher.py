@@ -1,0 +1,115 @@
+"""Walks a plan to the first content of an answer: retry and fallback happen here, and end there."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+from dataplane.call import Attempt, Call, Outcome, Plan
+from dataplane.dialects.base import Dialect, ProviderSpec
+from dataplane.errors import UpstreamError, UpstreamErrorKind
+from dataplane.snapshot import Target
+from dataplane.spans import CallSpan
+from dataplane.upstream.answer import FrameStream, UpstreamAnswer
+from dataplane.upstream.failures import Failure, backoff_bounds_s, client_error, may_try
+from dataplane.upstream.transport import MAX_ERROR_BYTES, MAX_RESULT_BYTES, Transport, UpstreamResponse
+
+_HTTP_OK = 200
+
+
+class Dispatcher:
+    """Sends calls upstream. `providers` and `dialects` are by name; `uniform(a, b)` draws the jitter of pauses."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        providers: Mapping[str, ProviderSpec],
+        dialects: Mapping[str, Dialect],
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        self._transport = transport
+        self._providers = providers
+        self._dialects = dialects
+        self._uniform = uniform
+
+    async def open(self, call: Call, plan: Plan, outcome: Outcome, span: CallSpan) -> UpstreamAnswer:
+        """The answer of the first attempt that gets to content; every attempt is added to `outcome`.
+
+        Raises GatewayError when the plan is exhausted, or a failure allows no further attempt.
+        """
+        failures: list[Failure] = []
+        for target in plan.targets:
+            if not may_try(target, failures):
+                continue
+            if failures:
+                await asyncio.sleep(self._uniform(*backoff_bounds_s(target, failures)))
+                if time.monotonic() >= call.start_s + plan.deadlines.total_s:
+                    break
+            try:
+                return await self._attempt(call, plan, target, outcome, span)
+            except UpstreamError as error:
+                failures.append((target, error))
+        raise client_error(call, failures)
+
+    async def _attempt(
+        self, call: Call, plan: Plan, target: Target, outcome: Outcome, span: CallSpan
+    ) -> UpstreamAnswer:
+        """One try, up to its first content. Raises UpstreamError; the attempt then tells how it ended."""
+        attempt = Attempt(len(outcome.attempts) + 1, target.upstream, target.model, time.time_ns() // 1000)
+        outcome.attempts.append(attempt)
+        attempt_span = span.begin_attempt(attempt)
+        response: UpstreamResponse | None = None
+        is_good = False
+        try:
+            response = await self._send(call, plan, target, attempt)
+            answer = await self._read_to_content(call, plan, attempt, response)
+            answer.on_close(lambda: attempt_span.end(attempt))
+            is_good = True
+            return answer
+        except UpstreamError as error:
+            _note_failure(attempt, error)
+            raise
+        except asyncio.CancelledError:
+            attempt.may_have_run = True
+            raise
+        finally:
+            if not is_good:
+                attempt.end_time_us = time.time_ns() // 1000
+                attempt_span.end(attempt)
+                if response is not None:
+                    response.release()
+
+    async def _send(self, call: Call, plan: Plan, target: Target, attempt: Attempt) -> UpstreamResponse:
+        provider = self._providers[target.upstream.provider]
+        request = self._dialects[provider.dialect].render_request(call, target, provider)
+        remaining_s = call.start_s + plan.deadlines.total_s - time.monotonic()
+        response = await self._transport.send(request, min(plan.deadlines.first_byte_s, remaining_s))
+        attempt.status = response.status
+        return response
+
+    async def _read_to_content(
+        self, call: Call, plan: Plan, attempt: Attempt, response: UpstreamResponse
+    ) -> UpstreamAnswer:
+        dialect = self._dialects[self._providers[attempt.upstream.provider].dialect]
+        remaining_s = call.start_s + plan.deadlines.total_s - time.monotonic()
+        if response.status != _HTTP_OK:
+            body = await response.read(MAX_ERROR_BYTES, remaining_s)
+            raise dialect.parse_error(response.status, response.lower_headers(), body)
+        if not call.stream:
+            body = await response.read(MAX_RESULT_BYTES, remaining_s)
+            answer = UpstreamAnswer(attempt, response, [dialect.parse_result(call.endpoint, body)], None)
+        elif response.is_event_stream:
+            stream = FrameStream(response, dialect, call, plan.deadlines)
+            answer = UpstreamAnswer(attempt, response, await stream.read_to_content(), stream)
+        else:
+            raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream answered a stream without one.")
+        attempt.first_frame_time_us = time.time_ns() // 1000
+        return answer
+
+
+def _note_failure(attempt: Attempt, error: UpstreamError) -> None:
+    """An answer that had begun well and was lost, or one that did not come in time, may have been produced."""
+    lost = error.kind is UpstreamErrorKind.PROTOCOL and attempt.status == _HTTP_OK
+    late = error.kind is UpstreamErrorKind.TIMEOUT and error.status == 0
+    attempt.may_have_run = lost or late
+    attempt.status = error.status or attempt.status
+    attempt.error_code = error.kind.value

@@ -1,0 +1,98 @@
+"""What failed attempts mean: for the next one, and for the client when there is none."""
+
+import math
+from collections.abc import Sequence
+
+from dataplane.call import Call
+from dataplane.errors import (
+    GatewayError,
+    NoTargetAvailable,
+    UpstreamError,
+    UpstreamErrorKind,
+    UpstreamFailed,
+    UpstreamRateLimited,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+from dataplane.snapshot import Target
+
+BACKOFF_BASE_S = 0.1
+BACKOFF_CAP_S = 2.0
+_DEFAULT_RETRY_AFTER_S = 1.0
+_PASSED_STATUS = frozenset((400, 404, 409, 413, 422))
+_OUT_OF_CREDIT = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
+
+Failure = tuple[Target, UpstreamError]
+
+
+def may_try(target: Target, failures: Sequence[Failure]) -> bool:
+    """Whether `target` may be tried after `failures`.
+
+    A refusal of the call itself ends everything; a refused credential ends the upstream; a target that asks for a
+    longer pause than the longest backoff, or is out of credit, is left alone.
+    """
+    for failed, error in failures:
+        if error.kind is UpstreamErrorKind.INVALID:
+            return False
+        if error.kind is UpstreamErrorKind.AUTH and failed.upstream is target.upstream:
+            return False
+        if failed is target and ((error.retry_after_s or 0) > BACKOFF_CAP_S or error.code in _OUT_OF_CREDIT):
+            return False
+    return True
+
+
+def backoff_bounds_s(target: Target, failures: Sequence[Failure]) -> tuple[float, float]:
+    """Shortest and longest pause in seconds before `target`: none before its first try, then doubling."""
+    earlier = [error for failed, error in failures if failed is target]
+    if not earlier:
+        return 0.0, 0.0
+    floor_s = earlier[-1].retry_after_s or 0.0
+    return floor_s, max(floor_s, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** len(earlier)))
+
+
+def client_error(call: Call, failures: Sequence[Failure]) -> GatewayError:
+    """What the client is told when no attempt got to content."""
+    if not failures:
+        return NoTargetAvailable(f'No target of "{call.model}" could be tried before the call\'s time was over.')
+    target, last = failures[-1]
+    error = _client_error(call, target, last, failures)
+    if len(failures) > 1:
+        error.headers["x-should-retry"] = "false"
+    return error
+
+
+def _client_error(call: Call, target: Target, last: UpstreamError, failures: Sequence[Failure]) -> GatewayError:
+    where = f'upstream "{target.upstream.id}" for model "{call.model}"'
+    tries = f"after {len(failures)} attempt{'s' if len(failures) > 1 else ''}"
+    if last.kind is UpstreamErrorKind.INVALID and last.status in _PASSED_STATUS:
+        return UpstreamRefused(_scrubbed(last, target))
+    if all(error.kind is UpstreamErrorKind.RATE_LIMITED for _, error in failures):
+        return _rate_limited(call, failures)
+    if last.kind is UpstreamErrorKind.TIMEOUT:
+        return UpstreamTimeout(f"No answer in time from {where}, {tries}. Try again, or allow more time.")
+    if last.kind is UpstreamErrorKind.AUTH:
+        return UpstreamFailed(
+            f"The {where} refused the gateway's own credential ({last.status}). An operator must mend its secret."
+        )
+    if last.kind is UpstreamErrorKind.CONNECT:
+        return UpstreamFailed(f"No connection to {where}, {tries}. Try again; an operator can check its base_url.")
+    status = f" (status {last.status})" if last.status else ""
+    return UpstreamFailed(f"No good answer from {where}{status}, {tries}. Try again.")
+
+
+def _rate_limited(call: Call, failures: Sequence[Failure]) -> GatewayError:
+    soonest_s = min(error.retry_after_s or _DEFAULT_RETRY_AFTER_S for _, error in failures)
+    error = UpstreamRateLimited(
+        f'Every upstream of model "{call.model}" is rate limited. Try again in {math.ceil(soonest_s)} s.'
+    )
+    error.headers["retry-after"] = str(math.ceil(soonest_s))
+    error.headers["retry-after-ms"] = str(math.ceil(soonest_s * 1000))
+    return error
+
+
+def _scrubbed(error: UpstreamError, target: Target) -> UpstreamError:
+    """`error` without the upstream's secret, should the upstream have repeated it."""
+    secret = target.upstream.secret.reveal()
+    if secret and secret in error.message:
+        error.message = error.message.replace(secret, "***")
+    return error
