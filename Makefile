@@ -5,7 +5,6 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
-PROTOS := $(sort $(shell find proto -name '*.proto'))
 SOURCES := dataplane controlplane tollway tollctl migrations tests
 
 .PHONY: help up test check bench format proto proto-baseline lock clean
@@ -22,6 +21,7 @@ $(VENV)/.local: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e '.[local,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(VENV)/previous-openai --upgrade 'openai>=2,<3'
 	@touch $@ $(VENV)/.local
 
 up: $(VENV)/.local ## run the whole stack on this machine, in the foreground
@@ -44,10 +44,8 @@ format: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff check --fix $(SOURCES)
 	$(BIN)/ruff format $(SOURCES)
 
-proto: $(VENV)/.dev ## generate Python from proto/
-	$(BIN)/python -m grpc_tools.protoc -Iproto -I$$($(BIN)/python -c 'import google.api,os;print(os.path.dirname(os.path.dirname(list(google.api.__path__)[0])))') \
-		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-		--python_out=. --mypy_out=. --grpc_python_out=. --mypy_grpc_out=. $(PROTOS)
+proto: $(VENV)/.dev ## generate what comes from proto/
+	$(BIN)/python -m tests.schema_check --generate
 
 proto-baseline: $(VENV)/.dev ## accept today's schemas as what the breaking check compares with
 	$(BIN)/python -m tests.schema_check --write-baseline

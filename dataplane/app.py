@@ -164,6 +164,7 @@ def build_app(gateway: Gateway) -> web.Application:
     async def close_when_draining(request: web.Request, response: web.StreamResponse) -> None:
         if gateway.is_draining:
             response.force_close()
+            response.headers["connection"] = "close"
 
     app.on_response_prepare.append(close_when_draining)
     return app

@@ -81,8 +81,11 @@ class Tracing:
         context = Context()
         if _TRACEPARENT in call_headers:
             context = self._propagator.extract(call_headers, context)
-        attributes = {HTTP_REQUEST_METHOD: method, HTTP_ROUTE: path, URL_PATH: path, URL_SCHEME: self._scheme}
-        span = self._tracer.start_span(f"{method} {path}", context, SpanKind.SERVER, attributes)
+        attributes = {HTTP_REQUEST_METHOD: method, URL_SCHEME: self._scheme}
+        if path:
+            attributes |= {HTTP_ROUTE: path, URL_PATH: path}
+        name = f"{method} {path}" if path else method
+        span = self._tracer.start_span(name, context, SpanKind.SERVER, attributes)
         return _RecordedCall(self._tracer, span) if span.is_recording() else NO_CALL_SPAN
 
     def close(self, timeout_s: float) -> bool:

@@ -37,6 +37,11 @@ async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
         raise UnsupportedEncoding(f'Content-Encoding "{encoding}" is not supported. Send the body uncompressed.')
     if (request.content_length or 0) > limits.max_bytes:
         raise _too_large(limits)
+    if request.content.is_eof():
+        body = request.content.read_nowait()
+        if len(body) > limits.max_bytes:
+            raise _too_large(limits)
+        return body
     pieces: list[bytes] = []
     size = 0
     try:

@@ -14,7 +14,6 @@ from dataplane.errors import ClientGone, GatewayError
 from tollway.kernel.money import format_usd
 from tollway.kernel.names import bare_id
 
-_CLIENT_CLOSED_REQUEST = 499
 _JSON = "application/json"
 _DONE = b"data: [DONE]\n\n"
 _KEEP_ALIVE = b": keep-alive\n\n"
@@ -63,10 +62,11 @@ def error_response(error: GatewayError, headers: dict[str, str]) -> web.Response
 
 
 class JsonWriter:
-    """One JSON body, sent whole when all of it is known."""
+    """One JSON body, sent whole when all of it is known; `response` is there after `finish` or `fail`."""
+
+    response: web.StreamResponse
 
     def __init__(self) -> None:
-        self.response: web.StreamResponse = web.Response(status=_CLIENT_CLOSED_REQUEST)
         self._body = b""
 
     async def write(self, frames: list[Frame], outcome: Outcome) -> None:
@@ -84,11 +84,13 @@ class JsonWriter:
 class SseWriter:
     """Server-sent events. Headers go out with the first frame, or with the first keep-alive.
 
+    `response` is there after the first write, or after `fail`.
     `last_write_s` and `write_began_s` are readings of the monotonic clock; the latter is 0 while nothing is written.
     """
 
+    response: web.StreamResponse
+
     def __init__(self, request: web.Request, wants_usage: bool) -> None:
-        self.response: web.StreamResponse = web.Response(status=_CLIENT_CLOSED_REQUEST)
         self._request = request
         self._wants_usage = wants_usage
         self._stream: web.StreamResponse | None = None

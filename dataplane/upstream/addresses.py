@@ -1,26 +1,9 @@
 """Where connections may go: upstream addresses may be private or loopback, never link-local or cloud metadata."""
 
 import ipaddress
-import socket
 
 _METADATA = frozenset(ipaddress.ip_address(text) for text in ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200"))
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-
-class ForbiddenAddress(OSError):
-    """An upstream's name led to an address that no upstream may have."""
-
-
-def open_socket(address: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-    """A socket for `address` (as getaddrinfo gives it), checked at the moment of connecting.
-
-    Raises ForbiddenAddress for link-local and metadata addresses, however they are written.
-    """
-    family, kind, protocol, _, place = address
-    host = str(place[0])
-    if is_forbidden(host):
-        raise ForbiddenAddress(f"{host} is a link-local or metadata address")
-    return socket.socket(family, kind, protocol)
 
 
 def is_forbidden(host: str) -> bool:

@@ -93,7 +93,7 @@ class Dispatcher:
         remaining_s = call.start_s + plan.deadlines.total_s - time.monotonic()
         if response.status != _HTTP_OK:
             body = await response.read(MAX_ERROR_BYTES, remaining_s)
-            raise dialect.parse_error(response.status, response.lower_headers(), body)
+            raise dialect.parse_error(response.status, response.headers, body)
         if not call.stream:
             body = await response.read(MAX_RESULT_BYTES, remaining_s)
             answer = UpstreamAnswer(attempt, response, [dialect.parse_result(call.endpoint, body)], None)

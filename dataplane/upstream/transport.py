@@ -1,108 +1,127 @@
-"""HTTP to upstreams: one pool of connections, bounded waits, and errors as kinds."""
+"""The data plane's only way out: POST to an upstream, over pooled connections, with every wait bounded.
+
+Redirects are never followed, proxies from the environment are not used, and there are no cookies.
+"""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import aiohttp
+import time
+from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from dataplane.call import UpstreamRequest
 from dataplane.errors import UpstreamError, UpstreamErrorKind
-from dataplane.upstream.addresses import ForbiddenAddress, open_socket
+from dataplane.upstream.http1 import Http1Connection
+from dataplane.upstream.pool import ConnectionPool, Origin
 
 MAX_RESULT_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
-_KEEP_ALIVE_S = 25.0
-_DNS_CACHE_S = 10
-_SESSION_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5.0)
+_EVENT_STREAM = "text/event-stream"
+_REMEMBERED_URLS = 1024
+_HTTPS_PORT, _HTTP_PORT = 443, 80
 
 
 class Transport:
-    """The data plane's only way out. Redirects, proxies from the environment and cookies are off."""
+    """Sends requests; it must be made inside the running loop."""
 
-    def __init__(self) -> None:
-        connector = aiohttp.TCPConnector(
-            limit=0,
-            ttl_dns_cache=_DNS_CACHE_S,
-            keepalive_timeout=_KEEP_ALIVE_S,
-            socket_factory=open_socket,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=_SESSION_TIMEOUT,
-            trust_env=False,
-            skip_auto_headers=("user-agent", "accept", "accept-encoding"),
-        )
+    def __init__(self, pool: ConnectionPool | None = None) -> None:
+        self._pool = pool or ConnectionPool()
+        self._places: dict[str, tuple[Origin, str]] = {}
 
     async def send(self, request: UpstreamRequest, first_byte_s: float) -> "UpstreamResponse":
-        """The answer's head. Raises UpstreamError of kind CONNECT, TIMEOUT or PROTOCOL."""
-        with _mapped_errors():
-            async with asyncio.timeout(first_byte_s):
-                response = await self._session.post(
-                    request.url, data=request.body, headers=request.headers, allow_redirects=False
-                )
-        return UpstreamResponse(response)
+        """The answer's head, within `first_byte_s`. Raises UpstreamError of kind CONNECT, TIMEOUT or PROTOCOL."""
+        deadline_s = time.monotonic() + first_byte_s
+        origin, line = self._place(request.url)
+        message = _message(line, request)
+        connection = self._pool.take_idle(origin)
+        if connection is not None:
+            try:
+                return await self._exchange(origin, connection, message, deadline_s)
+            except UpstreamError as error:
+                # A server may close a kept connection just as it is used: without a byte of answer, that is no answer.
+                if error.kind is not UpstreamErrorKind.PROTOCOL or connection.has_answered:
+                    raise
+        connection = await self._connect(origin, deadline_s)
+        return await self._exchange(origin, connection, message, deadline_s)
 
-    async def close(self) -> None:
-        await self._session.close()
+    def close(self) -> None:
+        self._pool.close()
+
+    async def _connect(self, origin: Origin, deadline_s: float) -> Http1Connection:
+        try:
+            async with asyncio.timeout(deadline_s - time.monotonic()):
+                return await self._pool.connect(origin)
+        except TimeoutError as error:
+            raise UpstreamError(UpstreamErrorKind.CONNECT, "The upstream cannot be reached in time.") from error
+
+    async def _exchange(
+        self, origin: Origin, connection: Http1Connection, message: bytes, deadline_s: float
+    ) -> "UpstreamResponse":
+        try:
+            await connection.exchange(message, deadline_s - time.monotonic())
+        except BaseException:
+            connection.abort()
+            raise
+        return UpstreamResponse(self._pool, origin, connection)
+
+    def _place(self, url: str) -> tuple[Origin, str]:
+        """Origin and the request's first two lines."""
+        place = self._places.get(url)
+        if place is None:
+            parts = urlsplit(url)
+            is_tls = parts.scheme == "https"
+            port = parts.port or (_HTTPS_PORT if is_tls else _HTTP_PORT)
+            path = parts.path + (f"?{parts.query}" if parts.query else "")
+            place = (
+                Origin(parts.hostname or "", port, is_tls),
+                f"POST {path or '/'} HTTP/1.1\r\nhost: {parts.netloc}\r\n",
+            )
+            if len(self._places) < _REMEMBERED_URLS:
+                self._places[url] = place
+        return place
 
 
 class UpstreamResponse:
     """The head of an answer, and its body to be read once, whole or in chunks as they come."""
 
-    __slots__ = ("_response", "status")
+    __slots__ = ("_connection", "_origin", "_pool", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self.status = response.status
+    def __init__(self, pool: ConnectionPool, origin: Origin, connection: Http1Connection) -> None:
+        self._pool = pool
+        self._origin = origin
+        self._connection = connection
+        self.status = connection.status
+        self.headers: Mapping[str, str] = connection.headers
+        """Header names are lower-case."""
 
     @property
     def is_event_stream(self) -> bool:
-        return self._response.content_type == "text/event-stream"
-
-    def lower_headers(self) -> dict[str, str]:
-        return {name.lower(): value for name, value in self._response.headers.items()}
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower() == _EVENT_STREAM
 
     async def read(self, limit_bytes: int, timeout_s: float) -> bytes:
         """The whole body. Raises UpstreamError of kind TIMEOUT, or PROTOCOL when it breaks off or is over the limit."""
+        deadline_s = time.monotonic() + timeout_s
         pieces: list[bytes] = []
         size = 0
-        with _mapped_errors():
-            async with asyncio.timeout(timeout_s):
-                while piece := await self._response.content.readany():
-                    size += len(piece)
-                    if size > limit_bytes:
-                        raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is too large.")
-                    pieces.append(piece)
+        while piece := await self._connection.next_chunk(deadline_s - time.monotonic()):
+            size += len(piece)
+            if size > limit_bytes:
+                raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is too large.")
+            pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def next_chunk(self, idle_s: float) -> bytes:
         """The next piece of the body as it arrives, b"" at its end. Raises UpstreamError as `read` does."""
-        with _mapped_errors():
-            async with asyncio.timeout(idle_s):
-                return await self._response.content.readany()
+        return await self._connection.next_chunk(idle_s)
 
     def release(self) -> None:
-        """Gives the connection back when the body was read to its end; closes it otherwise."""
-        if self._response.content.at_eof():
-            self._response.release()
-        else:
-            self._response.close()
+        """Keeps the connection when the answer was read to its end; cuts the upstream off otherwise."""
+        self._pool.give_back(self._origin, self._connection)
 
 
-@contextmanager
-def _mapped_errors() -> Iterator[None]:
-    try:
-        yield
-    except (TimeoutError, aiohttp.ServerTimeoutError) as error:
-        is_connecting = isinstance(error, aiohttp.ConnectionTimeoutError)
-        kind = UpstreamErrorKind.CONNECT if is_connecting else UpstreamErrorKind.TIMEOUT
-        raise UpstreamError(kind, "The upstream did not answer in time.", detail=type(error).__name__) from error
-    except aiohttp.ClientConnectorError as error:
-        reason = "forbidden address" if isinstance(error.os_error, ForbiddenAddress) else "connect failed"
-        raise UpstreamError(UpstreamErrorKind.CONNECT, "The upstream cannot be reached.", detail=reason) from error
-    except (aiohttp.ClientError, ConnectionError) as error:
-        raise UpstreamError(
-            UpstreamErrorKind.PROTOCOL, "The upstream broke off its answer.", detail=type(error).__name__
-        ) from error
+def _message(line: str, request: UpstreamRequest) -> bytes:
+    """The request as bytes. Raises UpstreamError when a header cannot be sent as it is."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in request.headers.items())
+    count = len(request.headers)
+    if not fields.isascii() or fields.count("\n") != count or fields.count("\r") != count or "\0" in fields:
+        raise UpstreamError(UpstreamErrorKind.CONNECT, "A header or the secret of the upstream is not plain text.")
+    return f"{line}{fields}content-length: {len(request.body)}\r\n\r\n".encode() + request.body

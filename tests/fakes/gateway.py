@@ -118,7 +118,7 @@ async def start_gateway(
     async def stop() -> None:
         sweep.cancel()
         await runner.cleanup()
-        await transport.close()
+        transport.close()
 
     host, port = runner.addresses[0][:2]
     return RunningGateway(f"http://{host}:{port}", secret, gateway, sink, source, stop)

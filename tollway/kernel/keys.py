@@ -4,7 +4,6 @@ The checksum refuses mistyped and foreign keys without a lookup; 40 base62 chara
 keyed hash is enough to store and find them by.
 """
 
-import hashlib
 import hmac
 import re
 import zlib
@@ -44,7 +43,7 @@ def is_virtual_key(text: str) -> bool:
 
 def key_digest(pepper: bytes, key: str) -> bytes:
     """HMAC-SHA256 of the whole key, 32 bytes: what is stored and looked up."""
-    return hmac.digest(pepper, key.encode("utf-8"), hashlib.sha256)
+    return hmac.digest(pepper, key.encode(), "sha256")
 
 
 def shown_prefix(key: str) -> str:

@@ -67,7 +67,8 @@ class ConfigDiscoveryServiceServicer:
     """
 
     def Subscribe(self, request_iterator, context):
-        """Missing associated documentation comment in .proto file."""
+        """Opens the stream of one data plane process.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')

@@ -45,6 +45,7 @@ class ConfigDiscoveryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ConfigDiscoveryServiceAsyncStub: ...
     Subscribe: _grpc.StreamStreamMultiCallable[_discovery_pb2.SubscribeRequest, _discovery_pb2.SubscribeResponse]
+    """Opens the stream of one data plane process."""
 
 @_typing.type_check_only
 class ConfigDiscoveryServiceAsyncStub(ConfigDiscoveryServiceStub):
@@ -63,6 +64,7 @@ class ConfigDiscoveryServiceAsyncStub(ConfigDiscoveryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Subscribe: _aio.StreamStreamMultiCallable[_discovery_pb2.SubscribeRequest, _discovery_pb2.SubscribeResponse]  # type: ignore[assignment]
+    """Opens the stream of one data plane process."""
 
 class ConfigDiscoveryServiceServicer(metaclass=_abc_1.ABCMeta):
     """ConfigDiscoveryService pushes configuration to data planes.
@@ -83,6 +85,7 @@ class ConfigDiscoveryServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request_iterator: _MaybeAsyncIterator[_discovery_pb2.SubscribeRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_discovery_pb2.SubscribeResponse], _abc.AsyncIterator[_discovery_pb2.SubscribeResponse]]: ...
+    ) -> _typing.Union[_abc.Iterator[_discovery_pb2.SubscribeResponse], _abc.AsyncIterator[_discovery_pb2.SubscribeResponse]]:
+        """Opens the stream of one data plane process."""
 
 def add_ConfigDiscoveryServiceServicer_to_server(servicer: ConfigDiscoveryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,1 @@
+"""Where the configuration comes from, and how it becomes the snapshot that calls pin."""

@@ -1,0 +1,44 @@
+"""How a data plane stops taking calls without cutting or refusing one that has begun."""
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from aiohttp import web
+
+from dataplane.app import Gateway
+from dataplane.settings import DrainSettings
+
+QUIET_S: Final = 0.25
+_LOOK_INTERVAL_S: Final = 0.01
+
+logger = logging.getLogger(__name__)
+
+
+async def drain(gateway: Gateway, site: web.BaseSite, bounds: DrainSettings) -> int:
+    """Fail readiness, serve on for the delay, stop accepting, let calls end; the number of calls that did not.
+
+    aiohttp drops what arrives on connections once it closes them, bodies of running calls too: the runner may be
+    cleaned up only after this.
+    """
+    gateway.is_draining = True
+    logger.info("draining delay_s=%g timeout_s=%g calls=%d", bounds.delay_s, bounds.timeout_s, gateway.in_flight)
+    await asyncio.sleep(bounds.delay_s)
+    await site.stop()
+    await _until_quiet(gateway, bounds.timeout_s)
+    if gateway.in_flight:
+        logger.error("calls are cut, for they did not end in time calls=%d", gateway.in_flight)
+    return gateway.in_flight
+
+
+async def _until_quiet(gateway: Gateway, timeout_s: float) -> None:
+    """Wait until no call has run for QUIET_S: a request may be on its way on a connection that seems idle."""
+    deadline_s = time.monotonic() + timeout_s
+    quiet_since_s = time.monotonic()
+    while (now_s := time.monotonic()) - quiet_since_s < QUIET_S:
+        if gateway.in_flight:
+            if now_s >= deadline_s:
+                return
+            quiet_since_s = now_s
+        await asyncio.sleep(_LOOK_INTERVAL_S)

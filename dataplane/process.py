@@ -1,0 +1,227 @@
+"""One data plane process: everything built by name, run together, drained in order."""
+
+import asyncio
+import logging
+import os
+import random
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from dataplane.app import Gateway, GatewayLimits, build_app
+from dataplane.config.applier import ConfigApplier
+from dataplane.config.documents import ConfigFileError
+from dataplane.config.endpoints import FeedTls
+from dataplane.config.file_source import FileSource
+from dataplane.config.grpc_source import FeedSettings, GrpcSource
+from dataplane.config.holder import SnapshotHolder
+from dataplane.config.session import FeedClient
+from dataplane.dialects.catalog import DIALECTS, PROVIDERS
+from dataplane.drain import drain
+from dataplane.exposition import metrics_listener
+from dataplane.ingress.openai import BodyLimits
+from dataplane.ingress.presence import ClientPresence
+from dataplane.listeners import ServerCertificate, where
+from dataplane.metering.emitter import Emitter
+from dataplane.metering.jetstream import JetStreamLink
+from dataplane.metering.publisher import Publisher
+from dataplane.pipeline import Pipeline
+from dataplane.settings import API_TLS_CERT, CONFIG_FILE, DrainSettings, Settings
+from dataplane.settings import FeedSettings as FeedVariables
+from dataplane.snapshot import Secret
+from dataplane.telemetry import Telemetry
+from dataplane.upstream.dispatcher import Dispatcher
+from dataplane.upstream.transport import Transport
+from tollway.kernel.subjects import usage_subject
+from tollway.kernel.usage import BOOT_ID_BITS
+
+if TYPE_CHECKING:
+    from dataplane.tracing import Tracing
+
+FLUSH_TIMEOUT_S: Final = 10.0
+_TRACING_TIMEOUT_S: Final = 5.0
+_CUT_CALLS_TIMEOUT_S: Final = 2.0
+_KEEP_ALIVE_S: Final = 75.0
+_MAX_HEADER_BYTES: Final = 8190
+_BACKLOG: Final = 1024
+_GAUGES_INTERVAL_S: Final = 0.25
+_PEPPER_BYTES: Final = 32
+_PACKAGE: Final = "tollway"
+
+logger = logging.getLogger(__name__)
+Run: TypeAlias = Callable[[], Coroutine[None, None, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process stands: its node name, what it listens on, and who is told how it is.
+
+    metrics_listener: None where another process serves the metrics.
+    report_ready: called with the state of readiness now and then, and whenever it changes.
+    drain_bounds: asked when the process is told to stop.
+    """
+
+    node: str
+    api_listener: socket.socket
+    metrics_listener: socket.socket | None
+    registry: CollectorRegistry
+    report_ready: Callable[[bool], None]
+    drain_bounds: Callable[[], DrainSettings]
+
+
+class DataPlane:
+    """The parts of a process, built and connected. Needs a running event loop."""
+
+    def __init__(self, settings: Settings, place: Place) -> None:
+        self.settings = settings
+        self.place = place
+        self.boot_id = 1 + secrets.randbelow((1 << BOOT_ID_BITS) - 1)
+        self.version = _version()
+        self.certificate = None if settings.api.tls is None else ServerCertificate(settings.api.tls, API_TLS_CERT)
+        self.tracing = _build_tracing(settings, place.node, self.version)
+        self.telemetry = Telemetry(place.registry, self.tracing)
+        self.holder = SnapshotHolder(time.monotonic)
+        self.applier = ConfigApplier(self.holder, os.environ)
+        self.emitter = Emitter(self.boot_id)
+        self.link = JetStreamLink(settings.usage.nats_urls, usage_subject(place.node), place.node, random.uniform)
+        self.publisher = Publisher(self.emitter, self.link, random.uniform)
+        self.transport = Transport()
+        self.presence = ClientPresence()
+        dispatcher = Dispatcher(self.transport, PROVIDERS, DIALECTS, random.uniform)
+        pipeline = Pipeline(dispatcher, self.presence, self.emitter, self.telemetry, random.random)
+        limits = GatewayLimits(
+            BodyLimits(settings.api.max_body_bytes, settings.api.body_timeout_s), settings.api.max_in_flight
+        )
+        self.gateway = Gateway(self.holder, pipeline, self.emitter, self.telemetry, limits)
+
+    async def background(self) -> dict[str, Run]:
+        """What runs beside the serving of calls, by name. Raises SettingsError for manifests that are bad at start."""
+        runs: dict[str, Run] = {
+            "config": await self._config_source(),
+            "config-secrets": self.applier.keep_secrets_fresh,
+            "presence": self.presence.run,
+            "usage-link": self.link.run,
+            "usage-publisher": self.publisher.run,
+            "report": self._report,
+        }
+        if self.certificate is not None:
+            runs["certificate"] = self.certificate.keep_fresh
+        return runs
+
+    async def _config_source(self) -> Run:
+        chosen = self.settings.config
+        if isinstance(chosen, FeedVariables):
+            return GrpcSource(self._feed_settings(chosen), self.applier, self.holder).run
+        pepper = secrets.token_bytes(_PEPPER_BYTES)
+        source = FileSource(chosen.path, self.applier, self.holder, os.environ, pepper)
+        try:
+            await source.load()
+        except ConfigFileError as error:
+            CONFIG_FILE.fail(str(error))
+        return source.run
+
+    def _feed_settings(self, chosen: FeedVariables) -> FeedSettings:
+        client = FeedClient(Secret(chosen.token.reveal()), self.place.node, self.boot_id, self.version)
+        tls = None
+        if chosen.tls is not None:
+            own = chosen.tls.client
+            tls = FeedTls(chosen.tls.ca, None if own is None else own.cert, None if own is None else own.key)
+        return FeedSettings(tuple(str(address) for address in chosen.addresses), client, tls)
+
+    async def _report(self) -> None:
+        """Keeps the gauges and the word on readiness up to date."""
+        while True:
+            self.telemetry.report_config(self.holder.current, self.holder.age_s)
+            self.telemetry.report_usage(
+                held=self.emitter.held_events,
+                delivered=self.emitter.delivered_events,
+                retries=self.publisher.retries,
+                is_connected=self.link.is_connected,
+            )
+            self.place.report_ready(self.gateway.is_ready)
+            await asyncio.sleep(_GAUGES_INTERVAL_S)
+
+
+async def serve(settings: Settings, place: Place) -> int:
+    """Run a data plane until SIGTERM or SIGINT and drain it; the exit code.
+
+    Raises SettingsError for a file that is bad, and ExceptionGroup when a part of it fails.
+    """
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        plane = DataPlane(settings, place)
+        stack.push_async_callback(_close, plane)
+        background = await plane.background()
+        if place.metrics_listener is not None:
+            listener = metrics_listener(place.metrics_listener, place.registry, lambda: plane.gateway.is_ready)
+            await stack.enter_async_context(listener)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(run(), name=name) for name, run in background.items()]
+            lost_events = await _serve_until(stop, plane)
+            for task in tasks:
+                task.cancel()
+    return 1 if lost_events else 0
+
+
+async def _serve_until(stop: asyncio.Event, plane: DataPlane) -> int:
+    """Take calls until `stop`, drain, and flush usage; the number of usage events that are lost."""
+    runner = web.AppRunner(
+        build_app(plane.gateway),
+        access_log=None,
+        keepalive_timeout=_KEEP_ALIVE_S,
+        handler_cancellation=False,
+        auto_decompress=False,
+        max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES,
+        shutdown_timeout=_CUT_CALLS_TIMEOUT_S,
+    )
+    await runner.setup()
+    try:
+        context = None if plane.certificate is None else plane.certificate.context
+        site = web.SockSite(runner, plane.place.api_listener, ssl_context=context, backlog=_BACKLOG)
+        await site.start()
+        logger.info("serving node=%s address=%s", plane.place.node, where(plane.place.api_listener))
+        await stop.wait()
+        bounds = plane.place.drain_bounds()
+        await drain(plane.gateway, site, bounds)
+    finally:
+        await runner.cleanup()
+    lost_events = await plane.emitter.flush(FLUSH_TIMEOUT_S)
+    if lost_events:
+        logger.error("usage events are lost, for NATS did not take them in time events=%d", lost_events)
+    logger.info("stopped node=%s usage_events=%d", plane.place.node, plane.emitter.delivered_events)
+    return lost_events
+
+
+async def _close(plane: DataPlane) -> None:
+    await plane.transport.close()
+    if plane.tracing is not None:
+        is_exported = await asyncio.to_thread(plane.tracing.close, _TRACING_TIMEOUT_S)
+        if not is_exported:
+            logger.warning("spans are lost, for the collector did not take them in time")
+
+
+def _build_tracing(settings: Settings, node: str, build: str) -> "Tracing | None":
+    if not settings.is_tracing:
+        return None
+    from dataplane.tracing import build_tracing
+
+    return build_tracing(node=node, version=build, scheme="http" if settings.api.tls is None else "https")
+
+
+def _version() -> str:
+    try:
+        return metadata.version(_PACKAGE)
+    except metadata.PackageNotFoundError:
+        return "0"

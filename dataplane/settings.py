@@ -1,0 +1,252 @@
+"""What a data plane is told by its environment, and the --help text that lists it."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tollway.settings import Address, Environment, Secret, SettingsError, TlsFiles, Variable, help_text
+
+_MEBIBYTE = 1_048_576
+_DAY_S = 86_400
+_MINIMUM_TOKEN_LENGTH = 16
+_NATS_SCHEMES = ("nats", "tls")
+_OTLP_HTTP = "http/protobuf"
+
+LISTEN = Variable("TOLLWAY_LISTEN", "host:port", "where apps call", "0.0.0.0:8080")
+METRICS_LISTEN = Variable(
+    "TOLLWAY_METRICS_LISTEN", "host:port", "where /metrics, /livez and /readyz are, always plain", "0.0.0.0:9090"
+)
+CONTROLPLANE_ADDRESS = Variable(
+    "TOLLWAY_CONTROLPLANE_ADDRESS",
+    "host:port,...",
+    "the gRPC feed of the control plane; several are tried in turn, a DNS name stands for all its addresses. "
+    "Required, or TOLLWAY_CONFIG_FILE",
+)
+CONFIG_FILE = Variable(
+    "TOLLWAY_CONFIG_FILE", "path", "a manifest file, or a folder of them, to serve from without a control plane"
+)
+PLANE_TOKEN = Variable(
+    "TOLLWAY_PLANE_TOKEN", "text", "shared secret of the feed, required with TOLLWAY_CONTROLPLANE_ADDRESS"
+)
+TLS_CERT = Variable("TOLLWAY_TLS_CERT", "path", "PEM client certificate towards the feed")
+TLS_KEY = Variable("TOLLWAY_TLS_KEY", "path", "PEM private key of TOLLWAY_TLS_CERT")
+TLS_CA = Variable("TOLLWAY_TLS_CA", "path", "PEM certificates that the control plane is checked with")
+INSECURE_PLANE = Variable(
+    "TOLLWAY_INSECURE_PLANE", "0 or 1", "dial the feed in plaintext beyond this machine, where no TLS file is set", "0"
+)
+NATS_URL = Variable(
+    "TOLLWAY_NATS_URL",
+    "nats://user:password@host:port,...",
+    "where usage events go; tls:// for TLS. Required with TOLLWAY_CONFIG_FILE too",
+    required=True,
+)
+API_TLS_CERT = Variable(
+    "TOLLWAY_API_TLS_CERT", "path", "PEM certificate chain of the apps' API, which is plain without"
+)
+API_TLS_KEY = Variable("TOLLWAY_API_TLS_KEY", "path", "PEM private key of TOLLWAY_API_TLS_CERT")
+WORKERS = Variable("TOLLWAY_WORKERS", "processes", "data plane processes that share the port", "1")
+NODE = Variable("TOLLWAY_NODE", "text", "stable name of this data plane; the machine's host name without")
+DRAIN_DELAY_S = Variable(
+    "TOLLWAY_DRAIN_DELAY_S", "s", "after SIGTERM: not ready, and still serving new calls, for as long", "5"
+)
+DRAIN_TIMEOUT_S = Variable(
+    "TOLLWAY_DRAIN_TIMEOUT_S", "s", "after the drain delay: how long running calls may take to end", "300"
+)
+MAX_BODY_BYTES = Variable("TOLLWAY_MAX_BODY_BYTES", "bytes", "largest request body, 413 beyond", str(8 * _MEBIBYTE))
+BODY_TIMEOUT_S = Variable("TOLLWAY_BODY_TIMEOUT_S", "s", "how long a request body may take to arrive", "30")
+MAX_IN_FLIGHT = Variable("TOLLWAY_MAX_IN_FLIGHT", "calls", "calls at once in one process, 503 beyond", "2048")
+LOG_LEVEL = Variable("TOLLWAY_LOG_LEVEL", "debug, info, warning or error", "least severe lines that are logged", "info")
+OTLP_ENDPOINT = Variable(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "url",
+    "an OTLP/HTTP collector, e.g. http://collector:4318; turns tracing on, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT does. "
+    "The other OTEL_* variables are those of the OpenTelemetry SDK",
+)
+OTLP_TRACES_ENDPOINT = Variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "url", "the same, with the full path for traces")
+_OTLP_PROTOCOL = Variable("OTEL_EXPORTER_OTLP_PROTOCOL", _OTLP_HTTP, "")
+_OTLP_TRACES_PROTOCOL = Variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", _OTLP_HTTP, "")
+_OTEL_DISABLED = Variable("OTEL_SDK_DISABLED", "true or false", "", "false")
+_OTEL_TRACES_EXPORTER = Variable("OTEL_TRACES_EXPORTER", "otlp or none", "", "otlp")
+
+HELP = help_text(
+    "tollway-dataplane",
+    "The data plane of Tollway: serves apps, sends their calls to upstreams, and reports usage.",
+    (
+        LISTEN,
+        METRICS_LISTEN,
+        CONTROLPLANE_ADDRESS,
+        CONFIG_FILE,
+        PLANE_TOKEN,
+        TLS_CERT,
+        TLS_KEY,
+        TLS_CA,
+        INSECURE_PLANE,
+        NATS_URL,
+        API_TLS_CERT,
+        API_TLS_KEY,
+        WORKERS,
+        NODE,
+        DRAIN_DELAY_S,
+        DRAIN_TIMEOUT_S,
+        MAX_BODY_BYTES,
+        BODY_TIMEOUT_S,
+        MAX_IN_FLIGHT,
+        LOG_LEVEL,
+        OTLP_ENDPOINT,
+        OTLP_TRACES_ENDPOINT,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The apps' API. `tls` is None for plain HTTP; bounds are per process."""
+
+    listen: Address
+    tls: TlsFiles | None
+    max_body_bytes: int
+    body_timeout_s: float
+    max_in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class FeedTls:
+    """Files for a TLS connection to the feed: `ca` None trusts the system's, `client` None shows no certificate."""
+
+    ca: Path | None
+    client: TlsFiles | None
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """The control plane's config feed. `tls` is None for plaintext."""
+
+    addresses: tuple[Address, ...]
+    token: Secret
+    tls: FeedTls | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileSettings:
+    """Manifests that stand in for the control plane: a file, or a folder of files."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class UsageSettings:
+    """NATS servers, with credentials in their URLs."""
+
+    nats_urls: tuple[str, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DrainSettings:
+    """Seconds from SIGTERM to the end: serving new calls as before, then letting running ones end."""
+
+    delay_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of a data plane's settings. `node` names it in the fleet view; with workers, each appends its number."""
+
+    api: ApiSettings
+    config: FeedSettings | FileSettings
+    usage: UsageSettings
+    drain: DrainSettings
+    metrics_listen: Address
+    workers: int
+    node: str
+    log_level: str
+    is_tracing: bool
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Settings":
+        """Raises SettingsError, which names the variable and what to do."""
+        environment = Environment(environ)
+        return cls(
+            api=_api(environment),
+            config=_config(environment),
+            usage=UsageSettings(_nats_urls(environment)),
+            drain=DrainSettings(
+                environment.seconds(DRAIN_DELAY_S, minimum=0, maximum=600),
+                environment.seconds(DRAIN_TIMEOUT_S, minimum=0, maximum=_DAY_S),
+            ),
+            metrics_listen=environment.address(METRICS_LISTEN),
+            workers=environment.integer(WORKERS, minimum=1, maximum=256),
+            node=environment.optional_text(NODE) or socket.gethostname(),
+            log_level=environment.choice(LOG_LEVEL, ("debug", "info", "warning", "error")),
+            is_tracing=_is_tracing(environment),
+        )
+
+
+def _api(environment: Environment) -> ApiSettings:
+    return ApiSettings(
+        listen=environment.address(LISTEN),
+        tls=environment.optional_tls(API_TLS_CERT, API_TLS_KEY),
+        max_body_bytes=environment.integer(MAX_BODY_BYTES, minimum=1024, maximum=1024 * _MEBIBYTE),
+        body_timeout_s=environment.seconds(BODY_TIMEOUT_S, minimum=0.1, maximum=_DAY_S),
+        max_in_flight=environment.integer(MAX_IN_FLIGHT, minimum=1, maximum=10_000),
+    )
+
+
+def _config(environment: Environment) -> FeedSettings | FileSettings:
+    addresses = environment.addresses(CONTROLPLANE_ADDRESS)
+    path = environment.optional_path(CONFIG_FILE)
+    if path is not None:
+        if addresses:
+            CONFIG_FILE.fail(f"is set beside {CONTROLPLANE_ADDRESS.name}; unset one of them")
+        if not path.exists():
+            CONFIG_FILE.fail(f"{str(path)!r} does not exist; give the path of a manifest file or of a folder of them")
+        return FileSettings(path)
+    if not addresses:
+        CONTROLPLANE_ADDRESS.fail(f"is required; set it to {CONTROLPLANE_ADDRESS.unit}, or set {CONFIG_FILE.name}")
+    token = environment.optional_secret(PLANE_TOKEN, minimum_length=_MINIMUM_TOKEN_LENGTH)
+    if token is None:
+        PLANE_TOKEN.fail(f"is required, because {CONTROLPLANE_ADDRESS.name} is set; give the control plane's value")
+    return FeedSettings(addresses, token, _feed_tls(environment, addresses))
+
+
+def _feed_tls(environment: Environment, addresses: tuple[Address, ...]) -> FeedTls | None:
+    ca, client = environment.optional_file(TLS_CA), environment.optional_tls(TLS_CERT, TLS_KEY)
+    is_plaintext_fine = environment.boolean(INSECURE_PLANE)
+    if ca is not None or client is not None:
+        return FeedTls(ca, client)
+    for address in addresses:
+        if not (address.is_loopback or is_plaintext_fine):
+            CONTROLPLANE_ADDRESS.fail(
+                f"{address} is beyond this machine and would be dialled in plaintext; "
+                f"set {TLS_CA.name}, or accept that with {INSECURE_PLANE.name}=1"
+            )
+    return None
+
+
+def _nats_urls(environment: Environment) -> tuple[str, ...]:
+    parts = [part.strip() for part in (environment.optional_text(NATS_URL) or "").split(",")]
+    return tuple(Environment({NATS_URL.name: part}).url(NATS_URL, _NATS_SCHEMES) for part in parts if part)
+
+
+def _is_tracing(environment: Environment) -> bool:
+    """Whether spans are exported, as the SDK's own variables say."""
+    schemes = ("http", "https")
+    endpoint = environment.optional_url(OTLP_TRACES_ENDPOINT, schemes) or environment.optional_url(
+        OTLP_ENDPOINT, schemes
+    )
+    is_off = environment.boolean(_OTEL_DISABLED) or environment.text(_OTEL_TRACES_EXPORTER) == "none"
+    if is_off or endpoint is None:
+        return False
+    for protocol in (_OTLP_TRACES_PROTOCOL, _OTLP_PROTOCOL):
+        spoken = environment.optional_text(protocol)
+        if spoken == _OTLP_HTTP:
+            break
+        if spoken is not None:
+            protocol.fail(
+                f"{spoken!r} is not spoken; set it to {_OTLP_HTTP} with an endpoint for that, often port 4318"
+            )
+    return True
+
+
+__all__ = ["HELP", "Settings", "SettingsError"]

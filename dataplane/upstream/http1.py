@@ -1,0 +1,175 @@
+"""One HTTP/1.1 connection to an upstream: a request out, a bounded head and a paced body in (RFC 9112).
+
+Parsed by httptools (llhttp) straight from the event loop's transport, with no task and no queue per call.
+"""
+
+import asyncio
+from typing import cast
+
+import httptools
+
+from dataplane.errors import UpstreamError, UpstreamErrorKind
+
+MAX_HEAD_BYTES = 64 * 1024
+HIGH_WATER_BYTES = 256 * 1024
+_FIRST_FINAL_STATUS = 200
+_BODILESS_STATUS = frozenset((204, 304))
+
+
+class Http1Connection(asyncio.Protocol):
+    """Serves one exchange at a time: `exchange`, then `next_chunk` to the end, then it `is_reusable` or not."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._is_paused = False
+        self._is_complete = False
+        self._head_bytes = 0
+        self._begin()
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether another exchange may follow on this connection."""
+        return self._transport is not None and self._is_complete and self._is_keep_alive and not self._has_extra
+
+    @property
+    def is_open(self) -> bool:
+        return self._transport is not None and not self._transport.is_closing()
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether any byte of the answer has come."""
+        return self._has_answered
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if not self._is_complete:
+            if self.status and self._ends_with_connection and exc is None:
+                self._is_complete = True
+            else:
+                self._fail("The upstream broke off its answer.", type(exc).__name__ if exc else "connection closed")
+        self._wake()
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_complete:
+            self._has_extra = True
+            self.abort()
+            return
+        self._has_answered = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail("The upstream's answer is not HTTP.", type(error).__name__)
+            self.abort()
+        if not self.status and len(data) + self._head_bytes > MAX_HEAD_BYTES:
+            self._fail("The upstream's answer has too large a head.", "head too large")
+            self.abort()
+        self._head_bytes += len(data)
+        self._wake()
+
+    async def exchange(self, request: bytes, timeout_s: float) -> None:
+        """Sends `request` and waits for the head of its answer: `status` and `headers`. Raises UpstreamError."""
+        self._begin()
+        if self._transport is None:
+            raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream broke off its answer.", detail="closed")
+        self._transport.write(request)
+        while not self._is_head_complete:
+            await self._wait(timeout_s)
+
+    async def next_chunk(self, timeout_s: float) -> bytes:
+        """What has arrived of the body, at least a byte; b"" at its end. Raises UpstreamError."""
+        while not self._body:
+            if self._is_complete:
+                return b""
+            await self._wait(timeout_s)
+        chunk = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        self._body_bytes = 0
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
+        return chunk
+
+    def abort(self) -> None:
+        """Cuts the connection, whatever is under way."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def on_message_begin(self) -> None:
+        self._has_extra = self._is_complete
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._has_extra:
+            return
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if self._has_extra:
+            return
+        if status < _FIRST_FINAL_STATUS:
+            self.headers.clear()
+            return
+        self.status = status
+        self._is_head_complete = True
+        self._is_keep_alive = self._parser.should_keep_alive()
+        has_length = "content-length" in self.headers or "transfer-encoding" in self.headers
+        self._ends_with_connection = not has_length and status not in _BODILESS_STATUS
+
+    def on_body(self, body: bytes) -> None:
+        if self._has_extra:
+            return
+        self._body.append(body)
+        self._body_bytes += len(body)
+        if self._body_bytes > HIGH_WATER_BYTES and not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        if self.status:
+            self._is_complete = True
+
+    def _begin(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+        self._error: UpstreamError | None = None
+        self._has_answered = False
+        self._is_head_complete = False
+        self._is_complete = False
+        self._is_keep_alive = False
+        self._ends_with_connection = False
+        self._has_extra = False
+
+    async def _wait(self, timeout_s: float) -> None:
+        """Until something has happened. Raises UpstreamError, of kind TIMEOUT after `timeout_s`."""
+        if self._error is not None:
+            raise self._error
+        self._waiter = self._loop.create_future()
+        timer = self._loop.call_later(max(0.0, timeout_s), self._expire)
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+            timer.cancel()
+        if self._error is not None:
+            raise self._error
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _expire(self) -> None:
+        self._error = UpstreamError(UpstreamErrorKind.TIMEOUT, "The upstream did not answer in time.")
+        self._wake()
+
+    def _fail(self, message: str, detail: str) -> None:
+        if self._error is None:
+            self._error = UpstreamError(UpstreamErrorKind.PROTOCOL, message, detail=detail)

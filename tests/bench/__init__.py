@@ -1,0 +1,1 @@
+"""`make bench`: the gateway beside a bare aiohttp proxy, in turns within one run, on the same pinned core."""

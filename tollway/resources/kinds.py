@@ -1,0 +1,142 @@
+"""The kinds of resources, a row each, in the order in which they depend on one another."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tollway.admin.v1.keys_pb2 import VirtualKey
+from tollway.admin.v1.prices_pb2 import Price
+from tollway.admin.v1.routes_pb2 import Route
+from tollway.admin.v1.teams_pb2 import Team
+from tollway.admin.v1.upstreams_pb2 import Upstream
+from tollway.kernel.names import ID_PATTERN
+from tollway.resources import normalize, validate
+from tollway.resources.messages import AdminResource
+from tollway.resources.violations import Violation
+
+Reference = tuple[str, str]
+"""A field's path, and the full name that it refers to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of resource: its message, where it lives, and its rules.
+
+    `collection` is the plural in names ("keys"), `field` the name of the resource in requests ("virtual_key"),
+    `id_parameter` that of its id ("key_id"), `parent` the collection that holds it ("teams") or "".
+    """
+
+    name: str
+    message: Callable[..., AdminResource]
+    collection: str
+    field: str
+    id_parameter: str
+    parent: str
+    normalize: Callable[[Any], None]
+    validate: Callable[[Any], Iterator[Violation]]
+    references: Callable[[Any], Iterable[Reference]]
+
+    def resource_name(self, resource_id: str, parent_id: str = "") -> str:
+        own = f"{self.collection}/{resource_id}"
+        return f"{self.parent}/{parent_id}/{own}" if self.parent else own
+
+    def is_name(self, name: str) -> bool:
+        """Whether `name` is the full name of a resource of this kind."""
+        return self._pattern().fullmatch(name) is not None
+
+    def pattern(self) -> str:
+        """The form of names, for messages: "teams/{team}/keys/{key}"."""
+        own = f"{self.collection}/{{{self.id_parameter.removesuffix('_id')}}}"
+        return f"{self.parent}/{{{self.parent.removesuffix('s')}}}/{own}" if self.parent else own
+
+    def _pattern(self) -> re.Pattern[str]:
+        own = f"{self.collection}/{ID_PATTERN.pattern}"
+        return re.compile(f"{self.parent}/{ID_PATTERN.pattern}/{own}" if self.parent else own)
+
+
+def _no_references(resource: AdminResource) -> Iterable[Reference]:
+    return ()
+
+
+def _key_references(key: VirtualKey) -> Iterable[Reference]:
+    return (("team", key.name.rpartition("/keys/")[0]),)
+
+
+def _route_references(route: Route) -> Iterable[Reference]:
+    return [(f"targets[{i}].upstream", target.upstream) for i, target in enumerate(route.targets)]
+
+
+TEAM = Kind(
+    name="Team",
+    message=Team,
+    collection="teams",
+    field="team",
+    id_parameter="team_id",
+    parent="",
+    normalize=normalize.normalize_team,
+    validate=validate.validate_team,
+    references=_no_references,
+)
+VIRTUAL_KEY = Kind(
+    name="VirtualKey",
+    message=VirtualKey,
+    collection="keys",
+    field="virtual_key",
+    id_parameter="key_id",
+    parent="teams",
+    normalize=normalize.normalize_virtual_key,
+    validate=validate.validate_virtual_key,
+    references=_key_references,
+)
+UPSTREAM = Kind(
+    name="Upstream",
+    message=Upstream,
+    collection="upstreams",
+    field="upstream",
+    id_parameter="upstream_id",
+    parent="",
+    normalize=normalize.normalize_upstream,
+    validate=validate.validate_upstream,
+    references=_no_references,
+)
+ROUTE = Kind(
+    name="Route",
+    message=Route,
+    collection="routes",
+    field="route",
+    id_parameter="route_id",
+    parent="",
+    normalize=normalize.normalize_route,
+    validate=validate.validate_route,
+    references=_route_references,
+)
+PRICE = Kind(
+    name="Price",
+    message=Price,
+    collection="prices",
+    field="price",
+    id_parameter="price_id",
+    parent="",
+    normalize=normalize.normalize_price,
+    validate=validate.validate_price,
+    references=_no_references,
+)
+
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (TEAM, VIRTUAL_KEY, UPSTREAM, ROUTE, PRICE)}
+"""By name, in order of dependence: a kind refers only to kinds before it."""
+
+
+def kind_names() -> str:
+    """All names, for messages."""
+    return ", ".join(KINDS)
+
+
+def dependency_rank(kind: Kind) -> int:
+    return list(KINDS).index(kind.name)
+
+
+def copy_resource(resource: AdminResource) -> AdminResource:
+    copied = type(resource)()
+    copied.CopyFrom(resource)  # type: ignore[arg-type]
+    return copied

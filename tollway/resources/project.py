@@ -1,0 +1,119 @@
+"""Admin resources, normal and valid, into the machine form that data planes compile; secrets apart from the rest."""
+
+from collections.abc import Iterable
+from typing import cast
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from tollway.admin.v1.keys_pb2 import VirtualKey
+from tollway.admin.v1.prices_pb2 import Price
+from tollway.admin.v1.routes_pb2 import Route, Timeouts
+from tollway.admin.v1.teams_pb2 import Team
+from tollway.admin.v1.upstreams_pb2 import Upstream
+from tollway.config.v1 import resources_pb2 as machine
+from tollway.kernel.names import upstream_secret_name
+from tollway.kernel.usage import Meter
+from tollway.resources.rates import nano_usd_per_million
+from tollway.usage.v1 import usage_pb2
+
+KEY_PEPPER_NAME = "keyPeppers/default"
+PRICE_BOOK_NAME = "priceBooks/default"
+
+
+def project_team(team: Team, revision: int) -> machine.Resource:
+    return machine.Resource(name=team.name, revision=revision, team=machine.Team(display_name=team.display_name))
+
+
+def project_virtual_key(
+    key: VirtualKey, revision: int, *, digests: Iterable[machine.KeyDigest], revoked: bool = False
+) -> machine.Resource:
+    """`digests` are HMACs of the key's secrets under the pepper that the same data plane gets."""
+    return machine.Resource(
+        name=key.name,
+        revision=revision,
+        virtual_key=machine.VirtualKey(
+            team=key.name.rpartition("/keys/")[0],
+            owner=key.owner,
+            digests=digests,
+            allowed_models=key.allowed_models,
+            metadata=key.metadata,
+            expire_time_ms=key.expire_time.ToMilliseconds() if key.HasField("expire_time") else 0,
+            revoked=revoked,
+        ),
+    )
+
+
+def project_upstream(upstream: Upstream, revision: int) -> machine.Resource:
+    return machine.Resource(
+        name=upstream.name,
+        revision=revision,
+        upstream=machine.Upstream(
+            provider=upstream.provider,
+            base_url=upstream.base_url,
+            region=upstream.region,
+            headers=upstream.headers,
+            models=upstream.models,
+            options=upstream.options,
+            secret_ref=upstream.secret.ref,
+        ),
+    )
+
+
+def project_upstream_secret(upstream: str, revision: int, value: str) -> machine.Resource:
+    """The machine resource that carries the secret of `upstream`, a full name."""
+    name = upstream_secret_name(upstream)
+    return machine.Resource(name=name, revision=revision, upstream_secret=machine.UpstreamSecret(value=value))
+
+
+def project_key_pepper(pepper: bytes, revision: int = 0) -> machine.Resource:
+    return machine.Resource(name=KEY_PEPPER_NAME, revision=revision, key_pepper=machine.KeyPepper(pepper=pepper))
+
+
+def project_route(route: Route, revision: int) -> machine.Resource:
+    targets = [
+        machine.Target(upstream=t.upstream, model=t.model, weight=t.weight, priority=t.priority) for t in route.targets
+    ]
+    return machine.Resource(
+        name=route.name,
+        revision=revision,
+        route=machine.Route(
+            model=route.model,
+            strategy=cast(machine.RouteStrategy.ValueType, int(route.strategy)),
+            targets=targets,
+            retry=machine.RetryPolicy(max_attempts=route.retry.max_attempts),
+            fallback=machine.FallbackPolicy(enabled=route.fallback.enabled),
+            timeouts=_project_timeouts(route.timeouts),
+        ),
+    )
+
+
+def _project_timeouts(timeouts: Timeouts) -> machine.Timeouts:
+    return machine.Timeouts(
+        total_ms=timeouts.total.ToMilliseconds(),
+        first_byte_ms=timeouts.first_byte.ToMilliseconds(),
+        idle_ms=timeouts.idle.ToMilliseconds(),
+    )
+
+
+def project_price(price: Price, revision: int) -> machine.Resource:
+    model = machine.ModelMatch(glob=price.model) if "*" in price.model else machine.ModelMatch(exact=price.model)
+    rates = [
+        machine.Rate(
+            meter=cast(usage_pb2.Meter.ValueType, int(Meter[rate.meter.upper()])),
+            nano_usd_per_million=nano_usd_per_million(rate),
+            above_input_tokens=rate.above_input_tokens,
+        )
+        for rate in price.rates
+    ]
+    since = price.effective_from if price.HasField("effective_from") else Timestamp()
+    return machine.Resource(
+        name=price.name,
+        revision=revision,
+        price=machine.Price(
+            provider=price.provider, models=[model], rates=rates, effective_from_ms=since.ToMilliseconds()
+        ),
+    )
+
+
+def project_price_book(book: machine.PriceBook, revision: int) -> machine.Resource:
+    return machine.Resource(name=PRICE_BOOK_NAME, revision=revision, price_book=book)
