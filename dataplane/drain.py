@@ -5,8 +5,7 @@ import logging
 import time
 from typing import Final
 
-from aiohttp import web
-
+from dataplane.api_server import ApiServer
 from dataplane.app import Gateway
 from dataplane.settings import DrainSettings
 
@@ -16,16 +15,12 @@ _LOOK_INTERVAL_S: Final = 0.01
 logger = logging.getLogger(__name__)
 
 
-async def drain(gateway: Gateway, site: web.BaseSite, bounds: DrainSettings) -> int:
-    """Fail readiness, serve on for the delay, stop accepting, let calls end; the number of calls that did not.
-
-    aiohttp drops what arrives on connections once it closes them, bodies of running calls too: the runner may be
-    cleaned up only after this.
-    """
+async def drain(gateway: Gateway, server: ApiServer, bounds: DrainSettings) -> int:
+    """Fail readiness, serve on for the delay, stop accepting, let calls end; the number of calls that did not."""
     gateway.is_draining = True
     logger.info("draining delay_s=%g timeout_s=%g calls=%d", bounds.delay_s, bounds.timeout_s, gateway.in_flight)
     await asyncio.sleep(bounds.delay_s)
-    await site.stop()
+    await server.stop_accepting()
     await _until_quiet(gateway, bounds.timeout_s)
     if gateway.in_flight:
         logger.error("calls are cut, for they did not end in time calls=%d", gateway.in_flight)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from dataplane.api_server import ApiServer
 from dataplane.app import Gateway, GatewayLimits, build_app
 from dataplane.config.applier import ConfigApplier
 from dataplane.config.documents import ConfigFileError
@@ -49,10 +49,6 @@ if TYPE_CHECKING:
 
 FLUSH_TIMEOUT_S: Final = 10.0
 _TRACING_TIMEOUT_S: Final = 5.0
-_CUT_CALLS_TIMEOUT_S: Final = 2.0
-_KEEP_ALIVE_S: Final = 75.0
-_MAX_HEADER_BYTES: Final = 8190
-_BACKLOG: Final = 1024
 _GAUGES_INTERVAL_S: Final = 0.25
 _PEPPER_BYTES: Final = 32
 _PACKAGE: Final = "tollway"
@@ -176,27 +172,15 @@ async def serve(settings: Settings, place: Place) -> int:
 
 async def _serve_until(stop: asyncio.Event, plane: DataPlane) -> int:
     """Take calls until `stop`, drain, and flush usage; the number of usage events that are lost."""
-    runner = web.AppRunner(
-        build_app(plane.gateway),
-        access_log=None,
-        keepalive_timeout=_KEEP_ALIVE_S,
-        handler_cancellation=False,
-        auto_decompress=False,
-        max_line_size=_MAX_HEADER_BYTES,
-        max_field_size=_MAX_HEADER_BYTES,
-        shutdown_timeout=_CUT_CALLS_TIMEOUT_S,
-    )
-    await runner.setup()
+    context = None if plane.certificate is None else plane.certificate.context
+    server = ApiServer(build_app(plane.gateway), plane.place.api_listener, context)
     try:
-        context = None if plane.certificate is None else plane.certificate.context
-        site = web.SockSite(runner, plane.place.api_listener, ssl_context=context, backlog=_BACKLOG)
-        await site.start()
+        await server.start()
         logger.info("serving node=%s address=%s", plane.place.node, where(plane.place.api_listener))
         await stop.wait()
-        bounds = plane.place.drain_bounds()
-        await drain(plane.gateway, site, bounds)
+        await drain(plane.gateway, server, plane.place.drain_bounds())
     finally:
-        await runner.cleanup()
+        await server.close()
     lost_events = await plane.emitter.flush(FLUSH_TIMEOUT_S)
     if lost_events:
         logger.error("usage events are lost, for NATS did not take them in time events=%d", lost_events)
@@ -205,7 +189,7 @@ async def _serve_until(stop: asyncio.Event, plane: DataPlane) -> int:
 
 
 async def _close(plane: DataPlane) -> None:
-    await plane.transport.close()
+    plane.transport.close()
     if plane.tracing is not None:
         is_exported = await asyncio.to_thread(plane.tracing.close, _TRACING_TIMEOUT_S)
         if not is_exported:

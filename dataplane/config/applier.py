@@ -15,7 +15,8 @@ from tollway.resources.secret_refs import SecretUnavailable, read_secret
 logger = logging.getLogger(__name__)
 
 SECRET_REFRESH_S = 60.0
-_BIG_CHANGE = 1_000
+_BIG_CHANGE = 100
+_WHOLE_CHANGE = 10_000
 
 
 class ConfigApplier:
@@ -47,10 +48,13 @@ class ConfigApplier:
         if refs:
             secrets = await asyncio.to_thread(self._read, refs, state)
             delta = replace(delta, ref_secrets={**delta.ref_secrets, **secrets})
-        is_big = len(delta.upserts) + len(delta.removals) + len(state.rejected) > _BIG_CHANGE
-        is_whole = is_big or self._holder.current is None
+        size = len(delta.upserts) + len(delta.removals) + len(state.rejected)
+        is_whole = size > _WHOLE_CHANGE or self._holder.current is None
         with frozen_heap() if is_whole else nullcontext():
-            after = await asyncio.to_thread(apply, state, delta) if is_whole or delta.reset else apply(state, delta)
+            if is_whole or delta.reset or size > _BIG_CHANGE:
+                after = await asyncio.to_thread(apply, state, delta)
+            else:
+                after = apply(state, delta)
             rejections = after.rejections
             if allows_rejections or not rejections:
                 self._holder.replace(after)

@@ -17,7 +17,7 @@ from dataplane.config.session import FeedClient, FeedLost, FeedSession
 logger = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.05
-LONGEST_RETRY_S = 5.0
+LONGEST_RETRY_S = 1.0
 BEHIND_GRACE_S = 30.0
 _STEADY_S = 5.0
 _TOKEN_REFUSALS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
@@ -25,11 +25,16 @@ _TOKEN_REFUSALS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PE
 
 @dataclass(frozen=True, slots=True)
 class FeedSettings:
-    """`addresses` are HOST:PORT, tried in turn with all addresses of each name; without `tls` dialled in plaintext."""
+    """`addresses` are HOST:PORT, tried in turn with all addresses of each name; without `tls` dialled in plaintext.
+
+    An older state than the one in force is refused for `behind_grace_s`, in which a replica that lags catches up;
+    when nothing newer came in that time, the database itself was put back.
+    """
 
     addresses: tuple[str, ...]
     client: FeedClient
     tls: FeedTls | None = None
+    behind_grace_s: float = BEHIND_GRACE_S
 
 
 def retry_delays() -> Iterator[float]:
@@ -94,7 +99,7 @@ class GrpcSource:
 
     def _is_long_behind(self, now_s: float) -> bool:
         """Whether older states came for so long that the database was put back rather than a replica lags."""
-        return self._behind_since_s is not None and now_s - self._behind_since_s >= BEHIND_GRACE_S
+        return self._behind_since_s is not None and now_s - self._behind_since_s >= self._settings.behind_grace_s
 
     def _note_in_force(self) -> None:
         """Called when a stream stands by what is in force: the outage, if there was one, is over."""

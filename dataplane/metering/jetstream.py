@@ -28,7 +28,8 @@ _PENDING_BYTES: Final = 1_048_576
 _WATCH_INTERVAL_S: Final = 0.1
 _LOG_INTERVAL_S: Final = 10.0
 _FIRST_PAUSE_S: Final = 0.1
-_LONGEST_PAUSE_S: Final = 5.0
+_LONGEST_PAUSE_S: Final = 0.5
+_MOST_DOUBLINGS: Final = 3
 _MESSAGE_ID_HEADER: Final = "Nats-Msg-Id"
 
 logger = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ class JetStreamLink:
 
     async def _note_failure(self, error: Exception) -> None:
         pause_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**self._failures)
-        self._failures = min(self._failures + 1, 10)
+        self._failures = min(self._failures + 1, _MOST_DOUBLINGS)
         await self._note_error(error)
         await asyncio.sleep(self._uniform(pause_s / 2, pause_s))
 

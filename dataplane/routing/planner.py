@@ -73,29 +73,31 @@ def _ordered(route: Route, random: Callable[[], float]) -> list[Target]:
     if route.strategy is Strategy.PRIORITY:
         order = list(route.targets)
     else:
-        order = [t for _, group in groupby(route.targets, _PRIORITY) for t in _weighted_order(list(group), random)]
+        order = [t for _, group in groupby(route.targets, _PRIORITY) for t in _weighted_order([*group], random)]
+    if order[0].weight > 0:
+        return order
     first = next((position for position, target in enumerate(order) if target.weight > 0), None)
-    if first is None:
-        return []
-    order.insert(0, order.pop(first))
-    return order
+    return [] if first is None else [order.pop(first), *order]
 
 
 def _weighted_order(targets: Sequence[Target], random: Callable[[], float]) -> list[Target]:
     """Drawn one after the other, each with its share of the weight that is left; those without weight come last."""
     left = [target for target in targets if target.weight > 0]
+    weight = sum([target.weight for target in left])
     drawn = []
     while len(left) > 1:
-        drawn.append(left.pop(_pick(left, random())))
-    return [*drawn, *left, *(target for target in targets if target.weight <= 0)]
+        target = left.pop(_pick(left, random() * weight))
+        weight -= target.weight
+        drawn.append(target)
+    drawn += left
+    return drawn if len(drawn) == len(targets) else [*drawn, *(target for target in targets if target.weight <= 0)]
 
 
 def _pick(targets: Sequence[Target], point: float) -> int:
-    """Position of the target whose share of the whole weight contains `point`, in [0, 1)."""
-    remaining = point * sum(target.weight for target in targets)
+    """Position of the target whose share contains `point`, from 0 to below the weight of all."""
     for position, target in enumerate(targets):
-        remaining -= target.weight
-        if remaining < 0:
+        point -= target.weight
+        if point < 0:
             return position
     return len(targets) - 1
 

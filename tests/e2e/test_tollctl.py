@@ -53,8 +53,7 @@ async def chat_until_accepted(stack: Stack, model: str, key: str) -> subprocess.
 async def test_quickstart_from_nothing_to_the_bill_and_away_again(stack: Stack) -> None:
     file = str(EXAMPLES / "quickstart.yaml")
     dry = await succeed(stack, "apply", "-f", file, "--dry-run")
-    assert '    + spec.display_name: "Growth"' in dry or '    + display_name: "Growth"' in dry
-    assert "twk_" not in dry
+    assert '    + display_name: "Growth"\n' in dry and "twk_" not in dry
     applied = (await succeed(stack, "apply", "-f", file)).splitlines()
     names = ["teams/growth", "teams/growth/keys/website", "routes/assistant", "upstreams/local", "prices/llama"]
     assert [line for line in applied if not line.startswith(" ")] == [f"{name} created" for name in names]
@@ -123,15 +122,9 @@ async def test_export_applies_unchanged_and_holds_no_secret(stack: Stack, admin:
 
 async def test_diff_tells_each_field(stack: Stack) -> None:
     mark = secrets.token_hex(4)
-    team = {
-        "apiVersion": "tollway/v1",
-        "kind": "Team",
-        "metadata": {"name": f"t-{mark}"},
-        "spec": {"display_name": "A"},
-    }
-    await succeed(stack, "apply", "-f", "-", stdin=json.dumps(team))
-    changed = {**team, "spec": {"display_name": "B"}}
-    done = await tollctl(stack, "diff", "-f", "-", stdin=json.dumps(changed))
+    team = {"apiVersion": "tollway/v1", "kind": "Team", "metadata": {"name": f"t-{mark}"}}
+    await succeed(stack, "apply", "-f", "-", stdin=json.dumps({**team, "spec": {"display_name": "A"}}))
+    done = await tollctl(stack, "diff", "-f", "-", stdin=json.dumps({**team, "spec": {"display_name": "B"}}))
     assert (done.returncode, done.stdout) == (1, f'~ teams/t-{mark}\n    ~ display_name: "A" -> "B"\n')
     shown = json.loads(await succeed(stack, "get", "team", f"t-{mark}", "-o", "json"))
     assert shown["display_name"] == "A"
@@ -203,8 +196,15 @@ metadata: {name: bad-pod}
 async def test_status_and_doctor_find_nothing_wrong(stack: Stack) -> None:
     parts = json.loads(await succeed(stack, "status", "-o", "json"))["parts"]
     assert {part["name"]: part["ready"] for part in parts} == dict.fromkeys(stack.info["pids"], True)
-    lines = (await succeed(stack, "doctor")).splitlines()
-    assert lines and all(line.startswith("ok ") for line in lines)
-    shown = await succeed(stack, "status") + "\n".join(lines)
+    reports: list[str] = []
+
+    async def is_well() -> bool:
+        done = await tollctl(stack, "doctor")
+        reports.append(done.stdout)
+        return done.returncode == 0
+
+    await eventually(is_well, 10, "the data plane to run the newest configuration")
+    assert all(line.startswith("ok ") for line in reports[-1].splitlines())
+    shown = await succeed(stack, "status") + "".join(reports)
     secret = [stack.info[name] for name in ("admin_token", "plane_token", "demo_key", "database_url", "nats_url")]
     assert not [value for value in secret if value in shown]

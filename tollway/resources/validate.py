@@ -56,6 +56,7 @@ _OWN_HEADERS = frozenset(
         "expect",
     }
 )
+_OWN_VARIABLES = "env:TOLLWAY_"
 _CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"})
 
 
@@ -120,6 +121,8 @@ def _validate_secret(upstream: Upstream) -> Iterator[Violation]:
         problem = secret_ref_problem(secret.ref)
         if problem:
             yield Violation("secret.ref", problem)
+        elif secret.ref.startswith(_OWN_VARIABLES):
+            yield Violation("secret.ref", "variables that begin with TOLLWAY_ are Tollway's own and go to no upstream")
     elif not secret.value:
         yield Violation("secret", "set `ref` (env:NAME or file:/absolute/path) or `value`")
     if (
@@ -136,7 +139,7 @@ def _validate_headers(headers: Mapping[str, str]) -> Iterator[Violation]:
     if len(headers) > MAX_HEADERS:
         yield Violation("headers", f"has {len(headers)} entries; at most {MAX_HEADERS} are allowed")
     seen: set[str] = set()
-    for name, value in headers.items():
+    for name, value in sorted(headers.items()):
         path = f"headers.{name}"
         lowered = name.lower()
         if not _HEADER_NAME.fullmatch(name):
@@ -226,7 +229,7 @@ def _validate_common(resource: AdminResource) -> Iterator[Violation]:
 def _validate_pairs(path: str, pairs: Mapping[str, str], key: re.Pattern[str], most: int) -> Iterator[Violation]:
     if len(pairs) > most:
         yield Violation(path, f"has {len(pairs)} pairs; at most {most} are allowed")
-    for name, value in pairs.items():
+    for name, value in sorted(pairs.items()):
         if not key.fullmatch(name):
             yield Violation(f"{path}.{name}", f"the name must match {key.pattern}")
         if len(value) > MAX_VALUE or _CONTROL.search(value):

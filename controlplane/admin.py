@@ -1,0 +1,97 @@
+"""Composes the rooms that own the configuration: their admin methods, and the feed to data planes."""
+
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from controlplane.audit.handlers import audit_handlers
+from controlplane.authz import Handler
+from controlplane.db.engine import Database
+from controlplane.db.unit_of_work import ConfigStore
+from controlplane.discovery.feed import ConfigFeed
+from controlplane.discovery.fleet import Fleet
+from controlplane.discovery.handlers import fleet_handlers
+from controlplane.discovery.server import FeedServer
+from controlplane.discovery.source import ConfigSource
+from controlplane.keys.behaviour import KeyMint, VirtualKeyBehaviour
+from controlplane.keys.handlers import key_handlers
+from controlplane.keys.service import KeyService
+from controlplane.prices.book import ensure_price_book
+from controlplane.resources.behaviour import Behaviour, PlainBehaviour
+from controlplane.resources.handlers import resource_handlers
+from controlplane.resources.kinds import resource_kinds
+from controlplane.resources.transaction import Transactor
+from controlplane.secrets.behaviour import UpstreamBehaviour
+from controlplane.secrets.checks import check_keys
+from controlplane.secrets.vault import Vault
+from tollway.resources.kinds import UPSTREAM, VIRTUAL_KEY
+from tollway.resources.project import project_key_pepper
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSecrets:
+    """Keys of this installation. `environ` is what `env:` references of virtual keys read."""
+
+    encryption_key: str = field(repr=False)
+    key_pepper: str = field(repr=False)
+    plane_token: str = field(repr=False)
+    environ: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigRooms:
+    """`feed.run` and `fleet.run` are tasks for the life of the process; `server.register` adds the feed to gRPC."""
+
+    config: ConfigStore
+    vault: Vault
+    pepper: bytes = field(repr=False)
+    handlers: Mapping[str, Handler]
+    feed: ConfigFeed
+    fleet: Fleet
+    server: FeedServer
+
+    async def prepare(self) -> None:
+        """To be called once the schema is there, before anything is served.
+
+        Raises KeyMismatch when a key is not the one that the database was written with, Unavailable when it is away.
+        """
+        await check_keys(self.config, self.vault, self.pepper)
+        await ensure_price_book(self.config)
+
+
+def open_config_rooms(
+    database: Database,
+    secret: ConfigSecrets,
+    *,
+    notify: bool = True,
+    observe_applied_s: Callable[[float], None] = lambda _: None,
+) -> ConfigRooms:
+    """Builds the rooms; nothing is read from the database yet. `observe_applied_s` is as in FeedServer."""
+    config = ConfigStore(database, notify=notify)
+    vault = Vault(secret.encryption_key)
+    pepper = secret.key_pepper.encode()
+    mint = KeyMint(pepper, secret.environ, secrets.randbelow)
+    feed = ConfigFeed(database, ConfigSource(config, vault).refresh)
+    fleet = Fleet(database, config.now)
+    server = FeedServer(
+        feed,
+        fleet,
+        key_pepper=project_key_pepper(pepper),
+        plane_token=secret.plane_token,
+        observe_applied_s=observe_applied_s,
+    )
+    return ConfigRooms(config, vault, pepper, config_handlers(config, vault, mint), feed, fleet, server)
+
+
+def config_handlers(config: ConfigStore, vault: Vault, mint: KeyMint) -> dict[str, Handler]:
+    """Handlers of the services of teams, keys, upstreams, routes, prices, manifests, audit events and the fleet."""
+    keys = VirtualKeyBehaviour(mint)
+    behaviours: dict[str, Behaviour] = {VIRTUAL_KEY.name: keys, UPSTREAM.name: UpstreamBehaviour(vault)}
+    kinds = resource_kinds(lambda name: behaviours.get(name, PlainBehaviour()))
+    transactor = Transactor(config, vault)
+    return {
+        **resource_handlers(config, transactor, kinds),
+        **key_handlers(KeyService(kinds[VIRTUAL_KEY.name], keys), transactor),
+        **audit_handlers(config),
+        **fleet_handlers(config, config.now),
+    }

@@ -1,0 +1,154 @@
+"""`tollway-consumer`: the process that books usage events."""
+
+import asyncio
+import logging
+import signal
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+import uvloop
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from controlplane.consumer_settings import HELP, ConsumerSettings
+from controlplane.db.engine import Database
+from controlplane.errors import Unavailable
+from controlplane.ledger.booking import Bookkeeper
+from controlplane.ledger.connection import connector
+from controlplane.ledger.consumer import BOOKERS, DATABASE, NATS, ConsumerParts, LedgerConsumer
+from controlplane.ledger.keeper import PartitionKeeper
+from controlplane.ledger.metrics import ConsumerMetrics
+from controlplane.ledger.readiness import ConsumerReadiness
+from controlplane.ledger.repository import LedgerRepository, PartitionRepository
+from controlplane.ledger.stream import StreamSettings
+from controlplane.logs import start_logging
+from controlplane.migrations import SchemaMismatch, require_current_schema
+from controlplane.settings import METRICS_LISTEN
+from controlplane.telemetry import build_registry, build_tracing
+from controlplane.transport.probe_app import probe_app
+from controlplane.transport.readiness import Readiness
+from tollway.settings import settings_or_exit
+
+if TYPE_CHECKING:
+    from controlplane.ledger.tracing import BookingTracer
+    from controlplane.telemetry import Tracing
+
+SERVICE = "tollway-consumer"
+SCHEMA_INTERVAL_S = 0.5
+PARTITIONS_INTERVAL_S = 5.0
+_SPARE_CONNECTIONS = 2
+
+_log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    settings = settings_or_exit(HELP, ConsumerSettings.from_environment)
+    start_logging(settings.log_level)
+    raise SystemExit(uvloop.run(run(settings)))
+
+
+async def run(settings: ConsumerSettings) -> int:
+    """The life of the process; returns its exit code."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    registry = build_registry()
+    readiness = Readiness()
+    runner = web.AppRunner(probe_app(readiness, registry), access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.metrics_listen.host, settings.metrics_listen.port).start()
+    except OSError as error:
+        sys.stderr.write(f"{METRICS_LISTEN.name}: cannot listen on {settings.metrics_listen}: {error.strerror}\n")
+        await runner.cleanup()
+        return 1
+    database = Database(settings.database_url, application_name=SERVICE, pool_size=BOOKERS + _SPARE_CONNECTIONS)
+    tracing = build_tracing(service=SERVICE, version=version("tollway")) if settings.is_tracing else None
+    try:
+        await _work(settings, database, readiness, registry, tracing, stop)
+    finally:
+        if tracing is not None:
+            await asyncio.to_thread(tracing.close)
+        await database.close()
+        await runner.cleanup()
+    _log.info("stopped")
+    return 0
+
+
+async def _work(
+    settings: ConsumerSettings,
+    database: Database,
+    readiness: Readiness,
+    registry: CollectorRegistry,
+    tracing: "Tracing | None",
+    stop: asyncio.Event,
+) -> None:
+    subjects = ConsumerReadiness(readiness.set_reason, DATABASE, NATS)
+    metrics = ConsumerMetrics(registry)
+    keeper = PartitionKeeper(PartitionRepository(database), lambda: datetime.now(UTC))
+    if not await _schema_is_current(database, subjects, stop):
+        return
+    consumer = LedgerConsumer(
+        ConsumerParts(
+            connect=connector(settings.nats_urls, SERVICE),
+            stream=StreamSettings(settings.stream_max_bytes, settings.stream_replicas),
+            bookkeeper=Bookkeeper(LedgerRepository(database), keeper),
+            readiness=subjects,
+            metrics=metrics,
+            tracer=_booking_tracer(tracing),
+        ),
+        stop,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        keeping = tasks.create_task(_keep_partitions(keeper, subjects, metrics), name="keep partitions")
+        await tasks.create_task(consumer.run(), name="consume usage events")
+        readiness.set_reason("stopping")
+        keeping.cancel()
+
+
+async def _schema_is_current(database: Database, readiness: ConsumerReadiness, stop: asyncio.Event) -> bool:
+    """Waits for it; False when told to stop before."""
+    while not stop.is_set():
+        try:
+            await require_current_schema(database)
+        except SchemaMismatch as error:
+            readiness.report(DATABASE, str(error))
+        except Unavailable as error:
+            readiness.report(DATABASE, f"{error.message} database={database.place}")
+        else:
+            readiness.clear(DATABASE)
+            return True
+        await _wait(stop, SCHEMA_INTERVAL_S)
+    return False
+
+
+async def _keep_partitions(keeper: PartitionKeeper, readiness: ConsumerReadiness, metrics: ConsumerMetrics) -> None:
+    """Also what finds out, while there is nothing to book, whether the database is there."""
+    while True:
+        try:
+            metrics.set_strays(await keeper.keep_ahead())
+            readiness.clear(DATABASE)
+        except Unavailable as error:
+            readiness.report(DATABASE, error.message)
+        await asyncio.sleep(PARTITIONS_INTERVAL_S)
+
+
+def _booking_tracer(tracing: "Tracing | None") -> "BookingTracer | None":
+    if tracing is None:
+        return None
+    from controlplane.ledger.tracing import BookingTracer
+
+    return BookingTracer(tracing.tracer)
+
+
+async def _wait(stop: asyncio.Event, duration_s: float) -> None:
+    try:
+        await asyncio.wait_for(stop.wait(), duration_s)
+    except TimeoutError:
+        return
+
+
+if __name__ == "__main__":
+    main()

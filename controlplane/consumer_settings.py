@@ -1,0 +1,84 @@
+"""What a consumer is told by its environment, and the --help text that lists it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from controlplane.settings import (
+    DATABASE_URL,
+    LOG_LEVEL,
+    METRICS_LISTEN,
+    OTLP_ENDPOINT,
+    OTLP_TRACES_ENDPOINT,
+    is_tracing,
+)
+from tollway.settings import Address, Environment, Variable, help_text
+
+_NATS_SCHEMES = ("nats", "tls")
+_MEBIBYTE = 1 << 20
+_PEBIBYTE = 1 << 50
+
+NATS_URL = Variable(
+    "TOLLWAY_NATS_URL",
+    "nats://user:password@host:port,...",
+    "where usage events come from; tls:// for TLS",
+    required=True,
+)
+STREAM_MAX_BYTES = Variable(
+    "TOLLWAY_USAGE_STREAM_MAX_BYTES",
+    "bytes",
+    "how much the usage stream holds before data planes keep their events; less where NATS has not the room",
+    str(10 << 30),
+)
+STREAM_REPLICAS = Variable(
+    "TOLLWAY_USAGE_STREAM_REPLICAS",
+    "servers",
+    "how many servers of a NATS cluster keep the usage stream: 1, 3 or 5",
+    "1",
+)
+
+HELP = help_text(
+    "tollway-consumer",
+    "The consumer of Tollway: books usage events from NATS in the ledger.",
+    (
+        DATABASE_URL,
+        NATS_URL,
+        STREAM_MAX_BYTES,
+        STREAM_REPLICAS,
+        METRICS_LISTEN,
+        LOG_LEVEL,
+        OTLP_ENDPOINT,
+        OTLP_TRACES_ENDPOINT,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerSettings:
+    """All of a consumer's settings; `database_url` and `nats_urls` hold passwords."""
+
+    database_url: str = field(repr=False)
+    nats_urls: tuple[str, ...] = field(repr=False)
+    stream_max_bytes: int
+    stream_replicas: int
+    metrics_listen: Address
+    is_tracing: bool
+    log_level: str
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "ConsumerSettings":
+        """Raises SettingsError, which names the variable and what to do."""
+        environment = Environment(environ)
+        return cls(
+            database_url=environment.url(DATABASE_URL, ("postgresql", "postgres")),
+            nats_urls=_nats_urls(environment),
+            stream_max_bytes=environment.integer(STREAM_MAX_BYTES, minimum=64 * _MEBIBYTE, maximum=_PEBIBYTE),
+            stream_replicas=environment.integer(STREAM_REPLICAS, minimum=1, maximum=5),
+            metrics_listen=environment.address(METRICS_LISTEN),
+            is_tracing=is_tracing(environment),
+            log_level=environment.choice(LOG_LEVEL, ("debug", "info", "warning", "error")),
+        )
+
+
+def _nats_urls(environment: Environment) -> tuple[str, ...]:
+    parts = [part.strip() for part in environment.text(NATS_URL).split(",")]
+    return tuple(Environment({NATS_URL.name: part}).url(NATS_URL, _NATS_SCHEMES) for part in parts)

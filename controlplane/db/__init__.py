@@ -1,0 +1,1 @@
+"""Postgres: engine, transactions, and the head row that orders commits."""

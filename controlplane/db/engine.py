@@ -1,0 +1,135 @@
+"""The engine behind a `postgresql://` URL, and transactions that fail with domain errors."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import asyncpg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from controlplane.errors import Unavailable
+
+CONNECT_TIMEOUT_S = 5.0
+STATEMENT_TIMEOUT_S = 10
+LOCK_TIMEOUT_S = 5
+COMMAND_TIMEOUT_S = 15.0
+POOL_SIZE = 5
+POOL_OVERFLOW = 5
+POOL_WAIT_S = 5.0
+
+# SQLSTATE: shutdown and start-up, connection, too many of them, lock and statement timeouts, lost races, read-only.
+_TRANSIENT_STATES = ("57P", "08", "53", "55P03", "57014", "40001", "40P01", "25006")
+
+
+class Database:
+    """One database and its pool; close it with `close`.
+
+    The URL is a libpq one: sslmode, sslrootcert, several hosts, a socket folder as `host` all work.
+    """
+
+    def __init__(self, url: str, *, application_name: str = "tollway", pool_size: int = POOL_SIZE) -> None:
+        self._url = url
+        self._application_name = application_name
+        self.engine: AsyncEngine = create_async_engine(
+            "postgresql+asyncpg://",
+            async_creator=self._connect_pooled,
+            pool_size=pool_size,
+            max_overflow=POOL_OVERFLOW,
+            pool_timeout=POOL_WAIT_S,
+            pool_pre_ping=True,
+        )
+
+    @property
+    def place(self) -> str:
+        """Host, port and database, for messages: never the user or the password."""
+        parts = urlsplit(self._url)
+        return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+    async def connect_dedicated(self) -> asyncpg.Connection:
+        """A connection outside the pool, for LISTEN; the caller closes it.
+
+        Raises OSError, TimeoutError or asyncpg.PostgresError.
+        """
+        return await self._connect(server_settings={"application_name": f"{self._application_name}-listen"})
+
+    @asynccontextmanager
+    async def transaction(self, *, isolation: str = "READ COMMITTED") -> AsyncIterator[AsyncConnection]:
+        """A transaction: commits at the end, rolls back on an exception.
+
+        Raises Unavailable when the database is away, overloaded or locked for too long.
+        """
+        try:
+            async with self.engine.connect() as connection:
+                await connection.execution_options(isolation_level=isolation)
+                async with connection.begin():
+                    yield connection
+        except (OSError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError) as error:
+            if not is_transient(error):
+                raise
+            raise Unavailable("the database cannot be reached at the moment; try again shortly") from error
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction whose statements all see the same moment."""
+        async with self.transaction(isolation="REPEATABLE READ") as connection:
+            yield connection
+
+    async def ping(self) -> None:
+        """Raises Unavailable when the database does not answer."""
+        async with self.transaction() as connection:
+            await connection.execute(text("SELECT 1"))
+
+    async def schema_revision(self) -> str | None:
+        """The migration that the database is at; None when it is empty. Raises Unavailable."""
+        async with self.transaction() as connection:
+            if await connection.scalar(text("SELECT to_regclass('alembic_version')::text")) is None:
+                return None
+            version: str | None = await connection.scalar(text("SELECT version_num FROM alembic_version"))
+            return version
+
+    async def _connect_pooled(self) -> asyncpg.Connection:
+        return await self._connect(
+            server_settings={
+                "application_name": self._application_name,
+                "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+                "lock_timeout": f"{LOCK_TIMEOUT_S}s",
+                "idle_in_transaction_session_timeout": f"{2 * STATEMENT_TIMEOUT_S}s",
+            }
+        )
+
+    async def _connect(self, server_settings: dict[str, str]) -> asyncpg.Connection:
+        return await asyncpg.connect(
+            self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=server_settings
+        )
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same statement may succeed later: connection trouble, timeouts, lost races."""
+    if isinstance(error, OSError | PoolTimeout | asyncio.TimeoutError | InterfaceError | OperationalError):
+        return True
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        original = error.orig
+        state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
+        return _is_transient_state(state) or _caused_by_connection(original)
+    return isinstance(error, asyncpg.InterfaceError) or _is_transient_state(getattr(error, "sqlstate", None))
+
+
+def _is_transient_state(state: object) -> bool:
+    return isinstance(state, str) and state.startswith(_TRANSIENT_STATES)
+
+
+def _caused_by_connection(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError | asyncpg.InterfaceError | asyncpg.PostgresConnectionError):
+            return True
+        error = error.__cause__
+    return False

@@ -1,0 +1,69 @@
+"""Reads the configuration, or what changed in it, out of the database and into machine form."""
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from controlplane.db.unit_of_work import ConfigStore, ReadView
+from controlplane.discovery.projection import Credential, NotProjectable, Projected, group_digests, project_row
+from controlplane.discovery.state import ConfigState
+from controlplane.keys.store import StoredDigest
+from controlplane.resources.store import StoredResource
+from controlplane.secrets.behaviour import open_credential
+from controlplane.secrets.store import SealedSecret
+from controlplane.secrets.vault import SecretUnreadable, Vault
+from tollway.resources.kinds import UPSTREAM, VIRTUAL_KEY
+
+logger = logging.getLogger(__name__)
+
+_ASK_FOR_ALL_ABOVE = 1000
+
+
+class ConfigSource:
+    """Secrets are opened here, and only for the feed."""
+
+    def __init__(self, config: ConfigStore, vault: Vault) -> None:
+        self._config = config
+        self._vault = vault
+
+    async def refresh(self, state: ConfigState | None) -> ConfigState:
+        """`state` brought up to the database, or a new one when it has another history.
+
+        Raises Unavailable when the database is away.
+        """
+        async with self._config.read() as view:
+            head = view.head
+            if state is None or state.epoch != head.epoch or state.revision > head.revision:
+                return ConfigState(head.epoch, head.revision, await self._changes(view, 0))
+            if state.revision < head.revision:
+                state.advance(head.revision, await self._changes(view, state.revision))
+            return state
+
+    async def _changes(self, view: ReadView, since: int) -> list[Projected]:
+        rows = await view.resources.changed_since(since)
+        digests = group_digests(await view.digests.list_of(_names(rows, VIRTUAL_KEY.name)))
+        sealed = await view.secrets.list_of(_names(rows, UPSTREAM.name))
+        credentials = {row.resource_name: self._open(row) for row in sealed}
+        return list(_project(rows, digests, credentials))
+
+    def _open(self, row: SealedSecret) -> Credential:
+        try:
+            return Credential(open_credential(self._vault, row))
+        except SecretUnreadable as error:
+            logger.error("secret withheld from data planes resource=%s reason=%r", row.resource_name, str(error))
+            return Credential(problem=str(error))
+
+
+def _project(
+    rows: Iterable[StoredResource], digests: Mapping[str, Iterable[StoredDigest]], credentials: Mapping[str, Credential]
+) -> Iterator[Projected]:
+    for row in rows:
+        try:
+            yield project_row(row, digests.get(row.name, ()), credentials.get(row.name))
+        except NotProjectable as error:
+            logger.error("resource withheld from data planes resource=%s reason=%r", row.name, str(error))
+
+
+def _names(rows: Iterable[StoredResource], kind: str) -> Collection[str] | None:
+    """Names of one kind to ask for by name; None to ask for all when they are many."""
+    names = [row.name for row in rows if row.kind == kind and not row.deleted]
+    return None if len(names) > _ASK_FOR_ALL_ABOVE else names

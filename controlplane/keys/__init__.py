@@ -1,0 +1,1 @@
+"""Virtual keys: making, hashing, rotating and revoking the credentials that apps present."""

@@ -1,0 +1,183 @@
+"""Usage events -> ledger entries. Pure.
+
+What the gateway itself wrote must be right, or the event is refused: its identity, its names, its numbers. What a
+client or an upstream said (a model, a label, an error code) never costs an event: it is cut to its bound.
+"""
+
+import uuid
+
+from controlplane.ledger.entries import LedgerEntry
+from tollway.kernel.usage import BOOT_ID_BITS, SEQUENCE_BITS, Meter, SettlementState, event_id
+from tollway.usage.v1.usage_pb2 import UsageEvent
+
+LABEL_BYTES = 256
+NAME_BYTES = 192
+METADATA_PAIRS = 32
+MAX_ATTEMPTS = 1_000
+MAX_QUANTITY = 10**12
+MAX_COST_NANO_USD = 10**15
+_FIRST_TIME_US = 1_577_836_800_000_000
+_LAST_TIME_US = 4_102_444_800_000_000
+_REQUEST_PREFIX = "req_"
+_REQUEST_LENGTH = len(_REQUEST_PREFIX) + 32
+_TRACEPARENT_LENGTH = 55
+_STATES = {int(state): state for state in SettlementState}
+_METERS = {int(meter): meter for meter in Meter}
+
+
+class InvalidEvent(ValueError):
+    """An event that can never be booked; the text says why, without anything that a client sent."""
+
+
+def entry_of(event: UsageEvent) -> LedgerEntry:
+    """The ledger entry that `event` becomes. Raises InvalidEvent."""
+    attempt, final = event.attempt, event.final
+    if not 0 <= attempt <= MAX_ATTEMPTS:
+        raise InvalidEvent(f"attempt {attempt} is not within 0 and {MAX_ATTEMPTS}")
+    if attempt == 0 and not final:
+        raise InvalidEvent("a refused call has one event, which must be final")
+    team = _name(event.team, "team", "teams/")
+    return LedgerEntry(
+        event_id=_identity(event),
+        boot_id=event.boot_id,
+        sequence=event.sequence,
+        request_id=request_uuid(event.request_id),
+        client_request_id=_label(event.client_request_id),
+        attempt=attempt,
+        final=final,
+        team=team,
+        key=_name(event.key, "key", f"{team}/keys/"),
+        user=_label(event.user),
+        end_user=_label(event.end_user),
+        metadata=_metadata(event),
+        operation=_label(event.operation),
+        route=_optional_name(event.route, "route", "routes/"),
+        requested_model=_label(event.requested_model),
+        upstream=_optional_name(event.upstream, "upstream", "upstreams/"),
+        provider=_label(event.provider),
+        upstream_model=_label(event.upstream_model),
+        response_model=_label(event.response_model),
+        stream=event.stream,
+        start_time_us=_time(event.start_time_us, "start_time_us"),
+        first_frame_time_us=_optional_time(event.first_frame_time_us, "first_frame_time_us"),
+        end_time_us=_optional_time(event.end_time_us, "end_time_us"),
+        status=_status(event.status),
+        error_code=_label(event.error_code),
+        client_gone=event.client_gone,
+        meters=_meters(event),
+        state=_state(event),
+        cost_nano_usd=_cost(event),
+        price=_label(event.price),
+        price_revision=_price_revision(event.price_revision),
+        traceparent=_traceparent(event.traceparent),
+    )
+
+
+def request_uuid(request_id: str) -> uuid.UUID:
+    """The UUIDv7 in `req_` and 32 hex digits. Raises InvalidEvent."""
+    if len(request_id) != _REQUEST_LENGTH or not request_id.startswith(_REQUEST_PREFIX):
+        raise InvalidEvent("request_id is not req_ and 32 hex digits")
+    try:
+        return uuid.UUID(bytes=bytes.fromhex(request_id[len(_REQUEST_PREFIX) :]))
+    except ValueError:
+        raise InvalidEvent("request_id is not req_ and 32 hex digits") from None
+
+
+def request_text(identity: uuid.UUID) -> str:
+    """The inverse of `request_uuid`."""
+    return f"{_REQUEST_PREFIX}{identity.hex}"
+
+
+def _identity(event: UsageEvent) -> uuid.UUID:
+    boot_id, sequence, start_time_us = event.boot_id, event.sequence, event.start_time_us
+    if not 0 < boot_id < 1 << BOOT_ID_BITS:
+        raise InvalidEvent(f"boot_id is not within 1 and {BOOT_ID_BITS} bits")
+    if not 0 < sequence < 1 << SEQUENCE_BITS:
+        raise InvalidEvent(f"sequence is not within 1 and {SEQUENCE_BITS} bits")
+    expected = event_id(_time(start_time_us, "start_time_us") // 1000, boot_id, sequence)
+    if event.event_id != expected.bytes:
+        raise InvalidEvent("event_id is not the UUIDv7 of start time, boot id and sequence")
+    return expected
+
+
+def _name(text: str, field: str, prefix: str) -> str:
+    if not text.startswith(prefix) or len(text) == len(prefix):
+        raise InvalidEvent(f"{field} is not a resource name below its parent")
+    if len(text) > NAME_BYTES or not text.isascii() or not text.isprintable():
+        raise InvalidEvent(f"{field} is longer than {NAME_BYTES} characters or not plain ASCII")
+    return text
+
+
+def _optional_name(text: str, field: str, prefix: str) -> str:
+    return _name(text, field, prefix) if text else ""
+
+
+def _label(text: str) -> str:
+    """`text` without NUL, which Postgres does not store, cut to LABEL_BYTES bytes of UTF-8."""
+    if "\0" in text:
+        text = text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if text.isascii():
+        return text if len(text) <= LABEL_BYTES else text[:LABEL_BYTES]
+    return text.encode()[:LABEL_BYTES].decode(errors="ignore")
+
+
+def _metadata(event: UsageEvent) -> dict[str, str]:
+    if not event.metadata:
+        return {}
+    pairs = sorted(event.metadata.items())[:METADATA_PAIRS]
+    return {_label(name): _label(value) for name, value in pairs}
+
+
+def _time(time_us: int, field: str) -> int:
+    if not _FIRST_TIME_US <= time_us < _LAST_TIME_US:
+        raise InvalidEvent(f"{field} is not a time between 2020 and 2100 in microseconds")
+    return time_us
+
+
+def _optional_time(time_us: int, field: str) -> int:
+    return _time(time_us, field) if time_us else 0
+
+
+def _status(status: int) -> int:
+    if not 0 <= status <= 999:
+        raise InvalidEvent(f"status {status} is not an HTTP status")
+    return status
+
+
+def _meters(event: UsageEvent) -> dict[Meter, int]:
+    quantities: dict[Meter, int] = {}
+    for reading in event.meters:
+        meter, quantity = _METERS.get(reading.meter), reading.quantity
+        if meter is None:
+            raise InvalidEvent(f"meter {reading.meter} is not known")
+        if not 0 <= quantity <= MAX_QUANTITY:
+            raise InvalidEvent(f"quantity {quantity} of {meter.word} is not within 0 and {MAX_QUANTITY}")
+        if quantity:
+            quantities[meter] = quantities.get(meter, 0) + quantity
+    return quantities if len(quantities) < 2 else dict(sorted(quantities.items()))
+
+
+def _state(event: UsageEvent) -> SettlementState:
+    state = _STATES.get(event.state)
+    if state is None:
+        raise InvalidEvent(f"state {event.state} is not known")
+    return state
+
+
+def _cost(event: UsageEvent) -> int:
+    cost_nano_usd = event.cost_nano_usd
+    if not 0 <= cost_nano_usd <= MAX_COST_NANO_USD:
+        raise InvalidEvent(f"cost_nano_usd {cost_nano_usd} is not within 0 and {MAX_COST_NANO_USD}")
+    if cost_nano_usd and event.attempt == 0:
+        raise InvalidEvent("a refused call costs nothing, but cost_nano_usd is set")
+    return cost_nano_usd
+
+
+def _price_revision(revision: int) -> int:
+    if revision < 0:
+        raise InvalidEvent(f"price_revision {revision} is negative")
+    return revision
+
+
+def _traceparent(text: str) -> str:
+    return text if len(text) == _TRACEPARENT_LENGTH and text.isascii() and text.isprintable() else ""

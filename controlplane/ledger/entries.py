@@ -1,0 +1,137 @@
+"""What the ledger keeps, as values: entries, their sums, and what could not be booked."""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tollway.kernel.usage import Meter, SettlementState, Usage
+
+WHOLE_MESSAGE = -1
+
+
+class LedgerEntry(NamedTuple):
+    """One usage event as a fact: an attempt of a call, or with `attempt` 0 a call that was refused before any.
+
+    Times are Unix microseconds, 0 where they did not happen. `meters` is ordered by meter and has no zero quantity.
+    """
+
+    event_id: uuid.UUID
+    boot_id: int
+    sequence: int
+    request_id: uuid.UUID
+    client_request_id: str
+    attempt: int
+    final: bool
+    team: str
+    key: str
+    user: str
+    end_user: str
+    metadata: dict[str, str]
+    operation: str
+    route: str
+    requested_model: str
+    upstream: str
+    provider: str
+    upstream_model: str
+    response_model: str
+    stream: bool
+    start_time_us: int
+    first_frame_time_us: int
+    end_time_us: int
+    status: int
+    error_code: str
+    client_gone: bool
+    meters: dict[Meter, int]
+    state: SettlementState
+    cost_nano_usd: int
+    price: str
+    price_revision: int
+    traceparent: str
+
+
+class Rollup(NamedTuple):
+    """Sums of entries of one quarter hour with the same dimensions, which are the first seven fields."""
+
+    quarter_start_s: int
+    team: str
+    key: str
+    requested_model: str
+    provider: str
+    upstream: str
+    upstream_model: str
+    requests: int
+    attempts: int
+    refused: int
+    errors: int
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    cost_nano_usd: int
+    state_reported: int
+    state_estimated: int
+    state_partial: int
+    state_unpriced: int
+    state_free: int
+    state_cached: int
+    state_not_billed: int
+
+
+ROLLUP_DIMENSIONS = Rollup._fields[:7]
+ROLLUP_SUMS = Rollup._fields[7:]
+
+
+class TokenSums(NamedTuple):
+    """Tokens as reports show them: input includes cached ones, output includes reasoning."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message of the usage stream as it was delivered; `deliveries` counts this one."""
+
+    subject: str
+    stream_sequence: int
+    deliveries: int
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message, or the event at `event_index` of one, that can never be booked; kept for a person to look at."""
+
+    subject: str
+    stream_sequence: int
+    deliveries: int
+    event_index: int
+    payload: bytes = field(repr=False)
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BookedBatch:
+    """What one transaction did: the entries that were new, and how many were there before."""
+
+    inserted: list[LedgerEntry]
+    duplicates: int
+
+
+_NAMES = {meter: meter.name.lower() for meter in Meter if meter is not Meter.REQUEST}
+
+
+def token_sums(meters: dict[Meter, int]) -> TokenSums:
+    """The sums that reports show of one entry's meters."""
+    usage = Usage(**{_NAMES[meter]: quantity for meter, quantity in meters.items() if meter in _NAMES})
+    return TokenSums(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read + usage.cache_read_audio,
+        cache_write_tokens=usage.cache_write_5m + usage.cache_write_1h,
+        reasoning_tokens=usage.reasoning,
+    )

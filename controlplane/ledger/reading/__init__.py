@@ -1,0 +1,1 @@
+"""Reading the ledger: sums from rollups, single calls from entries."""

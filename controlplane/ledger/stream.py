@@ -1,0 +1,103 @@
+"""The usage stream and the ledger's durable consumer in JetStream: who owns their settings."""
+
+import logging
+from dataclasses import dataclass
+
+from nats.js import JetStreamContext
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
+from nats.js.errors import APIError
+
+from tollway.kernel.subjects import USAGE_CONSUMER, USAGE_STREAM, USAGE_SUBJECTS
+
+ACK_WAIT_S = 5.0
+MAX_ACK_PENDING = 256
+DUPLICATE_WINDOW_S = 120.0
+MAX_MESSAGE_BYTES = 1 << 20
+LEAST_MAX_BYTES = 64 << 20
+_UNLIMITED = -1
+_NAME_IN_USE = 10058
+_INSUFFICIENT_STORAGE = frozenset({10002, 10023, 10028, 10047})
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """`max_bytes` is what the stream may hold before it refuses more; `replicas` 1, or 3 in a NATS cluster."""
+
+    max_bytes: int
+    replicas: int
+
+
+async def ensure_stream(jetstream: JetStreamContext, settings: StreamSettings) -> None:
+    """Create or update the stream and the consumer. Raises nats.errors.Error."""
+    await _ensure_room(jetstream, settings)
+    await jetstream.add_consumer(USAGE_STREAM, _consumer_config())
+
+
+async def _ensure_room(jetstream: JetStreamContext, settings: StreamSettings) -> None:
+    """Halves `max_bytes` until the server has the room for it."""
+    max_bytes = settings.max_bytes
+    while True:
+        try:
+            await _add_or_update(jetstream, _stream_config(max_bytes, settings.replicas))
+            break
+        except APIError as error:
+            if error.err_code not in _INSUFFICIENT_STORAGE or max_bytes <= LEAST_MAX_BYTES:
+                raise
+            max_bytes = max(LEAST_MAX_BYTES, max_bytes // 2)
+    if max_bytes < settings.max_bytes:
+        _log.warning(
+            "NATS has less room than asked for, the usage stream gets what there is"
+            " stream=%s asked_bytes=%d max_bytes=%d setting=TOLLWAY_USAGE_STREAM_MAX_BYTES",
+            USAGE_STREAM,
+            settings.max_bytes,
+            max_bytes,
+        )
+
+
+async def _add_or_update(jetstream: JetStreamContext, config: StreamConfig) -> None:
+    try:
+        await jetstream.add_stream(config)
+    except APIError as error:
+        if error.err_code != _NAME_IN_USE:
+            raise
+        await jetstream.update_stream(config)
+
+
+def _stream_config(max_bytes: int, replicas: int) -> StreamConfig:
+    """Work queue that refuses when full: a data plane keeps what is refused, and nothing unread is ever dropped."""
+    return StreamConfig(
+        name=USAGE_STREAM,
+        description="usage events on their way to the ledger",
+        subjects=[USAGE_SUBJECTS],
+        retention=RetentionPolicy.WORK_QUEUE,
+        discard=DiscardPolicy.NEW,
+        storage=StorageType.FILE,
+        max_bytes=max_bytes,
+        max_msg_size=MAX_MESSAGE_BYTES,
+        num_replicas=replicas,
+        duplicate_window=DUPLICATE_WINDOW_S,
+        deny_delete=True,
+    )
+
+
+def _consumer_config() -> ConsumerConfig:
+    return ConsumerConfig(
+        name=USAGE_CONSUMER,
+        durable_name=USAGE_CONSUMER,
+        description="books usage events",
+        deliver_policy=DeliverPolicy.ALL,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=ACK_WAIT_S,
+        max_ack_pending=MAX_ACK_PENDING,
+        max_deliver=_UNLIMITED,
+    )

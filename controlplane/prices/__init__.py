@@ -1,0 +1,1 @@
+"""The built-in price book as an internal resource."""

@@ -1,0 +1,1 @@
+"""One engine for every config resource: one table that is the changelog too, standard methods, apply."""

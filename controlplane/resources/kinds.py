@@ -1,0 +1,41 @@
+"""The kinds as the engine knows them: the shared row, its behaviour, and what a resource claims for itself alone."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from controlplane.resources.behaviour import Behaviour
+from tollway.admin.v1.routes_pb2 import Route
+from tollway.resources.kinds import KINDS, Kind
+from tollway.resources.messages import AdminResource
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What only one resource may have: the field it stands in, and a key for it."""
+
+    field: str
+    key: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceKind:
+    kind: Kind
+    behaviour: Behaviour
+
+    @property
+    def name(self) -> str:
+        return self.kind.name
+
+    def claim(self, resource: AdminResource) -> Claim | None:
+        if isinstance(resource, Route):
+            return Claim("model", f"model:{resource.model}", f'model "{resource.model}"')
+        return None
+
+    def reference_names(self, resource: AdminResource) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for _, name in self.kind.references(resource)))
+
+
+def resource_kinds(behaviour_of: Callable[[str], Behaviour]) -> Mapping[str, ResourceKind]:
+    """All kinds in order of dependence, with the behaviour that `behaviour_of` gives for each name."""
+    return {name: ResourceKind(kind, behaviour_of(name)) for name, kind in KINDS.items()}

@@ -1,0 +1,71 @@
+"""The one way to every admin method: authentication, readiness, decoding, the handler, and what is told of its end."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from google.protobuf.message import Message
+
+from controlplane.errors import ControlPlaneError, Unavailable
+from controlplane.telemetry import Telemetry
+from controlplane.transport.authentication import TokenAuthenticator
+from controlplane.transport.decode import require_storable_text
+from controlplane.transport.methods import BoundMethod
+from controlplane.transport.readiness import Readiness
+from controlplane.transport.statuses import Internal, error_row
+
+_log = logging.getLogger("tollway.admin")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Origin:
+    """Who asks: every Authorization value, the network peer, and the trace that the call belongs to."""
+
+    authorizations: Sequence[str]
+    peer: str
+    traceparent: str = ""
+
+
+class AdminGate:
+    """Serves calls of bound methods; what it raises is always a ControlPlaneError that is safe to show."""
+
+    def __init__(self, authenticator: TokenAuthenticator, readiness: Readiness, telemetry: Telemetry) -> None:
+        self._authenticator = authenticator
+        self._readiness = readiness
+        self._telemetry = telemetry
+
+    async def call(self, bound: BoundMethod, origin: Origin, read: Callable[[], Message]) -> Message:
+        """The method's response; `read` makes the request message and runs only for an authenticated caller."""
+        method = bound.method.name
+        with self._telemetry.admin_call(method, origin.traceparent) as record:
+            try:
+                return await self._serve(bound, origin, read)
+            except asyncio.CancelledError:
+                record.fail("CANCELLED", 499)
+                raise
+            except Exception as error:
+                shown = _shown(error, method)
+                row = error_row(shown)
+                record.fail(row.code.name, row.http_status)
+                raise shown from error
+
+    async def _serve(self, bound: BoundMethod, origin: Origin, read: Callable[[], Message]) -> Message:
+        principal = self._authenticator.authenticate(origin.authorizations, origin.peer)
+        if self._readiness.reason:
+            raise Unavailable(f"the control plane is not ready: {self._readiness.reason}")
+        request = read()
+        require_storable_text(request)
+        return await bound.handler(replace(principal, method=bound.method.name), request)
+
+
+def _shown(error: Exception, method: str) -> ControlPlaneError:
+    if isinstance(error, ControlPlaneError):
+        return error
+    if isinstance(error, OSError):
+        _log.warning("dependency away method=%s error=%s", method, type(error).__name__)
+        return Unavailable("a dependency of the control plane cannot be reached at the moment; try again shortly")
+    incident = uuid.uuid4().hex
+    _log.error("unexpected error method=%s incident=%s", method, incident, exc_info=error)
+    return Internal(f"internal error; the control plane's log has it under incident {incident}")

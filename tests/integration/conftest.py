@@ -1,0 +1,56 @@
+"""Real servers: one PostgreSQL and one NATS for the run, a database of its own for every test."""
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from tollctl.local.nats import EmbeddedNats
+from tollctl.local.postgres import EmbeddedPostgres
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedPostgres]:
+    """PostgreSQL 18, or the major version that TOLLWAY_TEST_POSTGRES names."""
+    version = os.environ.get("TOLLWAY_TEST_POSTGRES", "18")
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), version=version, fsync=False)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest_asyncio.fixture
+async def database_url(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The URL of a fresh, empty database."""
+    name = f"test_{secrets.token_hex(6)}"
+    await _run_statement(postgres_server, f"CREATE DATABASE {name}")
+    yield postgres_server.url(name)
+    await _run_statement(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedNats]:
+    """NATS with JetStream; its streams outlive a test, so name them apart."""
+    folder: Path = tmp_path_factory.mktemp("nats")
+    server = EmbeddedNats(folder)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def nats_url(nats_server: EmbeddedNats) -> str:
+    """The URL of the shared NATS server."""
+    return nats_server.url()
+
+
+async def _run_statement(server: EmbeddedPostgres, statement: str) -> None:
+    connection = await asyncpg.connect(server.url())
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -1,0 +1,20 @@
+"""A fresh database, and control planes on it."""
+
+from collections.abc import AsyncIterator
+
+import pytest_asyncio
+
+from tests.integration.controlplane_process.process import Site
+
+
+@pytest_asyncio.fixture
+async def empty_site(database_url: str) -> AsyncIterator[Site]:
+    site = Site(database_url)
+    yield site
+    await site.close()
+
+
+@pytest_asyncio.fixture
+async def site(empty_site: Site) -> Site:
+    await empty_site.migrate()
+    return empty_site

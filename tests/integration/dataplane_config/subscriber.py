@@ -1,0 +1,46 @@
+"""A data plane's config side, as its composition root builds it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from dataplane.config.applier import ConfigApplier
+from dataplane.config.endpoints import FeedTls
+from dataplane.config.grpc_source import FeedSettings, GrpcSource
+from dataplane.config.holder import SnapshotHolder
+from dataplane.config.session import FeedClient
+from dataplane.snapshot import Secret
+from tests.integration.dataplane_config.scripted_feed import TOKEN
+
+
+@dataclass(frozen=True, slots=True)
+class Subscriber:
+    """A running source and what it feeds."""
+
+    holder: SnapshotHolder
+    applier: ConfigApplier
+    task: asyncio.Task[None]
+
+
+@asynccontextmanager
+async def subscribing(
+    *addresses: str,
+    tls: FeedTls | None = None,
+    heartbeat_timeout_s: float = 10.0,
+    behind_grace_s: float = 30.0,
+) -> AsyncIterator[Subscriber]:
+    """A source that follows `addresses`; it must still run at the end."""
+    holder = SnapshotHolder(time.monotonic)
+    applier = ConfigApplier(holder, {})
+    client = FeedClient(Secret(TOKEN), "node-1", 7, "0.0.1", heartbeat_timeout_s)
+    source = GrpcSource(FeedSettings(addresses, client, tls, behind_grace_s), applier, holder)
+    task = asyncio.create_task(source.run())
+    try:
+        yield Subscriber(holder, applier, task)
+        assert not task.done(), "the source never ends by itself"
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()

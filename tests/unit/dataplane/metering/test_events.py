@@ -1,0 +1,121 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controlplane.ledger.convert import entry_of
+from dataplane.metering.events import LABEL_BYTES, usage_events
+from tests.fakes.outcomes import KEY, REQUEST_ID, START_TIME_US, make_attempt, make_call, make_outcome
+from tollway.kernel.usage import Meter, SettlementState, Usage, event_id
+from tollway.usage.v1.usage_pb2 import UsageEvent
+
+NOW_US = START_TIME_US + 900_000
+
+
+def test_an_answered_call_is_one_final_event_with_everything_on_it() -> None:
+    call = make_call(client_request_id="mine", end_user="u-1", metadata={"app": "web"}, stream=True)
+    attempt = make_attempt(traceparent="00-1-2-01")
+
+    (event,) = usage_events(make_outcome(attempt, call=call), NOW_US)
+
+    assert (event.request_id, event.client_request_id) == (REQUEST_ID, "mine")
+    assert (event.attempt, event.final, event.stream) == (1, True, True)
+    assert (event.team, event.key, event.user) == (KEY.team, KEY.name, KEY.owner)
+    assert (event.end_user, dict(event.metadata)) == ("u-1", {"app": "web"})
+    assert (event.operation, event.route, event.requested_model) == ("chat", "routes/smart", "smart")
+    assert (event.upstream, event.provider) == ("upstreams/openai", "openai")
+    assert (event.upstream_model, event.response_model) == ("gpt-x", "gpt-x-2026")
+    assert event.start_time_us == START_TIME_US + 1_000
+    assert event.first_frame_time_us == START_TIME_US + 250_000
+    assert event.end_time_us == START_TIME_US + 400_000
+    assert (event.status, event.error_code, event.client_gone) == (200, "", False)
+    assert [(int(r.meter), r.quantity) for r in event.meters] == [(Meter.INPUT, 3), (Meter.OUTPUT, 5)]
+    assert int(event.state) == SettlementState.REPORTED
+    assert (event.cost_nano_usd, event.price, event.price_revision) == (123, "prices/x", 4)
+    assert event.traceparent == "00-1-2-01"
+    assert (event.event_id, event.boot_id, event.sequence) == (b"", 0, 0)
+
+
+def test_a_refused_call_is_one_final_event_of_attempt_zero_that_is_not_billed() -> None:
+    outcome = make_outcome(status=404, error_code="model_not_found")
+    outcome.attempts.clear()
+
+    (event,) = usage_events(outcome, NOW_US)
+
+    assert (event.attempt, event.final) == (0, True)
+    assert (event.status, event.error_code) == (404, "model_not_found")
+    assert (int(event.state), event.cost_nano_usd, len(event.meters)) == (SettlementState.NOT_BILLED, 0, 0)
+    assert (event.start_time_us, event.end_time_us) == (START_TIME_US, NOW_US)
+    assert (event.upstream, event.provider, event.upstream_model) == ("", "", "")
+
+
+def test_only_the_last_attempt_is_final_and_carries_the_clients_status() -> None:
+    failed = make_attempt(1, status=429, error_code="rate_limited", state=SettlementState.NOT_BILLED, usage=Usage())
+    good = make_attempt(2)
+
+    first, last = usage_events(make_outcome(failed, good), NOW_US)
+
+    assert (first.attempt, first.final, first.status, first.error_code) == (1, False, 429, "rate_limited")
+    assert (last.attempt, last.final, last.status, last.error_code) == (2, True, 200, "")
+
+
+def test_an_exhausted_call_keeps_the_attempts_own_reason() -> None:
+    failed = make_attempt(1, status=500, error_code="server")
+
+    (event,) = usage_events(make_outcome(failed, status=502, error_code="upstream_error"), NOW_US)
+
+    assert (event.status, event.error_code) == (502, "server")
+
+
+def test_a_client_that_left_shows_as_499_on_the_final_event_only() -> None:
+    outcome = make_outcome(make_attempt(1, status=503), make_attempt(2), client_gone=True, status=200)
+    outcome.error_code = "client_closed_request"
+
+    first, last = usage_events(outcome, NOW_US)
+
+    assert (first.client_gone, first.status) == (False, 503)
+    assert (last.client_gone, last.status, last.error_code) == (True, 499, "client_closed_request")
+
+
+def test_an_attempt_without_an_end_ends_now() -> None:
+    (event,) = usage_events(make_outcome(make_attempt(end_time_us=0)), NOW_US)
+
+    assert event.end_time_us == NOW_US
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("plain", "plain"),
+        ("x" * 5_000_000, "x" * LABEL_BYTES),
+        ("é" * 400, "é" * (LABEL_BYTES // 2)),
+        ("nul\0", "nul\N{REPLACEMENT CHARACTER}"),
+        ("surrogate\udcff", "surrogate?"),
+        ("two\nlines", "two\nlines"),
+    ],
+)
+def test_what_clients_say_is_kept_within_its_bound(said: str, kept: str) -> None:
+    call = make_call(model=said, client_request_id=said, end_user=said, metadata={said: said})
+
+    (event,) = usage_events(make_outcome(call=call), NOW_US)
+
+    assert event.requested_model == event.client_request_id == event.end_user == kept
+    assert dict(event.metadata) == {kept: kept}
+
+
+def test_absurd_quantities_do_not_break_the_event() -> None:
+    (event,) = usage_events(make_outcome(make_attempt(usage=Usage(input=10**40), cost_nano_usd=10**50)), NOW_US)
+
+    assert event.meters[0].quantity == event.cost_nano_usd == 2**53
+
+
+@given(said=st.text(max_size=400), status=st.integers(100, 599), tokens=st.integers(0, 10**6), gone=st.booleans())
+def test_every_event_can_be_booked(said: str, status: int, tokens: int, gone: bool) -> None:
+    call = make_call(model=said, client_request_id=said, end_user=said, metadata={"k": said})
+    attempts = [make_attempt(1, status=status, error_code=said), make_attempt(2, usage=Usage(input=tokens))]
+    outcome = make_outcome(*attempts, call=call, status=status, error_code=said, client_gone=gone)
+
+    for sequence, event in enumerate(usage_events(outcome, NOW_US), start=1):
+        event.boot_id, event.sequence = 1, sequence
+        event.event_id = event_id(event.start_time_us // 1000, 1, sequence).bytes
+        entry = entry_of(UsageEvent.FromString(event.SerializeToString()))
+        assert entry.attempt == sequence

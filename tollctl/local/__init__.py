@@ -1,0 +1,1 @@
+"""The whole stack on one machine: a supervisor over the planes, embedded Postgres and embedded NATS."""

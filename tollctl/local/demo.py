@@ -1,0 +1,34 @@
+"""The demo: a team, a key and the simulated provider, and providers whose keys the environment holds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from tollctl.manifests import Document
+
+DEMO_KEY_VARIABLE = "TOLLWAY_DEMO_KEY"
+OPENAI_KEY_VARIABLE = "OPENAI_API_KEY"
+DEMO_MODEL = "sim/echo"
+_SIM_MODELS = (
+    *("echo", "lorem-20", "slow-500", "stream-50", "flaky-20", "status-429", "cutoff-5", "tools", "json", "embed"),
+    *("lorem-*", "slow-*", "stream-*", "flaky-*", "status-*", "cutoff-*"),
+)
+
+
+def make_demo_documents(sim_url: str, environ: Mapping[str, str]) -> list[Document]:
+    """The manifests to apply; the demo key's secret is read from TOLLWAY_DEMO_KEY by the control plane."""
+    documents = [
+        _make_document("Team", {"name": "demo"}, {"display_name": "Demo"}),
+        _make_document("VirtualKey", {"name": "demo", "team": "demo"}, {"secret": {"ref": f"env:{DEMO_KEY_VARIABLE}"}}),
+        _make_document(
+            "Upstream", {"name": "sim"}, {"provider": "sim", "base_url": f"{sim_url}/v1", "models": list(_SIM_MODELS)}
+        ),
+    ]
+    if environ.get(OPENAI_KEY_VARIABLE):
+        spec = {"provider": "openai", "secret": {"ref": f"env:{OPENAI_KEY_VARIABLE}"}}
+        documents.append(_make_document("Upstream", {"name": "openai"}, spec))
+    return documents
+
+
+def _make_document(kind: str, metadata: dict[str, Any], spec: dict[str, Any]) -> Document:
+    content = {"apiVersion": "tollway/v1", "kind": kind, "metadata": metadata, "spec": spec}
+    return Document("the demo", content)

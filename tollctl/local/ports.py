@@ -1,0 +1,70 @@
+"""Ports on the loopback interface."""
+
+import asyncio
+import random
+import socket
+import time
+from pathlib import Path
+
+from tollctl.local.errors import LocalError, PortTaken
+from tollctl.local.files import write_private
+
+LOOPBACK = "127.0.0.1"
+_LOWEST_PORT = 15_000
+_EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_EPHEMERAL_LOW_DEFAULT = 32_768
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on 127.0.0.1:port."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+async def claim_port(port: int, owner: str, timeout_s: float = 3.0) -> None:
+    """Wait until port is free, as a dying process holds its port for a moment. Raises PortTaken after timeout_s."""
+    deadline = time.monotonic() + timeout_s
+    while not is_free(port):
+        if time.monotonic() >= deadline:
+            raise PortTaken(f"port {port} for {owner} is in use: stop what listens there")
+        await asyncio.sleep(0.02)
+
+
+def find_free_port() -> int:
+    """A free port below the range that the kernel hands to outgoing connections.
+
+    A service that is started again finds such a port free: no outgoing connection can have been given it meanwhile.
+    """
+    highest = max(_ephemeral_low(), _LOWEST_PORT + 1_000)
+    choose = random.SystemRandom()
+    for _ in range(200):
+        port = choose.randrange(_LOWEST_PORT, highest)
+        if is_free(port):
+            return port
+    raise LocalError(f"no free port found on {LOOPBACK} between {_LOWEST_PORT} and {highest}; close some listeners")
+
+
+def recall_port(memory: Path) -> int:
+    """The port kept in the file `memory` if it is still free, else a free one; the answer is kept there (mode 0600)."""
+    try:
+        port = int(memory.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        port = 0
+    if port and is_free(port):
+        return port
+    port = find_free_port()
+    write_private(memory, str(port))
+    return port
+
+
+def _ephemeral_low() -> int:
+    try:
+        return int(_EPHEMERAL_RANGE.read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return _EPHEMERAL_LOW_DEFAULT
