@@ -53,8 +53,8 @@ class AdminGate:
 
     async def _serve(self, bound: BoundMethod, origin: Origin, read: Callable[[], Message]) -> Message:
         principal = self._authenticator.authenticate(origin.authorizations, origin.peer)
-        if self._readiness.reason:
-            raise Unavailable(f"the control plane is not ready: {self._readiness.reason}")
+        if self._readiness.obstacle:
+            raise Unavailable(f"the control plane is not ready: {self._readiness.obstacle}")
         request = read()
         require_storable_text(request)
         return await bound.handler(replace(principal, method=bound.method.name), request)

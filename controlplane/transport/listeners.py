@@ -1,6 +1,7 @@
 """Opening and closing the sockets of a process, with errors that name the port and the variable."""
 
 import errno
+import socket
 import ssl
 from dataclasses import dataclass
 
@@ -65,10 +66,18 @@ def listen_grpc(
         else:
             port = server.add_secure_port(str(address), credentials)
     except RuntimeError as error:
-        raise _listen_error(variable, address, errno.EADDRINUSE if "in use" in str(error) else None) from error
-    if port == 0:
-        raise _listen_error(variable, address, None)
+        raise _listen_error(variable, address, _bind_problem(address)) from error
     return Address(address.host, port)
+
+
+def _bind_problem(address: Address) -> int | None:
+    """Why an address cannot be listened on, which gRPC does not say: an errno, or None when it can."""
+    try:
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        with socket.create_server((address.host, address.port), family=family):
+            return None
+    except OSError as error:
+        return error.errno
 
 
 def _listen_error(variable: Variable, address: Address, number: int | None) -> ListenError:

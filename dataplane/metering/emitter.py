@@ -67,7 +67,7 @@ class Emitter:
         try:
             for event in usage_events(outcome, self._clock_us()):
                 self._append(event)
-        except Exception:  # noqa: BLE001 - metering never fails a call
+        except Exception:
             logger.exception("a call cannot be recorded request_id=%s", outcome.call.request_id)
 
     async def next_batch(self) -> Batch:

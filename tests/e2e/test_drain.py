@@ -46,8 +46,7 @@ async def test_sigterm_under_load_cuts_nothing_and_every_event_arrives(stack: St
     process = await _start_dataplane(stack, port)
     try:
         await eventually(lambda: _is_ready(url), 20, "the second data plane")
-        nodes = [plane["name"] for plane in (await admin.call("GET", "/v1/dataplanes"))["data_planes"]]
-        assert f"dataplanes/second-{port}" in nodes
+        await eventually(lambda: _is_in_fleet(admin, f"dataplanes/second-{port}"), 5, "the fleet to show it")
         tally, slow = Tally(), Tally()
         stop = asyncio.Event()
 
@@ -89,6 +88,10 @@ async def test_sigterm_under_load_cuts_nothing_and_every_event_arrives(stack: St
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def _is_in_fleet(admin: Admin, name: str) -> bool:
+    return any(plane["name"] == name for plane in (await admin.call("GET", "/v1/dataplanes"))["data_planes"])
 
 
 async def _refuses(url: str) -> bool:

@@ -34,7 +34,7 @@ class Subscriber:
         self._requests.put_nowait(SubscribeRequest(hello=Hello(node="n", boot_id=7, build="test")))
         stub = ConfigDiscoveryServiceStub(channel)
         metadata = (("authorization", f"Bearer {PLANE_TOKEN}"),)
-        self.call = stub.Subscribe(self._sent(), metadata=metadata)  # type: ignore[call-overload]
+        self.call = stub.Subscribe(self._sent(), metadata=metadata)
 
     async def until_revision(self, revision: int) -> None:
         """Reads until that revision has been sent and acknowledged."""
@@ -43,7 +43,8 @@ class Subscriber:
 
     async def next_update(self) -> SubscribeResponse:
         while True:
-            response: SubscribeResponse = await self.call.read()
+            response = await self.call.read()
+            assert isinstance(response, SubscribeResponse), "the stream has ended"
             if response.nonce:
                 ack = Ack(nonce=response.nonce, applied=response.cursor)
                 self._requests.put_nowait(SubscribeRequest(ack=ack))
@@ -104,7 +105,7 @@ async def test_during_the_drain_delay_it_is_not_ready_and_still_serves(site: Sit
     await eventually(lambda: "stopping" in plane.log, 5)
     assert (await plane.readiness())[0] == 503
     status, body = await plane.call("GET", "/v1/teams")
-    assert status in (200, 503), body
+    assert status == 200, body
     assert await plane.stop() == 0
 
 

@@ -62,6 +62,18 @@ async def test_events_wait_for_a_server_that_comes_later(server: EmbeddedNats) -
     assert_complete(await stored_sequences(server.url()), 1_000)
 
 
+async def test_the_connection_is_back_soon_after_a_long_outage(server: EmbeddedNats) -> None:
+    async with publishing(server.url()) as usage:
+        await usage.link.wait_connected()
+        await server.stop()
+        await eventually(lambda: not usage.link.is_connected)
+        with pytest.raises(TimeoutError):
+            await eventually(lambda: usage.link.is_connected, timeout_s=3)
+
+        await server.start()
+        await eventually(lambda: usage.link.is_connected, timeout_s=2)
+
+
 async def test_nothing_is_lost_when_the_server_is_killed_again_and_again_under_load(server: EmbeddedNats) -> None:
     await make_stream(server.url())
     calls = 0

@@ -18,8 +18,13 @@ from controlplane.ledger.tables import ledger_metadata
 from controlplane.migrations import upgrade
 from tests.fakes.usage_events import FakeDataPlane, Truth, rich_readings
 from tests.integration.ledger.reading import count_drift, fetch_value, ledger_truth
+from tests.integration.ledger.waiting import wait_until
 from tollctl.local.postgres import EmbeddedPostgres
 from tollway.usage.v1.usage_pb2 import UsageEvent
+
+_WAITING = """
+SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 def entries_of(events: Sequence[UsageEvent]) -> list[LedgerEntry]:
@@ -75,9 +80,7 @@ async def test_many_writers_of_the_same_events_neither_lock_up_nor_count_twice(
     assert await count_drift(ledger_url) == 0
 
 
-async def test_a_transaction_cut_short_leaves_nothing(
-    database: Database, ledger_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_transaction_cut_short_leaves_nothing(database: Database, ledger_url: str) -> None:
     entries = entries_of(FakeDataPlane(boot_id=1).events(100))
     repository = LedgerRepository(database)
     blocker = await asyncpg.connect(ledger_url)
@@ -85,8 +88,11 @@ async def test_a_transaction_cut_short_leaves_nothing(
     await transaction.start()
     await blocker.execute("LOCK TABLE usage_rollup IN ACCESS EXCLUSIVE MODE")
     booking = asyncio.create_task(repository.book(entries, []))
-    while not await blocker.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"):
-        await asyncio.sleep(0.01)
+
+    async def is_waiting() -> bool:
+        return bool(await fetch_value(ledger_url, _WAITING))
+
+    await wait_until(is_waiting, timeout_s=10)
     booking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await booking

@@ -173,17 +173,13 @@ async def test_header_floods_are_refused(server: AdminServer) -> None:
     writer.close()
 
 
-async def test_not_ready_is_told_with_its_reason(client: aiohttp.ClientSession, server: AdminServer) -> None:
-    server.readiness.set_reason("the database is empty: run tollway-migrate")
+async def test_readiness_is_told_with_its_reason(client: aiohttp.ClientSession, server: AdminServer) -> None:
+    server.readiness.set_reason("stopping")
     async with client.get("/readyz") as response:
-        assert (response.status, await response.text()) == (
-            503,
-            "not ready: the database is empty: run tollway-migrate\n",
-        )
-    async with client.get("/livez") as response:
-        assert response.status == 200
-    async with client.get("/v1/teams") as response:
-        assert "run tollway-migrate" in (await told(response, 503))["message"]
+        assert (response.status, await response.text()) == (503, "not ready: stopping\n")
+    for path in ("/livez", "/v1/teams"):
+        async with client.get(path) as response:
+            assert response.status == 200
 
 
 async def test_the_openapi_document_is_served(client: aiohttp.ClientSession) -> None:

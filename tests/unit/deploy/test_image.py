@@ -1,8 +1,10 @@
 """The image: what the Dockerfile and its locks promise."""
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterable
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 PROJECT = Path(__file__).resolve().parents[3]
 DEPLOY = PROJECT / "deploy"
+PACKAGES = {"controlplane", "dataplane", "migrations", "tollctl", "tollway"}
 # Needed at run time by the OTLP exporter, and named by the tests' own receiver.
 SHARED_WITH_TESTS = {canonicalize_name("opentelemetry-proto")}
 LOCKS = ("requirements.txt", "build-requirements.txt")
@@ -35,6 +38,17 @@ def read_declared() -> tuple[list[Requirement], list[Requirement]]:
 
 def parse(texts: Iterable[str]) -> list[Requirement]:
     return [Requirement(text) for text in texts]
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Top-level names of the modules that a file imports, wherever in it."""
+    modules = set()
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            modules.add(node.module.partition(".")[0])
+    return modules
 
 
 def read_dockerfile() -> list[tuple[str, str]]:
@@ -66,6 +80,20 @@ def test_lock_satisfies_pyproject(name: str, declared: list[Requirement]) -> Non
         pinned, _ = lock[canonicalize_name(requirement.name)]
         (pin,) = pinned.specifier
         assert requirement.specifier.contains(pin.version, prereleases=True), f"{name} has {pinned}, not {requirement}"
+
+
+def test_every_import_is_of_a_declared_dependency() -> None:
+    declared = {canonicalize_name(each.name) for each in read_declared()[0]}
+    distributions = packages_distributions()
+    undeclared = {
+        f"{path.relative_to(PROJECT)} imports {module}"
+        for package in PACKAGES
+        for path in (PROJECT / package).rglob("*.py")
+        for module in imported_modules(path)
+        if module in distributions.keys() - PACKAGES
+        and not {canonicalize_name(each) for each in distributions[module]} & declared
+    }
+    assert undeclared == set()
 
 
 def test_image_holds_the_versions_that_are_tested() -> None:
