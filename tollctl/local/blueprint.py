@@ -8,12 +8,12 @@ from pathlib import Path
 from tollctl.local.credentials import Credentials, load_credentials
 from tollctl.local.demo import DEMO_KEY_VARIABLE
 from tollctl.local.environment import narrow, python_command, widen
-from tollctl.local.errors import PortTaken
 from tollctl.local.files import make_private_folder
 from tollctl.local.nats import EmbeddedNats
 from tollctl.local.options import UpOptions
 from tollctl.local.plane import Plane, PlaneSpec
-from tollctl.local.ports import LOOPBACK, claim_port, recall_port
+from tollctl.local.portplan import Ports, choose_ports
+from tollctl.local.ports import LOOPBACK
 from tollctl.local.postgres import EmbeddedPostgres
 from tollctl.local.process import Command
 from tollctl.local.service import Service, StopSteps
@@ -27,19 +27,6 @@ _DRAIN_TIMEOUT_DEFAULT_S = 300.0
 _STOP_STEPS: StopSteps = ((signal.SIGTERM, 15.0),)
 _EXTERNAL_WAIT_S = 3
 _EMBEDDED_WAIT_S = 120
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """TCP ports on 127.0.0.1; `sim` is 0 where there is no demo."""
-
-    api: int
-    admin: int
-    grpc: int
-    metrics: int
-    controlplane_metrics: int
-    consumer_metrics: int
-    sim: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +52,14 @@ class Blueprint:
 
 async def draw_blueprint(options: UpOptions, data_dir: Path, environ: Mapping[str, str]) -> Blueprint:
     """Choose ports, make or read the credentials, and build all services. Raises PortTaken, which names the flag."""
-    ports = await _choose_ports(options, data_dir)
+    ports = await choose_ports(options, data_dir)
     credentials = load_credentials(data_dir)
     logs = make_private_folder(data_dir / "logs")
     postgres = None if options.database_url else EmbeddedPostgres(data_dir / POSTGRES, log=logs / "postgres.log")
     nats = None if options.nats_url else EmbeddedNats(data_dir / NATS, log=logs / "nats.log")
-    database_url = options.database_url or (postgres.settle() if postgres else "")
-    nats_url = options.nats_url or (nats.settle() if nats else "")
+    database_url = options.database_url or (postgres.settle(ports.all) if postgres else "")
+    avoid = {*ports.all, postgres.port if postgres else 0}
+    nats_url = options.nats_url or (nats.settle(avoid) if nats else "")
     builder = _Builder(data_dir, ports, credentials, database_url, nats_url, environ)
     planes = [builder.dataplane(), builder.consumer(), builder.controlplane()]
     if options.demo:
@@ -83,48 +71,14 @@ async def draw_blueprint(options: UpOptions, data_dir: Path, environ: Mapping[st
     )
 
 
-async def _choose_ports(options: UpOptions, data_dir: Path) -> Ports:
-    memory = make_private_folder(data_dir / "ports")
-    patience_s = 3.0 if (data_dir / "stack.json").exists() else 0.0
-    api, admin, grpc, metrics = [
-        await _choose_port(port, flag, memory / flag, patience_s)
-        for flag, port in (
-            ("port", options.port),
-            ("admin-port", options.admin_port),
-            ("grpc-port", options.grpc_port),
-            ("metrics-port", options.metrics_port),
-        )
-    ]
-    return Ports(
-        api=api,
-        admin=admin,
-        grpc=grpc,
-        metrics=metrics,
-        controlplane_metrics=recall_port(memory / "controlplane-metrics"),
-        consumer_metrics=recall_port(memory / "consumer-metrics"),
-        sim=recall_port(memory / SIM) if options.demo else 0,
-    )
-
-
-async def _choose_port(port: int, flag: str, memory: Path, patience_s: float) -> int:
-    """A stack that was killed a moment ago still holds its ports: patience_s is how long to wait for them."""
-    if not port:
-        return recall_port(memory)
-    try:
-        await claim_port(port, flag, patience_s)
-    except PortTaken:
-        raise PortTaken(f"port {port} is in use: stop what listens there, or choose another --{flag}") from None
-    return port
-
-
 @dataclass(frozen=True, slots=True)
 class _Builder:
     data_dir: Path
     ports: Ports
     credentials: Credentials
-    database_url: str
-    nats_url: str
-    environ: Mapping[str, str]
+    database_url: str = field(repr=False)
+    nats_url: str = field(repr=False)
+    environ: Mapping[str, str] = field(repr=False)
 
     def dataplane(self) -> Plane:
         settings = {

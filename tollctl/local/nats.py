@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import sysconfig
+from collections.abc import Collection
 from pathlib import Path
 
 from tollctl.local.errors import BinaryMissing
@@ -43,11 +44,11 @@ class EmbeddedNats(Service):
         """A URL for clients with the password in it."""
         return f"nats://{_USER}:{self._password}@{LOOPBACK}:{self._port}"
 
-    def settle(self) -> str:
-        """Fix password and port, so that the URL is known before the server runs; return it."""
+    def settle(self, avoid: Collection[int] = ()) -> str:
+        """Fix password and port, none of `avoid`, so that the URL is known before the server runs; return it."""
         make_private_folder(self._folder)
         self._password = self._password or read_or_create_private(self._folder / "password", secrets.token_urlsafe(24))
-        self._port = self._port or recall_port(self._folder / "port")
+        self._port = self._port or recall_port(self._folder / "port", avoid)
         return self.url()
 
     async def start(self) -> str:

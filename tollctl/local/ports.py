@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from tollctl.local.errors import LocalError, PortTaken
@@ -36,8 +37,8 @@ async def claim_port(port: int, owner: str, timeout_s: float = 3.0) -> None:
         await asyncio.sleep(0.02)
 
 
-def find_free_port() -> int:
-    """A free port below the range that the kernel hands to outgoing connections.
+def find_free_port(avoid: Collection[int] = ()) -> int:
+    """A free port, none of `avoid`, below the range that the kernel hands to outgoing connections.
 
     A service that is started again finds such a port free: no outgoing connection can have been given it meanwhile.
     """
@@ -45,22 +46,27 @@ def find_free_port() -> int:
     choose = random.SystemRandom()
     for _ in range(200):
         port = choose.randrange(_LOWEST_PORT, highest)
-        if is_free(port):
+        if port not in avoid and is_free(port):
             return port
     raise LocalError(f"no free port found on {LOOPBACK} between {_LOWEST_PORT} and {highest}; close some listeners")
 
 
-def recall_port(memory: Path) -> int:
-    """The port kept in the file `memory` if it is still free, else a free one; the answer is kept there (mode 0600)."""
-    try:
-        port = int(memory.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        port = 0
-    if port and is_free(port):
+def recall_port(memory: Path, avoid: Collection[int] = ()) -> int:
+    """The port kept in the file `memory` if it is still free and none of `avoid`, else a free one, which is kept."""
+    port = remembered_port(memory)
+    if port and port not in avoid and is_free(port):
         return port
-    port = find_free_port()
+    port = find_free_port(avoid)
     write_private(memory, str(port))
     return port
+
+
+def remembered_port(memory: Path) -> int:
+    """What the file `memory` holds; 0 for nothing."""
+    try:
+        return int(memory.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return 0
 
 
 def _ephemeral_low() -> int:

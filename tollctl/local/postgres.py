@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from tollctl.local.errors import LocalError, ServiceFailed
@@ -58,11 +59,11 @@ class EmbeddedPostgres(Service):
         """A libpq URL with the password in it, for a superuser."""
         return f"postgresql://{_ROLE}:{self._password}@{LOOPBACK}:{self._port}/{database}"
 
-    def settle(self) -> str:
-        """Fix password and port, so that the URL is known before the server runs; return it."""
+    def settle(self, avoid: Collection[int] = ()) -> str:
+        """Fix password and port, none of `avoid`, so that the URL is known before the server runs; return it."""
         make_private_folder(self._folder)
         self._password = self._password or read_or_create_private(self._folder / "password", secrets.token_urlsafe(24))
-        self._port = self._port or recall_port(self._folder / "port")
+        self._port = self._port or recall_port(self._folder / "port", avoid)
         return self.url()
 
     async def start(self) -> str:

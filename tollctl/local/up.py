@@ -44,6 +44,9 @@ async def run_up(options: UpOptions) -> int:
     except (LocalError, CommandError) as error:
         console.complain(str(error))
         return _FAILED
+    except OSError as error:
+        console.complain(f"{error.filename or options.data_dir}: {error.strerror or error}")
+        return _FAILED
     finally:
         console.close()
 
@@ -138,13 +141,19 @@ async def _signals() -> AsyncIterator[tuple[asyncio.Event, asyncio.Event]]:
     def note() -> None:
         (hurry if end.is_set() else end).set()
 
-    for number in _END_SIGNALS:
+    heard = [number for number in _END_SIGNALS if not _is_ignored(number)]
+    for number in heard:
         loop.add_signal_handler(number, note)
     try:
         yield end, hurry
     finally:
-        for number in _END_SIGNALS:
+        for number in heard:
             loop.remove_signal_handler(number)
+
+
+def _is_ignored(number: signal.Signals) -> bool:
+    """Whether the user had it ignored, as nohup does with SIGHUP; an interrupt from a script is meant all the same."""
+    return number is signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
 
 
 async def _until_set(end: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

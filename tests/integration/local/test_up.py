@@ -247,3 +247,10 @@ async def test_an_ordinary_user_runs_it() -> None:
             assert await up.stop() == 0
     finally:
         shutil.rmtree(parent)
+
+
+async def test_two_flags_with_one_port_are_refused(tmp_path: Path) -> None:
+    port = str(find_free_port())
+    ports = ("--port", port, "--admin-port", port, "--grpc-port", "0", "--metrics-port", "0")
+    async with running_up(tmp_path / "state", ports=ports) as up:
+        assert await refusal_of(up) == (f"tollctl up: port {port} is asked for twice: choose another --admin-port")

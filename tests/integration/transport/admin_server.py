@@ -50,6 +50,7 @@ class AdminServer:
     readiness: Readiness
     health: ServiceHealth
     seen: dict[str, Message]
+    certificates: Certificates | None
 
 
 class TeamRoom:
@@ -138,6 +139,6 @@ async def admin_server(tls: TlsFiles | None = None) -> AsyncIterator[AdminServer
     await server.start()
     await health.publish()
     scheme = "http" if tls is None else "https"
-    yield AdminServer(f"{scheme}://{rest.address}", str(address), readiness, health, room.seen)
+    yield AdminServer(f"{scheme}://{rest.address}", str(address), readiness, health, room.seen, certificates)
     await server.stop(0)
     await rest.close()

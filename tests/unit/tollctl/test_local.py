@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tollctl.local.banner import render_banner, render_curl
-from tollctl.local.blueprint import Blueprint, Ports, describe_store
+from tollctl.local.blueprint import Blueprint, describe_store
 from tollctl.local.console import Console
 from tollctl.local.credentials import Credentials, load_credentials
 from tollctl.local.datadir import lock_data_dir
@@ -21,6 +21,7 @@ from tollctl.local.external import check_database_url
 from tollctl.local.files import read_or_create_private, write_private
 from tollctl.local.logs import follow_log, is_loud, quote_last_line
 from tollctl.local.options import UpOptions
+from tollctl.local.portplan import Ports
 from tollctl.local.process import Command
 from tollctl.local.stackfile import remove_stack, render_stack, write_stack
 from tollctl.local.supervisor import describe_exit
