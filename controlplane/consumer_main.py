@@ -40,7 +40,7 @@ SCHEMA_INTERVAL_S = 0.5
 PARTITIONS_INTERVAL_S = 5.0
 _SPARE_CONNECTIONS = 2
 
-_log = logging.getLogger(__name__)
+_log = logging.getLogger("controlplane.consumer_main")
 
 
 def main() -> None:

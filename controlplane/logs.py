@@ -27,3 +27,5 @@ def start_logging(level: str) -> None:
     # These libraries log addresses and headers of single requests at info and debug.
     for name in ("aiohttp", "asyncio", "grpc", "sqlalchemy", "opentelemetry"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))
+    # It logs what is not well-formed HTTP with the lines that it could not read, and those may hold a token.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)

@@ -64,22 +64,6 @@ async def require_current_schema(database: "Database") -> None:
 
 async def upgrade(url: str) -> None:
     """Brings the database to the head revision; the caller holds the advisory lock."""
-    from alembic import command
-    from alembic.config import Config
-    from sqlalchemy import Connection
+    from controlplane.db.schema import upgrade_schema
 
-    from controlplane.db.engine import Database
-
-    def run(connection: Connection) -> None:
-        config = Config()
-        config.set_main_option("script_location", str(migrations_folder()).replace("%", "%%"))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-    database = Database(url, application_name="tollway-migrate")
-    try:
-        async with database.engine.connect() as connection:
-            await connection.run_sync(run)
-            await connection.commit()
-    finally:
-        await database.close()
+    await upgrade_schema(url, migrations_folder())

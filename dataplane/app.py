@@ -13,9 +13,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from dataplane.authn import authenticate, presented_key
 from dataplane.call import Endpoint, Principal
-from dataplane.errors import GatewayError, MethodNotAllowed, NotSupported, Overloaded, UnknownUrl
+from dataplane.errors import ClientGone, GatewayError, MethodNotAllowed, NotSupported, Overloaded, UnknownUrl
 from dataplane.ingress.models import get_model, list_models
-from dataplane.ingress.openai import ENDPOINTS, Arrival, BodyLimits, parse_call, read_body
+from dataplane.ingress.openai import ENDPOINTS, Arrival, BodyLimits, parse_body, parse_call, read_body
 from dataplane.ingress.writers import JsonWriter, SseWriter, error_response
 from dataplane.pipeline import Exchange, Pipeline, UsageSink
 from dataplane.snapshot import Snapshot
@@ -40,6 +40,7 @@ NOT_YET_SERVED = (
 )
 
 
+_ENDPOINT_OF_PATH = {endpoint.path: endpoint.name for endpoint in ENDPOINTS}
 ARRIVAL = web.RequestKey("arrival", Arrival)
 SPAN = web.RequestKey("span", CallSpan)
 
@@ -93,14 +94,15 @@ class Gateway:
             arrival = request[ARRIVAL]
             body = await read_body(request, self._limits.body)
             arrival = replace(arrival, body_wait_s=time.monotonic() - arrival.start_s)
+            fields = await parse_body(body)
             if snapshot is not self._source.current:
                 snapshot, principal = self._authenticate(request)
-            call = parse_call(endpoint, request.headers, body, snapshot, principal.key, arrival)
-            writer = SseWriter(request, call.wants_usage) if call.stream else JsonWriter()
+            call = parse_call(endpoint, request.headers, fields, snapshot, principal.key, arrival)
+            writer = SseWriter(request, call.wants_usage) if call.stream else JsonWriter(request)
             span, request[SPAN] = request[SPAN], NO_CALL_SPAN
             span.begin_operation(endpoint.operation, call.model)
             await self._pipeline.run(call, principal, Exchange(request, writer, span))
-            return writer.response
+            return writer.response or web.Response(status=ClientGone.status)
         finally:
             self.in_flight -= 1
             self._telemetry.in_flight.dec()
@@ -147,7 +149,7 @@ class Gateway:
 
     def _refuse(self, request: web.Request, path: str, error: GatewayError) -> web.Response:
         arrival = request[ARRIVAL]
-        self._telemetry.record_refused(path, error.http_status)
+        self._telemetry.record_refused(_ENDPOINT_OF_PATH.get(path, ""), error.http_status)
         return error_response(error, {"x-request-id": arrival.request_id})
 
 
@@ -161,12 +163,14 @@ def build_app(gateway: Gateway) -> web.Application:
     app.router.add_get("/livez", _livez, allow_head=False)
     app.router.add_get("/readyz", partial(_readyz, gateway), allow_head=False)
 
-    async def close_when_draining(request: web.Request, response: web.StreamResponse) -> None:
+    async def complete_headers(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.setdefault("x-request-id", request[ARRIVAL].request_id)
+        response.headers.popall("server", None)
         if gateway.is_draining:
             response.force_close()
             response.headers["connection"] = "close"
 
-    app.on_response_prepare.append(close_when_draining)
+    app.on_response_prepare.append(complete_headers)
     return app
 
 

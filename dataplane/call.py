@@ -42,7 +42,6 @@ class Call:
     endpoint: Endpoint
     snapshot: Snapshot
     body: JsonObject
-    body_size: int
     model: str
     stream: bool
     wants_usage: bool
@@ -74,13 +73,17 @@ class Plan:
     deadlines: Deadlines
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UpstreamRequest:
-    """What one attempt sends: absolute URL, headers (credential included, never shown) and body bytes."""
+    """What one attempt sends: absolute URL, headers (credential included, never shown) and body bytes.
+
+    The transport sets `is_sent` when the upstream may have received it.
+    """
 
     url: str
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    is_sent: bool = False
 
 
 @dataclass(slots=True)
@@ -122,3 +125,8 @@ class Outcome:
     @property
     def cost_nano_usd(self) -> int:
         return sum(attempt.cost_nano_usd for attempt in self.attempts)
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether `cost_nano_usd` is all that the call cost: no attempt's price is unknown."""
+        return all(attempt.state is not SettlementState.UNPRICED for attempt in self.attempts)

@@ -7,24 +7,32 @@ from typing import Final
 
 from dataplane.api_server import ApiServer
 from dataplane.app import Gateway
+from dataplane.ingress.presence import ClientPresence
 from dataplane.settings import DrainSettings
 
 QUIET_S: Final = 0.25
+CUT_S: Final = 2.0
 _LOOK_INTERVAL_S: Final = 0.01
 
 logger = logging.getLogger(__name__)
 
 
-async def drain(gateway: Gateway, server: ApiServer, bounds: DrainSettings) -> int:
-    """Fail readiness, serve on for the delay, stop accepting, let calls end; the number of calls that did not."""
+async def drain(gateway: Gateway, presence: ClientPresence, server: ApiServer, bounds: DrainSettings) -> int:
+    """Fail readiness, serve on for the delay, stop accepting, let calls end; the number of calls that had to be cut.
+
+    A call that is cut is settled, and its client gets an error.
+    """
     gateway.is_draining = True
     logger.info("draining delay_s=%g timeout_s=%g calls=%d", bounds.delay_s, bounds.timeout_s, gateway.in_flight)
     await asyncio.sleep(bounds.delay_s)
     await server.stop_accepting()
     await _until_quiet(gateway, bounds.timeout_s)
-    if gateway.in_flight:
-        logger.error("calls are cut, for they did not end in time calls=%d", gateway.in_flight)
-    return gateway.in_flight
+    cut_calls = gateway.in_flight
+    if cut_calls:
+        logger.error("calls are cut, for they did not end in time calls=%d", cut_calls)
+        presence.end_all("This data plane is stopping. Try again.")
+        await _until_quiet(gateway, CUT_S)
+    return cut_calls
 
 
 async def _until_quiet(gateway: Gateway, timeout_s: float) -> None:

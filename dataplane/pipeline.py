@@ -3,23 +3,34 @@
 authenticate and ingress come before it; then route -> upstream -> translate back -> meter -> settle and emit.
 """
 
+import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from aiohttp import web
 
 from dataplane.call import Call, Outcome, Principal
-from dataplane.errors import GatewayError, UpstreamError, UpstreamErrorKind, UpstreamFailed, UpstreamTimeout
+from dataplane.errors import (
+    ClientGone,
+    GatewayError,
+    UpstreamError,
+    UpstreamErrorKind,
+    UpstreamFailed,
+    UpstreamTimeout,
+)
 from dataplane.ingress.presence import ClientPresence
-from dataplane.ingress.writers import ResponseWriter, SseWriter
+from dataplane.ingress.writers import ResponseWriter
 from dataplane.metering.meter import Meter, settle_failed
 from dataplane.routing.planner import plan
 from dataplane.spans import CallSpan
 from dataplane.telemetry import Telemetry
 from dataplane.upstream.answer import UpstreamAnswer
 from dataplane.upstream.dispatcher import Dispatcher
+
+logger = logging.getLogger(__name__)
 
 _HTTP_OK = 200
 
@@ -71,19 +82,28 @@ class Pipeline:
         except GatewayError as error:
             failure = error
             outcome.status, outcome.error_code = error.http_status, error.error_code
+            outcome.client_gone = isinstance(error, ClientGone)
+        except Exception:
+            logger.exception("call failed request_id=%s", call.request_id)
+            failure = GatewayError(f"The gateway failed to serve this call. Quote {call.request_id} to its operators.")
         finally:
             self._settle(outcome, meter, exchange.span)
-        if failure is None:
-            await exchange.writer.finish(outcome)
-        else:
-            await exchange.writer.fail(failure, outcome)
+        await self._end(exchange, outcome, failure)
+
+    async def _end(self, exchange: Exchange, outcome: Outcome, failure: GatewayError | None) -> None:
+        """Sends the rest of the answer, or what went wrong, to the last byte, while there is someone to read it."""
+        writer = exchange.writer
+        with suppress(ClientGone), self._presence.watch(exchange.request, writer, outcome):
+            if failure is None:
+                await writer.finish(outcome)
+            else:
+                await writer.fail(failure, outcome)
 
     async def _serve(self, call: Call, exchange: Exchange, outcome: Outcome, meter: Meter) -> None:
         """From the route to the last frame. Raises GatewayError, ClientGone among them."""
         way = plan(call, outcome.principal, self._random)
         outcome.route = way.route
-        stream = exchange.writer if isinstance(exchange.writer, SseWriter) else None
-        with self._presence.watch(exchange.request, stream, outcome):
+        with self._presence.watch(exchange.request, exchange.writer, outcome):
             sent_s = time.monotonic()
             try:
                 answer = await self._dispatcher.open(call, way, outcome, exchange.span)

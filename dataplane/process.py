@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from dataplane.tracing import Tracing
 
 FLUSH_TIMEOUT_S: Final = 10.0
+_CANCEL_AGAIN_S: Final = 0.5
 _TRACING_TIMEOUT_S: Final = 5.0
 _GAUGES_INTERVAL_S: Final = 0.25
 _PEPPER_BYTES: Final = 32
@@ -165,9 +166,17 @@ async def serve(settings: Settings, place: Place) -> int:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run(), name=name) for name, run in background.items()]
             lost_events = await _serve_until(stop, plane)
-            for task in tasks:
-                task.cancel()
+            await _cancel(tasks)
     return 1 if lost_events else 0
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancels until all have ended: nats-py swallows a cancellation that meets it while it flushes or connects."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
 
 
 async def _serve_until(stop: asyncio.Event, plane: DataPlane) -> int:
@@ -178,7 +187,7 @@ async def _serve_until(stop: asyncio.Event, plane: DataPlane) -> int:
         await server.start()
         logger.info("serving node=%s address=%s", plane.place.node, where(plane.place.api_listener))
         await stop.wait()
-        await drain(plane.gateway, server, plane.place.drain_bounds())
+        await drain(plane.gateway, plane.presence, server, plane.place.drain_bounds())
     finally:
         await server.close()
     lost_events = await plane.emitter.flush(FLUSH_TIMEOUT_S)

@@ -5,7 +5,7 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 
 from controlplane.audit.filters import parse_filter
-from controlplane.audit.store import FILTER_FIELDS, StoredAuditEntry
+from controlplane.audit.rows import FILTER_FIELDS, StoredAuditEntry
 from controlplane.authz import AdminPrincipal, Handler
 from controlplane.db.unit_of_work import ConfigStore
 from controlplane.errors import InvalidArgument, Violation

@@ -1,36 +1,12 @@
 """Audit rows: append and list."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from typing import Any
 
-from sqlalchemy import insert, null, select
+from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from controlplane.audit.rows import AuditEntry, StoredAuditEntry
 from controlplane.audit.tables import audit_event
-
-FILTER_FIELDS = ("resource", "principal", "method")
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
-    """One change of one resource; `before` and `after` hold no secret and are None where it did not exist."""
-
-    time: datetime
-    principal: str
-    method: str
-    resource: str
-    revision: int
-    before: Mapping[str, Any] | None
-    after: Mapping[str, Any] | None
-    request_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAuditEntry:
-    id: int
-    entry: AuditEntry
 
 
 class AuditStore:
@@ -38,14 +14,9 @@ class AuditStore:
         self._connection = connection
 
     async def append(self, entries: Sequence[AuditEntry]) -> None:
-        if not entries:
-            return
-        rows = [asdict(entry) for entry in entries]
-        for row in rows:
-            row["before"] = null() if row["before"] is None else row["before"]
-            row["after"] = null() if row["after"] is None else row["after"]
-        for row in rows:
-            await self._connection.execute(insert(audit_event).values(row))
+        rows = [{name: getattr(entry, name) for name in AuditEntry.__slots__} for entry in entries]
+        if rows:
+            await self._connection.execute(insert(audit_event), rows)
 
     async def list_before(
         self, before_id: int | None, filters: Mapping[str, str], limit: int

@@ -14,7 +14,7 @@ audit_event = Table(
     Column("method", Text, nullable=False),
     Column("resource", Text, nullable=False),
     Column("revision", BigInteger, nullable=False),
-    Column("before", JSONB),
-    Column("after", JSONB),
+    Column("before", JSONB(none_as_null=True)),
+    Column("after", JSONB(none_as_null=True)),
     Column("request_id", Text, nullable=False),
 )

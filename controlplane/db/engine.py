@@ -16,7 +16,7 @@ from controlplane.errors import Unavailable
 CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 10
 LOCK_TIMEOUT_S = 5
-COMMAND_TIMEOUT_S = 15.0
+COMMAND_GRACE_S = 5.0
 POOL_SIZE = 5
 POOL_OVERFLOW = 5
 POOL_WAIT_S = 5.0
@@ -29,11 +29,20 @@ class Database:
     """One database and its pool; close it with `close`.
 
     The URL is a libpq one: sslmode, sslrootcert, several hosts, a socket folder as `host` all work.
+    `statement_timeout_s` 0 lets statements take as long as they need.
     """
 
-    def __init__(self, url: str, *, application_name: str = "tollway", pool_size: int = POOL_SIZE) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        application_name: str = "tollway",
+        pool_size: int = POOL_SIZE,
+        statement_timeout_s: int = STATEMENT_TIMEOUT_S,
+    ) -> None:
         self._url = url
         self._application_name = application_name
+        self._statement_timeout_s = statement_timeout_s
         self.engine: AsyncEngine = create_async_engine(
             "postgresql+asyncpg://",
             async_creator=self._connect_pooled,
@@ -81,11 +90,6 @@ class Database:
         async with self.transaction(isolation="REPEATABLE READ") as connection:
             yield connection
 
-    async def ping(self) -> None:
-        """Raises Unavailable when the database does not answer."""
-        async with self.transaction() as connection:
-            await connection.execute(text("SELECT 1"))
-
     async def schema_revision(self) -> str | None:
         """The migration that the database is at; None when it is empty. Raises Unavailable."""
         async with self.transaction() as connection:
@@ -98,15 +102,19 @@ class Database:
         return await self._connect(
             server_settings={
                 "application_name": self._application_name,
-                "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
+                "statement_timeout": f"{self._statement_timeout_s}s",
                 "lock_timeout": f"{LOCK_TIMEOUT_S}s",
-                "idle_in_transaction_session_timeout": f"{2 * STATEMENT_TIMEOUT_S}s",
+                "idle_in_transaction_session_timeout": f"{2 * self._statement_timeout_s}s",
             }
         )
 
     async def _connect(self, server_settings: dict[str, str]) -> asyncpg.Connection:
+        timeout_s = self._statement_timeout_s
         return await asyncpg.connect(
-            self._url, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S, server_settings=server_settings
+            self._url,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=timeout_s + COMMAND_GRACE_S if timeout_s else None,
+            server_settings=server_settings,
         )
 
 

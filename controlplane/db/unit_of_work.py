@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from controlplane.audit.store import AuditEntry, AuditStore
+from controlplane.audit.rows import AuditEntry
+from controlplane.audit.store import AuditStore
 from controlplane.db.engine import Database
 from controlplane.keys.store import DigestStore
-from controlplane.resources.store import Head, HeadStore, ResourceStore, ServedRequestStore
+from controlplane.resources.rows import Head, StoredResource
+from controlplane.resources.store import HeadStore, ResourceStore, ServedRequestStore
 from controlplane.secrets.store import SecretStore
 
 CONFIG_CHANNEL = "tollway_config"
@@ -32,7 +34,10 @@ class ReadView:
 
 
 class UnitOfWork:
-    """The stores inside a transaction that keeps other writers out; what it records becomes one revision."""
+    """The stores inside a transaction that keeps other writers out; what it records becomes one revision.
+
+    Rows of resources are written at the end, all at once: `resources` shows what was there before.
+    """
 
     def __init__(self, connection: AsyncConnection, head: Head, now: datetime) -> None:
         self.now = now
@@ -43,7 +48,7 @@ class UnitOfWork:
         self.secrets = SecretStore(connection)
         self.audit = AuditStore(connection)
         self.requests = ServedRequestStore(connection)
-        self.entries: list[AuditEntry] = []
+        self.changes: list[tuple[StoredResource, AuditEntry]] = []
 
     @property
     def next_revision(self) -> int:
@@ -53,11 +58,11 @@ class UnitOfWork:
     @property
     def revision(self) -> int:
         """The revision that holds once this transaction has committed."""
-        return self.next_revision if self.entries else self.head.revision
+        return self.next_revision if self.changes else self.head.revision
 
-    def record(self, entry: AuditEntry) -> None:
-        """Notes a change, which makes this transaction take a revision."""
-        self.entries.append(entry)
+    def record(self, row: StoredResource, entry: AuditEntry) -> None:
+        """Notes the new revision of one resource, which makes this transaction take a revision."""
+        self.changes.append((row, entry))
 
 
 class ConfigStore:
@@ -88,11 +93,12 @@ class ConfigStore:
             yield unit
             if validate_only:
                 await connection.rollback()
-            elif unit.entries:
+            elif unit.changes:
                 await self._finish(unit)
 
     async def _finish(self, unit: UnitOfWork) -> None:
-        await unit.audit.append(unit.entries)
+        await unit.resources.put_all([row for row, _ in unit.changes])
+        await unit.audit.append([entry for _, entry in unit.changes])
         revision = await unit.heads.advance()
         if self._notify:
             await unit.heads.notify(CONFIG_CHANNEL, revision)

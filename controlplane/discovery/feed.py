@@ -13,11 +13,14 @@ from controlplane.db.engine import Database
 from controlplane.db.unit_of_work import CONFIG_CHANNEL
 from controlplane.discovery.state import ConfigState
 from controlplane.errors import Unavailable
+from tollway.config.v1.discovery_pb2 import Cursor
 
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
 REFRESH_TIMEOUT_S = 15.0
+LOAD_TIMEOUT_S = 300.0
+CATCH_UP_S = 3.0
 _FIRST_BACKOFF_S = 0.1
 _LONGEST_BACKOFF_S = 3.0
 
@@ -64,6 +67,8 @@ class ConfigFeed:
         self._poll_s = poll_s
         self.changed_at_s = 0.0
         self._due = asyncio.Event()
+        self._refreshes = 0
+        self._refreshed = asyncio.Condition()
         self._loaded = asyncio.Event()
 
     @property
@@ -73,6 +78,24 @@ class ConfigFeed:
 
     async def wait_loaded(self) -> None:
         await self._loaded.wait()
+
+    async def catch_up(self, cursor: Cursor, timeout_s: float = CATCH_UP_S) -> bool:
+        """Looks at the database again when a data plane is ahead of this process; False when that is impossible.
+
+        A data plane that comes from a quicker control plane must not be sent back to an older state.
+        """
+        if self.state is None or self.state.epoch != cursor.epoch or self.state.revision >= cursor.revision:
+            return self.state is not None
+        # One refresh may be half done: the next one certainly sees what was committed before this call.
+        wanted = self._refreshes + 2
+        try:
+            async with asyncio.timeout(timeout_s), self._refreshed:
+                while self._refreshes < wanted and self.state.revision < cursor.revision:
+                    self._due.set()
+                    await self._refreshed.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def run(self) -> None:
         """Never ends by itself: while the database is away the last state is served."""
@@ -88,7 +111,7 @@ class ConfigFeed:
         while True:
             self._due.clear()
             try:
-                async with asyncio.timeout(REFRESH_TIMEOUT_S):
+                async with asyncio.timeout(LOAD_TIMEOUT_S if self.state is None else REFRESH_TIMEOUT_S):
                     await self._refresh_once()
             except (Unavailable, TimeoutError) as error:
                 failures += 1
@@ -107,6 +130,9 @@ class ConfigFeed:
         state = await self._refresh(self.state)
         self.state = state
         self._loaded.set()
+        async with self._refreshed:
+            self._refreshes += 1
+            self._refreshed.notify_all()
         if before != (state.epoch, state.revision):
             self.changed_at_s = time.monotonic()
             self.subscribers.wake()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from controlplane.db.engine import Database
-from controlplane.discovery.store import FleetRow, FleetStore
+from controlplane.discovery.rows import FleetRow
+from controlplane.discovery.store import FleetStore
 from controlplane.errors import Unavailable
 from tollway.config.v1.discovery_pb2 import Ack, Hello, Rejection
 

@@ -8,9 +8,10 @@ from google.protobuf.message import Message
 from controlplane.authz import AdminPrincipal, Handler
 from controlplane.db.unit_of_work import ConfigStore
 from controlplane.discovery.fleet import FORGET_AFTER
-from controlplane.discovery.store import FleetRow, FleetStore
+from controlplane.discovery.rows import FleetRow
+from controlplane.discovery.store import FleetStore
 from controlplane.resources.paging import make_page_token, page_limit, read_page_token
-from controlplane.resources.store import Head
+from controlplane.resources.rows import Head
 from tollway.admin.v1.fleet_pb2 import DataPlane, ListDataPlanesRequest, ListDataPlanesResponse, Rejection
 
 # A control plane that died cannot say that its data planes are gone.

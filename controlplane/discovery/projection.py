@@ -7,10 +7,10 @@ from typing import cast
 
 from google.protobuf.json_format import ParseError
 
-from controlplane.keys.store import StoredDigest
+from controlplane.keys.rows import StoredDigest
 from controlplane.prices.book import PRICE_BOOK_KIND, stored_price_book
 from controlplane.resources.convert import resource_to_message
-from controlplane.resources.store import StoredResource
+from controlplane.resources.rows import StoredResource
 from tollway.admin.v1.keys_pb2 import KEY_STATE_REVOKED, VirtualKey
 from tollway.admin.v1.prices_pb2 import Price
 from tollway.admin.v1.routes_pb2 import Route

@@ -68,8 +68,10 @@ class FeedServer(ConfigDiscoveryServiceServicer):
     ) -> None:
         await self._authenticate(context)
         hello = await self._read_hello(request_iterator, context)
-        if self._feed.state is None or self._closing.is_set():
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "no configuration is loaded; try another control plane")
+        if self._closing.is_set() or not await self._feed.catch_up(hello.resume_from):
+            await context.abort(
+                grpc.StatusCode.UNAVAILABLE, "the configuration is not at hand; try another control plane"
+            )
         connection = self._fleet.connect(hello)
         logger.info("data plane connected node=%s boot_id=%d build=%s", hello.node, hello.boot_id, hello.build)
         try:

@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from controlplane.db.unit_of_work import ConfigStore, ReadView
 from controlplane.discovery.projection import Credential, NotProjectable, Projected, group_digests, project_row
 from controlplane.discovery.state import ConfigState
-from controlplane.keys.store import StoredDigest
-from controlplane.resources.store import StoredResource
+from controlplane.keys.rows import StoredDigest
+from controlplane.resources.rows import LAST_NAME, StoredResource
 from controlplane.secrets.behaviour import open_credential
-from controlplane.secrets.store import SealedSecret
+from controlplane.secrets.rows import SealedSecret
 from controlplane.secrets.vault import SecretUnreadable, Vault
 from tollway.resources.kinds import UPSTREAM, VIRTUAL_KEY
 
 logger = logging.getLogger(__name__)
 
-_ASK_FOR_ALL_ABOVE = 1000
+_PAGE = 500
 
 
 class ConfigSource:
@@ -39,11 +39,17 @@ class ConfigSource:
             return state
 
     async def _changes(self, view: ReadView, since: int) -> list[Projected]:
-        rows = await view.resources.changed_since(since)
-        digests = group_digests(await view.digests.list_of(_names(rows, VIRTUAL_KEY.name)))
-        sealed = await view.secrets.list_of(_names(rows, UPSTREAM.name))
-        credentials = {row.resource_name: self._open(row) for row in sealed}
-        return list(_project(rows, digests, credentials))
+        """Page by page, so that a large configuration keeps nothing else waiting."""
+        changes: list[Projected] = []
+        rows = await view.resources.changed_after(since, LAST_NAME, _PAGE)
+        while rows:
+            digests = group_digests(await view.digests.list_of(_names(rows, VIRTUAL_KEY.name)))
+            sealed = await view.secrets.list_of(_names(rows, UPSTREAM.name))
+            credentials = {row.resource_name: self._open(row) for row in sealed}
+            changes.extend(_project(rows, digests, credentials))
+            last = rows[-1]
+            rows = [] if len(rows) < _PAGE else await view.resources.changed_after(last.revision, last.name, _PAGE)
+        return changes
 
     def _open(self, row: SealedSecret) -> Credential:
         try:
@@ -63,7 +69,5 @@ def _project(
             logger.error("resource withheld from data planes resource=%s reason=%r", row.name, str(error))
 
 
-def _names(rows: Iterable[StoredResource], kind: str) -> Collection[str] | None:
-    """Names of one kind to ask for by name; None to ask for all when they are many."""
-    names = [row.name for row in rows if row.kind == kind and not row.deleted]
-    return None if len(names) > _ASK_FOR_ALL_ABOVE else names
+def _names(rows: Iterable[StoredResource], kind: str) -> Collection[str]:
+    return [row.name for row in rows if row.kind == kind and not row.deleted]

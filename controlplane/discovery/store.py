@@ -1,30 +1,14 @@
 """Rows of the fleet."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from controlplane.discovery.rows import FleetRow
 from controlplane.discovery.tables import data_plane
-
-
-@dataclass(frozen=True, slots=True)
-class FleetRow:
-    """One data plane process at `last_seen_time`; each rejection has name, revision and reason."""
-
-    node: str
-    boot_id: str
-    build: str
-    connected: bool
-    epoch: str
-    revision: int
-    rejections: Sequence[Mapping[str, Any]]
-    connect_time: datetime
-    last_seen_time: datetime
 
 
 class FleetStore:

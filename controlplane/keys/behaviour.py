@@ -8,7 +8,7 @@ from controlplane import errors
 from controlplane.db.unit_of_work import UnitOfWork
 from controlplane.errors import InvalidArgument
 from controlplane.keys.digests import lasting_digest, rotated_digests
-from controlplane.keys.store import StoredDigest
+from controlplane.keys.rows import StoredDigest
 from controlplane.resources.behaviour import PendingChange, Settlement
 from tollway.admin.v1.keys_pb2 import KEY_STATE_ACTIVE, KEY_STATE_EXPIRED, KEY_STATE_REVOKED, VirtualKey
 from tollway.kernel.keys import is_virtual_key, key_digest, make_virtual_key, shown_prefix

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from controlplane.keys.store import StoredDigest
+from controlplane.keys.rows import StoredDigest
 
 MAX_VALID_DIGESTS = 2
 

@@ -9,8 +9,8 @@ from controlplane.resources.behaviour import PendingChange, Settlement
 from controlplane.resources.convert import resource_to_message
 from controlplane.resources.kinds import ResourceKind
 from controlplane.resources.names import check_name, missing
+from controlplane.resources.rows import StoredResource
 from controlplane.resources.service import raise_violations
-from controlplane.resources.store import StoredResource
 from controlplane.resources.writer import Caller, Prepared, Written, check_etag, new_revision, store_change
 from tollway.admin.v1.keys_pb2 import KEY_STATE_REVOKED, RevokeVirtualKeyRequest, RotateVirtualKeyRequest, VirtualKey
 

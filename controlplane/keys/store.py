@@ -1,36 +1,25 @@
 """Digests by key, and whose a digest is."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import datetime
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from controlplane.keys.rows import StoredDigest
 from controlplane.keys.tables import key_digest
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDigest:
-    """One digest of the key `key_name`, valid before `expire_time`, or for ever."""
-
-    digest: bytes
-    key_name: str
-    create_time: datetime
-    expire_time: datetime | None = None
 
 
 class DigestStore:
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
 
-    async def list_of(self, key_names: Collection[str] | None) -> list[StoredDigest]:
-        """Digests of some keys, or of all when None, the newest of a key first."""
-        query = select(key_digest).order_by(key_digest.c.key_name, key_digest.c.create_time.desc())
-        if key_names is not None:
-            query = query.where(key_digest.c.key_name.in_(key_names))
-        rows = await self._connection.execute(query)
+    async def list_of(self, key_names: Collection[str]) -> list[StoredDigest]:
+        """Digests of some keys, the newest of a key first."""
+        if not key_names:
+            return []
+        query = select(key_digest).where(key_digest.c.key_name.in_(key_names))
+        rows = await self._connection.execute(query.order_by(key_digest.c.key_name, key_digest.c.create_time.desc()))
         return [StoredDigest(**row) for row in rows.mappings()]
 
     async def owner(self, digest: bytes) -> str | None:

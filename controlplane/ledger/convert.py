@@ -14,8 +14,8 @@ LABEL_BYTES = 256
 NAME_BYTES = 192
 METADATA_PAIRS = 32
 MAX_ATTEMPTS = 1_000
-MAX_QUANTITY = 10**12
-MAX_COST_NANO_USD = 10**15
+MAX_QUANTITY = 2**53
+MAX_COST_NANO_USD = 2**53
 _FIRST_TIME_US = 1_577_836_800_000_000
 _LAST_TIME_US = 4_102_444_800_000_000
 _REQUEST_PREFIX = "req_"
@@ -147,13 +147,14 @@ def _status(status: int) -> int:
 def _meters(event: UsageEvent) -> dict[Meter, int]:
     quantities: dict[Meter, int] = {}
     for reading in event.meters:
-        meter, quantity = _METERS.get(reading.meter), reading.quantity
+        meter = _METERS.get(reading.meter)
         if meter is None:
             raise InvalidEvent(f"meter {reading.meter} is not known")
-        if not 0 <= quantity <= MAX_QUANTITY:
-            raise InvalidEvent(f"quantity {quantity} of {meter.word} is not within 0 and {MAX_QUANTITY}")
+        quantity = reading.quantity + quantities.get(meter, 0)
+        if not 0 <= reading.quantity <= quantity <= MAX_QUANTITY:
+            raise InvalidEvent(f"quantity {reading.quantity} of {meter.word} is not within 0 and {MAX_QUANTITY}")
         if quantity:
-            quantities[meter] = quantities.get(meter, 0) + quantity
+            quantities[meter] = quantity
     return quantities if len(quantities) < 2 else dict(sorted(quantities.items()))
 
 

@@ -72,6 +72,7 @@ class LedgerRepository:
     async def _book(self, entries: list[LedgerEntry], dead_letters: Sequence[DeadLetter]) -> list[LedgerEntry]:
         async with self._database.transaction() as connection:
             try:
+                await connection.execute(_COMMIT_DURABLY)
                 inserted = await _insert_entries(connection, entries)
                 await _add_to_rollups(connection, aggregate(inserted))
                 await _keep_dead_letters(connection, dead_letters)
@@ -218,6 +219,10 @@ _PARTITION_NAMES = text(
 _LOCK_PARTITIONS = text("SELECT pg_advisory_xact_lock(:lock)")
 _LOCK_DEFAULT = text("LOCK TABLE ledger_entry_default IN ACCESS EXCLUSIVE MODE")
 _ATTACH = "ALTER TABLE ledger_entry ATTACH PARTITION %(name)s FOR VALUES FROM ('%(first)s') TO ('%(end)s')"
+# What is committed is acknowledged and then gone from NATS, so that a database told not to wait for its disk must wait.
+_COMMIT_DURABLY = text(
+    "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+)
 _MAKE_STAGING = text(
     "CREATE TEMPORARY TABLE IF NOT EXISTS ledger_entry_staging (LIKE ledger_entry INCLUDING DEFAULTS)"
     " ON COMMIT DELETE ROWS"

@@ -13,7 +13,7 @@ from nats.js.api import (
     StorageType,
     StreamConfig,
 )
-from nats.js.errors import APIError
+from nats.js.errors import APIError, NotFoundError
 
 from tollway.kernel.subjects import USAGE_CONSUMER, USAGE_STREAM, USAGE_SUBJECTS
 
@@ -25,6 +25,21 @@ LEAST_MAX_BYTES = 64 << 20
 _UNLIMITED = -1
 _NAME_IN_USE = 10058
 _INSUFFICIENT_STORAGE = frozenset({10002, 10023, 10028, 10047})
+
+_OWNED_SETTINGS = (
+    "subjects",
+    "retention",
+    "discard",
+    "storage",
+    "max_msg_size",
+    "num_replicas",
+    "duplicate_window",
+    "deny_delete",
+)
+_LESS_ROOM = (
+    "NATS has less room than asked for, the usage stream gets what there is"
+    " stream=%s asked_bytes=%d max_bytes=%d setting=TOLLWAY_USAGE_STREAM_MAX_BYTES"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -44,24 +59,45 @@ async def ensure_stream(jetstream: JetStreamContext, settings: StreamSettings) -
 
 
 async def _ensure_room(jetstream: JetStreamContext, settings: StreamSettings) -> None:
-    """Halves `max_bytes` until the server has the room for it."""
+    """Where the server has not the room for `max_bytes`, a stream keeps its size, and a new one gets what there is."""
+    present = await _present(jetstream)
+    wanted = _stream_config(settings.max_bytes, settings.replicas)
+    try:
+        await _add_or_update(jetstream, wanted)
+        return
+    except APIError as error:
+        # The server counts all of an existing stream's new size against its free room, the old one included.
+        is_good_enough = present is None or _is_as_wanted(present, wanted)
+        if error.err_code not in _INSUFFICIENT_STORAGE or not is_good_enough:
+            raise
+    max_bytes = await _add_what_fits(jetstream, settings) if present is None else present.max_bytes
+    _log.warning(_LESS_ROOM, USAGE_STREAM, settings.max_bytes, max_bytes)
+
+
+async def _add_what_fits(jetstream: JetStreamContext, settings: StreamSettings) -> int:
+    """Add the stream with half the size asked for, or half of that, and so on down to LEAST_MAX_BYTES; its size."""
     max_bytes = settings.max_bytes
     while True:
+        max_bytes = max(LEAST_MAX_BYTES, max_bytes // 2)
         try:
-            await _add_or_update(jetstream, _stream_config(max_bytes, settings.replicas))
-            break
+            await jetstream.add_stream(_stream_config(max_bytes, settings.replicas))
         except APIError as error:
-            if error.err_code not in _INSUFFICIENT_STORAGE or max_bytes <= LEAST_MAX_BYTES:
+            if error.err_code not in _INSUFFICIENT_STORAGE or max_bytes == LEAST_MAX_BYTES:
                 raise
-            max_bytes = max(LEAST_MAX_BYTES, max_bytes // 2)
-    if max_bytes < settings.max_bytes:
-        _log.warning(
-            "NATS has less room than asked for, the usage stream gets what there is"
-            " stream=%s asked_bytes=%d max_bytes=%d setting=TOLLWAY_USAGE_STREAM_MAX_BYTES",
-            USAGE_STREAM,
-            settings.max_bytes,
-            max_bytes,
-        )
+        else:
+            return max_bytes
+
+
+async def _present(jetstream: JetStreamContext) -> StreamConfig | None:
+    try:
+        return (await jetstream.stream_info(USAGE_STREAM)).config
+    except NotFoundError:
+        return None
+
+
+def _is_as_wanted(present: StreamConfig, wanted: StreamConfig) -> bool:
+    """Whether `present` differs from `wanted` in nothing but its size."""
+    return all(getattr(present, name) == getattr(wanted, name) for name in _OWNED_SETTINGS)
 
 
 async def _add_or_update(jetstream: JetStreamContext, config: StreamConfig) -> None:

@@ -8,7 +8,7 @@ from google.protobuf import json_format
 
 from controlplane.authz import AdminPrincipal
 from controlplane.db.unit_of_work import ConfigStore, UnitOfWork
-from controlplane.resources.store import StoredResource
+from controlplane.resources.rows import StoredResource
 from controlplane.resources.writer import Caller, audit_entry, first_revision, new_revision
 from tollway.config.v1.resources_pb2 import PriceBook
 from tollway.resources.book import build_price_book, installed_source, source_version
@@ -34,7 +34,7 @@ async def ensure_price_book(config: ConfigStore, build: Callable[[], PriceBook] 
         before = await unit.resources.find(PRICE_BOOK_NAME)
         if _is_as_new(before, source):
             return False
-        await _store(unit, book, before)
+        _store(unit, book, before)
     logger.info("price book stored source=%r prices=%d", book.source, len(book.prices))
     return True
 
@@ -43,11 +43,10 @@ def stored_price_book(row: StoredResource) -> PriceBook:
     return json_format.ParseDict(dict(row.spec), PriceBook(), ignore_unknown_fields=True)
 
 
-async def _store(unit: UnitOfWork, book: PriceBook, before: StoredResource | None) -> None:
+def _store(unit: UnitOfWork, book: PriceBook, before: StoredResource | None) -> None:
     row = first_revision(PRICE_BOOK_KIND, PRICE_BOOK_NAME, unit) if before is None else new_revision(before, unit)
     after = replace(row, spec=json_format.MessageToDict(book, preserving_proto_field_name=True))
-    await unit.resources.put(after)
-    unit.record(audit_entry(unit, _CALLER, before, after))
+    unit.record(after, audit_entry(unit, _CALLER, before, after))
 
 
 def _is_as_new(row: StoredResource | None, source: str) -> bool:

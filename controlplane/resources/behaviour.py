@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from controlplane.db.unit_of_work import UnitOfWork
-from controlplane.resources.store import StoredResource
+from controlplane.resources.rows import StoredResource
 from tollway.resources.messages import AdminResource
 from tollway.resources.violations import Violation
 

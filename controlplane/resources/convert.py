@@ -1,14 +1,15 @@
 """Between stored rows and admin messages, and the form that the audit log shows."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
 
-from controlplane.resources.store import StoredResource
-from tollway.resources.kinds import Kind
+from controlplane.resources.rows import StoredResource
+from tollway.resources.kinds import KINDS, Kind
 from tollway.resources.messages import SERVER_FIELDS, AdminResource
+from tollway.resources.writing import write_message
 
 
 def resource_to_message(kind: Kind, row: StoredResource) -> AdminResource:
@@ -27,9 +28,12 @@ def message_to_spec(message: AdminResource) -> dict[str, Any]:
 
 
 def resource_to_audit(row: StoredResource) -> Mapping[str, Any]:
-    """A row as the audit log shows it; specs hold no secrets."""
-    shown: dict[str, Any] = {"name": row.name, "uid": str(row.uid), "etag": row.etag, **row.spec}
-    if row.labels:
-        shown["labels"] = dict(row.labels)
-    shown.pop("prices", None)
-    return json.loads(json.dumps(shown))  # type: ignore[no-any-return]
+    """A row as the audit log shows it, in the words of the admin API; specs hold no secrets."""
+    kind = KINDS.get(row.kind)
+    if kind is None:
+        return {"name": row.name, "uid": str(row.uid), "etag": row.etag, "source": row.spec.get("source", "")}
+    return write_message(resource_to_message(kind, row), _is_audited, lambda _: True)
+
+
+def _is_audited(field: FieldDescriptor) -> bool:
+    return field.name not in ("create_time", "update_time")

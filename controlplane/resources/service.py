@@ -10,7 +10,7 @@ from controlplane.resources.kinds import ResourceKind
 from controlplane.resources.masks import merge_update
 from controlplane.resources.names import check_name, list_prefix, missing, new_name
 from controlplane.resources.paging import make_page_token, page_limit, read_page_token
-from controlplane.resources.store import StoredResource
+from controlplane.resources.rows import StoredResource
 from controlplane.resources.writer import (
     Caller,
     Prepared,

@@ -1,58 +1,15 @@
 """Rows of resources and of answered requests; keeps what it is given."""
 
-import uuid
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, Text, any_, delete, func, insert, literal, select, tuple_, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from controlplane.resources.rows import MAX_SHOWN_REFERRERS, Head, ServedRequest, StoredResource
 from controlplane.resources.tables import config_head, resource, served_request
-
-MAX_SHOWN_REFERRERS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Identity of the database, and the newest revision in it."""
-
-    epoch: str
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredResource:
-    """One revision of one resource.
-
-    `refs` are the full names that it refers to, `claim` is what no other resource may have, e.g. a route's model.
-    """
-
-    name: str
-    revision: int
-    kind: str
-    uid: uuid.UUID
-    etag: str
-    spec: Mapping[str, Any]
-    labels: Mapping[str, str]
-    refs: tuple[str, ...]
-    claim: str | None
-    create_time: datetime
-    update_time: datetime
-    deleted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ServedRequest:
-    """An answered request, kept so that its repetition gets the same answer."""
-
-    principal: str
-    method: str
-    request_id: str
-    fingerprint: bytes
-    sealed_response: bytes
-    create_time: datetime
 
 
 class HeadStore:
@@ -88,7 +45,7 @@ class ResourceStore:
 
     async def find_all(self, names: Collection[str]) -> dict[str, StoredResource]:
         """Those of `names` that exist, by name."""
-        query = _live().where(resource.c.name.in_(names))
+        query = _live().where(_is_any_of(resource.c.name, names))
         rows = await self._connection.execute(query)
         return {row["name"]: _to_resource(row) for row in rows.mappings()}
 
@@ -113,23 +70,27 @@ class ResourceStore:
     async def claimants(self, claims: Collection[str]) -> dict[str, str]:
         """Who has which of `claims`: names by claim."""
         query = select(resource.c.claim, resource.c.name).where(
-            resource.c.current, ~resource.c.deleted, resource.c.claim.in_(claims)
+            resource.c.current, ~resource.c.deleted, _is_any_of(resource.c.claim, claims)
         )
         return {claim: name for claim, name in await self._connection.execute(query) if claim is not None}
 
-    async def put(self, row: StoredResource) -> None:
-        """Makes `row` the current revision of its name."""
+    async def put_all(self, rows: Sequence[StoredResource]) -> None:
+        """Makes each of `rows` the current revision of its name; no name occurs twice."""
+        names = [row.name for row in rows]
         await self._connection.execute(
-            update(resource).where(resource.c.name == row.name, resource.c.current).values(current=False)
+            update(resource).where(_is_any_of(resource.c.name, names), resource.c.current).values(current=False)
         )
-        values = {column.name: getattr(row, column.name) for column in resource.c if column.name != "current"}
-        values["refs"] = list(row.refs)
-        await self._connection.execute(insert(resource).values(**values, current=True))
+        await self._connection.execute(insert(resource), [_to_columns(row) for row in rows])
 
-    async def changed_since(self, revision: int) -> list[StoredResource]:
-        """The current form of everything that changed after `revision`, tombstones included."""
-        query = select(resource).where(resource.c.current, resource.c.revision > revision)
-        rows = await self._connection.execute(query.order_by(resource.c.revision, resource.c.name))
+    async def changed_after(self, revision: int, name: str, limit: int) -> list[StoredResource]:
+        """The current form of what changed, tombstones included, in order of revision and name.
+
+        Begins after `name` at `revision`: "" takes all of that revision, LAST_NAME none of it.
+        """
+        query = select(resource).where(
+            resource.c.current, tuple_(resource.c.revision, resource.c.name) > tuple_(literal(revision), literal(name))
+        )
+        rows = await self._connection.execute(query.order_by(resource.c.revision, resource.c.name).limit(limit))
         return [_to_resource(row) for row in rows.mappings()]
 
 
@@ -155,6 +116,16 @@ class ServedRequestStore:
 
 def _live() -> Any:
     return select(resource).where(resource.c.current, ~resource.c.deleted)
+
+
+def _is_any_of(column: ColumnElement[Any], values: Collection[str]) -> ColumnElement[bool]:
+    """One parameter for any number of values: the protocol allows 32,767 parameters at most."""
+    return column == any_(literal(list(values), ARRAY(Text)))
+
+
+def _to_columns(row: StoredResource) -> dict[str, Any]:
+    columns = {name: getattr(row, name) for name in StoredResource.__slots__}
+    return {**columns, "refs": list(row.refs), "current": True}
 
 
 def _to_resource(row: RowMapping) -> StoredResource:

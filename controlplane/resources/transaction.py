@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from controlplane.authz import AdminPrincipal
 from controlplane.db.unit_of_work import ConfigStore, UnitOfWork
 from controlplane.errors import InvalidArgument, Violation
-from controlplane.resources.store import ServedRequest
+from controlplane.resources.rows import ServedRequest
 from controlplane.resources.writer import Caller
 from controlplane.secrets.vault import Place, SecretUnreadable, Vault
 

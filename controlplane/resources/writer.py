@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from controlplane.audit.store import AuditEntry
+from controlplane.audit.rows import AuditEntry
 from controlplane.authz import AdminPrincipal
 from controlplane.db.unit_of_work import UnitOfWork
 from controlplane.errors import Aborted, FailedPrecondition
 from controlplane.resources.behaviour import PendingChange, Settlement
 from controlplane.resources.convert import message_to_spec, resource_to_audit, resource_to_message
 from controlplane.resources.kinds import ResourceKind
-from controlplane.resources.store import MAX_SHOWN_REFERRERS, StoredResource
+from controlplane.resources.rows import MAX_SHOWN_REFERRERS, StoredResource
 from tollway.resources.messages import AdminResource
 from tollway.resources.violations import Violation
 
@@ -99,9 +99,8 @@ async def store_change(unit: UnitOfWork, prepared: Prepared, caller: Caller) -> 
         claim=None if claim is None else claim.key,
     )
     if not caller.validate_only:
-        await unit.resources.put(after)
         await prepared.settlement.store()
-        unit.record(audit_entry(unit, caller, before, after))
+        unit.record(after, audit_entry(unit, caller, before, after))
     action = CREATED if before is None else UPDATED
     return Written(action, present_row(kind, after, unit.now), prepared.settlement.issued_secret)
 
@@ -118,9 +117,8 @@ async def delete_resource(unit: UnitOfWork, kind: ResourceKind, row: StoredResou
     tombstone = replace(
         row, revision=unit.next_revision, spec={}, labels={}, refs=(), claim=None, update_time=unit.now, deleted=True
     )
-    await unit.resources.put(tombstone)
     await kind.behaviour.forget(unit, row.name)
-    unit.record(audit_entry(unit, caller, row, None))
+    unit.record(tombstone, audit_entry(unit, caller, row, None))
 
 
 def check_etag(etag: str, row: StoredResource) -> None:

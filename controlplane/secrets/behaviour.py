@@ -5,7 +5,7 @@ from datetime import datetime
 
 from controlplane.db.unit_of_work import UnitOfWork
 from controlplane.resources.behaviour import PendingChange, Settlement
-from controlplane.secrets.store import SealedSecret
+from controlplane.secrets.rows import SealedSecret
 from controlplane.secrets.vault import Place, Vault
 from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.resources.messages import AdminResource

@@ -1,25 +1,13 @@
 """Sealed values by resource and field; this module never sees one open."""
 
-import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from controlplane.secrets.rows import SealedSecret
 from controlplane.secrets.tables import key_check, secret
-
-
-@dataclass(frozen=True, slots=True)
-class SealedSecret:
-    """One sealed value of the resource `resource_name`, whose incarnation is `resource_uid`."""
-
-    resource_name: str
-    field: str
-    resource_uid: uuid.UUID
-    version: int
-    sealed: bytes
 
 
 class SecretStore:
@@ -30,12 +18,11 @@ class SecretStore:
         found = await self.list_of([resource_name])
         return next((row for row in found if row.field == field), None)
 
-    async def list_of(self, resource_names: Collection[str] | None) -> list[SealedSecret]:
-        """The values of some resources, or of all when None."""
-        query = select(secret)
-        if resource_names is not None:
-            query = query.where(secret.c.resource_name.in_(resource_names))
-        rows = await self._connection.execute(query)
+    async def list_of(self, resource_names: Collection[str]) -> list[SealedSecret]:
+        """The values of some resources."""
+        if not resource_names:
+            return []
+        rows = await self._connection.execute(select(secret).where(secret.c.resource_name.in_(resource_names)))
         return [SealedSecret(**row) for row in rows.mappings()]
 
     async def put(self, row: SealedSecret) -> None:

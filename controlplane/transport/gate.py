@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from google.protobuf.message import Message
@@ -17,6 +17,10 @@ from controlplane.transport.readiness import Readiness
 from controlplane.transport.statuses import Internal, error_row
 
 _log = logging.getLogger("tollway.admin")
+
+
+ReadRequest = Callable[[], Awaitable[Message]]
+"""Makes the request message out of what arrived; raises ControlPlaneError when it cannot."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -36,8 +40,8 @@ class AdminGate:
         self._readiness = readiness
         self._telemetry = telemetry
 
-    async def call(self, bound: BoundMethod, origin: Origin, read: Callable[[], Message]) -> Message:
-        """The method's response; `read` makes the request message and runs only for an authenticated caller."""
+    async def call(self, bound: BoundMethod, origin: Origin, read: ReadRequest) -> Message:
+        """The method's response; nothing of the request is read before its caller is known."""
         method = bound.method.name
         with self._telemetry.admin_call(method, origin.traceparent) as record:
             try:
@@ -51,11 +55,11 @@ class AdminGate:
                 record.fail(row.code.name, row.http_status)
                 raise shown from error
 
-    async def _serve(self, bound: BoundMethod, origin: Origin, read: Callable[[], Message]) -> Message:
+    async def _serve(self, bound: BoundMethod, origin: Origin, read: ReadRequest) -> Message:
         principal = self._authenticator.authenticate(origin.authorizations, origin.peer)
         if self._readiness.obstacle:
             raise Unavailable(f"the control plane is not ready: {self._readiness.obstacle}")
-        request = read()
+        request = await read()
         require_storable_text(request)
         return await bound.handler(replace(principal, method=bound.method.name), request)
 

@@ -79,8 +79,11 @@ class ServiceHealth:
 
 def _method_handler(bound: BoundMethod, gate: AdminGate) -> Callable[[bytes, Context], Awaitable[bytes]]:
     async def serve(request: bytes, context: Context) -> bytes:
+        async def read() -> Message:
+            return _parse(bound, request)
+
         try:
-            response = await gate.call(bound, _origin(context), lambda: _parse(bound, request))
+            response = await gate.call(bound, _origin(context), read)
         except ControlPlaneError as error:
             status = rpc_status(error, max_detail_bytes=MAX_GRPC_DETAIL_BYTES)
             details = ((_STATUS_DETAILS, status.SerializeToString()),)

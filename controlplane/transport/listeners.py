@@ -1,9 +1,12 @@
 """Opening and closing the sockets of a process, with errors that name the port and the variable."""
 
+import asyncio
 import errno
+import logging
 import socket
 import ssl
 from dataclasses import dataclass
+from typing import Any, Final
 
 import grpc
 from aiohttp import web
@@ -11,6 +14,14 @@ from aiohttp import web
 from tollway.settings import Address, Variable
 
 KEEPALIVE_S = 75.0
+_BACKLOG = 128
+_INTERNAL_ERROR = 500
+_HANDLING: Final[dict[str, Any]] = {
+    "access_log": None,
+    "auto_decompress": False,
+    "keepalive_timeout": KEEPALIVE_S,
+}
+_log = logging.getLogger("tollway.http")
 
 
 class ListenError(Exception):
@@ -22,11 +33,34 @@ class HttpListener:
     """A running HTTP listener; `address` has the port that was taken."""
 
     address: Address
+    server: asyncio.Server
     runner: web.AppRunner
 
     async def close(self) -> None:
         """Stops accepting, lets running requests end within the runner's timeout, and closes."""
+        self.server.close()
         await self.runner.cleanup()
+
+
+class BareErrorHandler(web.RequestHandler):
+    """Answers what is not HTTP with a status alone: aiohttp's own answer quotes bytes that may be a credential."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = _INTERNAL_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already, so the connection can only be closed")
+        if status == _INTERNAL_ERROR:
+            _log.error("a request failed outside its handler", exc_info=exc)
+        response = web.Response(status=status)
+        response.force_close()
+        return response
 
 
 async def listen_http(
@@ -38,22 +72,23 @@ async def listen_http(
     shutdown_timeout_s: float = 5.0,
 ) -> HttpListener:
     """Raises ListenError."""
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        keepalive_timeout=KEEPALIVE_S,
-        shutdown_timeout=shutdown_timeout_s,
-        auto_decompress=False,
-    )
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=shutdown_timeout_s)
     await runner.setup()
+    connections, loop = runner.server, asyncio.get_running_loop()
+    assert connections is not None
+
+    def handler() -> BareErrorHandler:
+        return BareErrorHandler(connections, loop=loop, **_HANDLING)
+
     try:
-        await web.TCPSite(runner, address.host, address.port, ssl_context=tls, reuse_port=False).start()
+        server = await loop.create_server(
+            handler, address.host, address.port, ssl=tls, backlog=_BACKLOG, reuse_port=False
+        )
     except OSError as error:
         await runner.cleanup()
         raise _listen_error(variable, address, error.errno) from error
-    port = int(runner.addresses[0][1])
-    return HttpListener(Address(address.host, port), runner)
+    port = int(server.sockets[0].getsockname()[1])
+    return HttpListener(Address(address.host, port), server, runner)
 
 
 def listen_grpc(

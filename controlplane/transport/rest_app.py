@@ -6,7 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
+from google.protobuf.message import Message
 
 from controlplane.errors import ControlPlaneError
 from controlplane.transport.decode import read_request
@@ -27,7 +29,12 @@ _log = logging.getLogger("tollway.admin")
 
 
 def rest_app(
-    methods: Iterable[BoundMethod], gate: AdminGate, readiness: Readiness, openapi: Callable[[], bytes]
+    methods: Iterable[BoundMethod],
+    gate: AdminGate,
+    readiness: Readiness,
+    openapi: Callable[[], bytes],
+    *,
+    body_timeout_s: float = BODY_TIMEOUT_S,
 ) -> web.Application:
     """`openapi` makes the OpenAPI document; it is called once, when the document is first asked for."""
     app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[_rescue])
@@ -35,19 +42,24 @@ def rest_app(
     app.router.add_get(OPENAPI_PATH, _document_handler(openapi))
     for bound in methods:
         for rule in bound.method.rules:
-            app.router.add_route(rule.verb, rule.template.route_path(), _method_handler(bound, rule, gate))
+            app.router.add_route(
+                rule.verb, rule.template.route_path(), _method_handler(bound, rule, gate, body_timeout_s)
+            )
     app.on_response_prepare.append(_set_headers)
     return app
 
 
 def _method_handler(
-    bound: BoundMethod, rule: HttpRule, gate: AdminGate
+    bound: BoundMethod, rule: HttpRule, gate: AdminGate, body_timeout_s: float
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.Response:
         path = _path_values(request, rule)
-        body = await _read_body(request)
-        query = list(request.query.items())
-        response = await gate.call(bound, _origin(request), lambda: read_request(bound.method, rule, path, query, body))
+
+        async def read() -> Message:
+            body = await _read_body(request, body_timeout_s)
+            return read_request(bound.method, rule, path, request.query.items(), body)
+
+        response = await gate.call(bound, _origin(request), read)
         return web.Response(body=encode_message(response), content_type="application/json")
 
     return serve
@@ -81,7 +93,7 @@ def _path_values(request: web.Request, rule: HttpRule) -> Sequence[str]:
     return values
 
 
-async def _read_body(request: web.Request) -> bytes:
+async def _read_body(request: web.Request, timeout_s: float) -> bytes:
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in _UNENCODED:
         raise HttpRefusal(
@@ -90,11 +102,15 @@ async def _read_body(request: web.Request) -> bytes:
     if (request.content_length or 0) > MAX_BODY_BYTES:
         raise _too_large()
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             return await request.read()
     except TimeoutError as error:
-        text = f"the request body took longer than {BODY_TIMEOUT_S:g} s to arrive"
+        text = f"the request body took longer than {timeout_s:g} s to arrive"
         raise HttpRefusal(408, "REQUEST_TIMEOUT", text) from error
+    except web.HTTPRequestEntityTooLarge as error:
+        raise _too_large() from error
+    except (ConnectionError, web.RequestPayloadError, HttpProcessingError) as error:
+        raise HttpRefusal(400, "BODY_INCOMPLETE", "the request body ended early or is wrongly framed") from error
 
 
 @web.middleware

@@ -11,6 +11,7 @@ from dataplane.errors import InvalidRequest
 
 MAX_DEPTH = 64
 MAX_VALUES = 200_000
+LARGE_BODY_BYTES = 256 * 1024
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _SMALLEST, _LARGEST = -(1 << 63), (1 << 64) - 1
 

@@ -8,8 +8,15 @@ from typing import Any
 from aiohttp import web
 
 from dataplane.call import Call, Endpoint, JsonObject
-from dataplane.errors import BodyTimeout, BodyTooLarge, InvalidRequest, UnsupportedEncoding
-from dataplane.ingress.json_gate import parse_object
+from dataplane.errors import (
+    BodyTimeout,
+    BodyTooLarge,
+    ClientGone,
+    InvalidRequest,
+    ModelNotFound,
+    UnsupportedEncoding,
+)
+from dataplane.ingress.json_gate import LARGE_BODY_BYTES, parse_object
 from dataplane.ingress.labels import parse_metadata, parse_timeout_s, parse_user
 from dataplane.snapshot import Snapshot, VirtualKey
 
@@ -20,6 +27,7 @@ ENDPOINTS = (
 )
 _FORWARDED = ("openai-beta",)
 _CLIENT_REQUEST_ID_LENGTH = 128
+_MODEL_LENGTH = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +39,10 @@ class BodyLimits:
 
 
 async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
-    """The whole body. Raises UnsupportedEncoding, BodyTooLarge and BodyTimeout."""
-    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    """The whole body. Raises UnsupportedEncoding, BodyTooLarge, BodyTimeout, and ClientGone when it breaks off."""
+    encoding = ", ".join(request.headers.getall("content-encoding", ())).strip().lower()
     if encoding not in ("", "identity"):
-        raise UnsupportedEncoding(f'Content-Encoding "{encoding}" is not supported. Send the body uncompressed.')
+        raise UnsupportedEncoding("This Content-Encoding is not supported. Send the body uncompressed.")
     if (request.content_length or 0) > limits.max_bytes:
         raise _too_large(limits)
     if request.content.is_eof():
@@ -53,6 +61,8 @@ async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
                 pieces.append(piece)
     except TimeoutError as error:
         raise BodyTimeout(f"The request body did not arrive within {limits.timeout_s:g} s.") from error
+    except (ConnectionError, web.RequestPayloadError) as error:
+        raise ClientGone("The client left.") from error
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
@@ -66,11 +76,22 @@ class Arrival:
     body_wait_s: float
 
 
+async def parse_body(body: bytes) -> JsonObject:
+    """The JSON object that `body` is; a large one is parsed beside the event loop. Raises InvalidRequest."""
+    if len(body) > LARGE_BODY_BYTES:
+        return await asyncio.to_thread(parse_object, body)
+    return parse_object(body)
+
+
 def parse_call(
-    endpoint: Endpoint, headers: Mapping[str, str], body: bytes, snapshot: Snapshot, key: VirtualKey, arrival: Arrival
+    endpoint: Endpoint,
+    headers: Mapping[str, str],
+    fields: JsonObject,
+    snapshot: Snapshot,
+    key: VirtualKey,
+    arrival: Arrival,
 ) -> Call:
     """The call that a request is. Raises InvalidRequest naming the field and what it must be."""
-    fields = parse_object(body)
     stream = endpoint.can_stream and _flag(fields, "stream")
     return Call(
         request_id=arrival.request_id,
@@ -78,13 +99,12 @@ def parse_call(
         endpoint=endpoint,
         snapshot=snapshot,
         body=fields,
-        body_size=len(body),
         model=_model(fields),
         stream=stream,
         wants_usage=stream and _flag(_stream_options(fields), "include_usage", "stream_options."),
         end_user=parse_user(headers.get("x-tollway-user")),
         metadata=parse_metadata(headers.get("x-tollway-metadata")) | dict(key.metadata),
-        forwarded_headers={name: headers[name] for name in _FORWARDED if name in headers},
+        forwarded_headers={name: _plain(name, headers[name]) for name in _FORWARDED if name in headers},
         timeout_s=parse_timeout_s(headers.get("x-tollway-timeout-ms")),
         start_time_us=arrival.start_time_us,
         start_s=arrival.start_s,
@@ -104,7 +124,17 @@ def _model(fields: JsonObject) -> str:
             code="missing_required_parameter" if model is None else "invalid_type",
             param="model",
         )
+    if len(model) > _MODEL_LENGTH:
+        raise ModelNotFound(f"No model's name is longer than {_MODEL_LENGTH} characters.", param="model")
+    if not model.isprintable():
+        raise InvalidRequest('The field "model" holds control characters.', code="invalid_value", param="model")
     return model
+
+
+def _plain(name: str, value: str) -> str:
+    if not value.isascii() or not value.isprintable():
+        raise InvalidRequest(f'The header "{name}" must be plain ASCII text.', code="invalid_header", param=name)
+    return value
 
 
 def _flag(fields: JsonObject, name: str, before: str = "") -> bool:

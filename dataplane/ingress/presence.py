@@ -7,8 +7,8 @@ from types import TracebackType
 from aiohttp import web
 
 from dataplane.call import Outcome
-from dataplane.errors import ClientGone
-from dataplane.ingress.writers import SseWriter
+from dataplane.errors import ClientGone, GatewayError, Overloaded
+from dataplane.ingress.writers import ResponseWriter
 
 SWEEP_INTERVAL_S = 0.1
 KEEP_ALIVE_S = 15.0
@@ -22,9 +22,14 @@ class ClientPresence:
         self._watches: set[Watch] = set()
         self._keep_alives: set[asyncio.Task[None]] = set()
 
-    def watch(self, request: web.Request, stream: SseWriter | None, outcome: Outcome) -> "Watch":
-        """A context inside which the call ends with ClientGone as soon as its client has left."""
-        return Watch(self._watches, request, stream, outcome)
+    def watch(self, request: web.Request, writer: ResponseWriter, outcome: Outcome) -> "Watch":
+        """A context that ends the call with ClientGone as soon as its client has left, or reads no more."""
+        return Watch(self._watches, request, writer, outcome)
+
+    def end_all(self, reason: str) -> None:
+        """Ends every running call with an error that tells its client `reason`."""
+        for watch in list(self._watches):
+            watch.end(Overloaded(reason))
 
     async def run(self) -> None:
         """Sweeps for ever."""
@@ -35,15 +40,13 @@ class ClientPresence:
                 self._look(watch, now_s)
 
     def _look(self, watch: "Watch", now_s: float) -> None:
-        transport, stream = watch.request.transport, watch.stream
+        transport, writer = watch.request.transport, watch.writer
         if transport is None or transport.is_closing():
-            watch.end()
-        elif stream is None:
-            return
-        elif stream.write_began_s and now_s - stream.write_began_s > WRITE_STALL_S:
+            watch.end(ClientGone("The client left."))
+        elif writer.write_began_s and now_s - writer.write_began_s > WRITE_STALL_S:
             transport.abort()
-        elif not stream.write_began_s and now_s - stream.last_write_s > KEEP_ALIVE_S:
-            task = asyncio.create_task(stream.keep_alive(watch.outcome), name="keep-alive")
+        elif writer.is_waiting and not writer.write_began_s and now_s - writer.last_write_s > KEEP_ALIVE_S:
+            task = asyncio.create_task(writer.keep_alive(watch.outcome), name="keep-alive")
             self._keep_alives.add(task)
             task.add_done_callback(self._keep_alives.discard)
 
@@ -51,20 +54,20 @@ class ClientPresence:
 class Watch:
     """One running call under watch; entered and left by the task that runs it."""
 
-    __slots__ = ("_is_gone", "_task", "_watches", "outcome", "request", "stream")
+    __slots__ = ("_end", "_task", "_watches", "outcome", "request", "writer")
 
-    def __init__(self, watches: "set[Watch]", request: web.Request, stream: SseWriter | None, outcome: Outcome) -> None:
+    def __init__(self, watches: "set[Watch]", request: web.Request, writer: ResponseWriter, outcome: Outcome) -> None:
         self._watches = watches
         self._task: asyncio.Task[object] | None = None
-        self._is_gone = False
+        self._end: GatewayError | None = None
         self.request = request
-        self.stream = stream
+        self.writer = writer
         self.outcome = outcome
 
-    def end(self) -> None:
-        """Cancels what the call waits for; inside the context that becomes ClientGone."""
-        if self._task is not None and not self._is_gone:
-            self._is_gone = True
+    def end(self, error: GatewayError) -> None:
+        """Cancels what the call waits for; the context then raises `error` instead."""
+        if self._task is not None and self._end is None:
+            self._end = error
             self._task.cancel()
 
     def __enter__(self) -> None:
@@ -75,6 +78,6 @@ class Watch:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._watches.discard(self)
-        if self._is_gone and self._task is not None and kind is asyncio.CancelledError:
+        if self._end is not None and self._task is not None and kind is asyncio.CancelledError:
             self._task.uncancel()
-            raise ClientGone("The client left.") from error
+            raise self._end from error

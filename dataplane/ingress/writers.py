@@ -3,7 +3,9 @@
 import asyncio
 import math
 import time
+from contextlib import suppress
 from typing import Protocol
+from urllib.parse import quote
 
 import orjson
 from aiohttp import web
@@ -20,17 +22,34 @@ _KEEP_ALIVE = b": keep-alive\n\n"
 
 
 class ResponseWriter(Protocol):
-    """Takes the frames of one answer, then `finish` or `fail`; `response` is what the handler returns."""
+    """Takes the frames of one answer, then `finish` or `fail`; `response` is then what was sent, if anything was.
 
-    response: web.StreamResponse
+    `last_write_s` and `write_began_s` are readings of the monotonic clock; the latter is 0 while nothing is written.
+    `is_waiting` says that the client waits for a stream to go on, and should be kept company.
+    """
+
+    response: web.StreamResponse | None
+    last_write_s: float
+    write_began_s: float
+
+    @property
+    def is_waiting(self) -> bool: ...
 
     async def write(self, frames: list[Frame], outcome: Outcome) -> None:
         """Raises ClientGone when there is no one to write to."""
         ...
 
-    async def finish(self, outcome: Outcome) -> None: ...
+    async def keep_alive(self, outcome: Outcome) -> None:
+        """Tells a waiting client that the answer is still to come."""
+        ...
 
-    async def fail(self, error: GatewayError, outcome: Outcome) -> None: ...
+    async def finish(self, outcome: Outcome) -> None:
+        """Sends what is left, to the last byte. Raises ClientGone."""
+        ...
+
+    async def fail(self, error: GatewayError, outcome: Outcome) -> None:
+        """Sends `error` in place of an answer, or at the end of one that has begun. Raises ClientGone."""
+        ...
 
 
 def answer_headers(outcome: Outcome) -> dict[str, str]:
@@ -47,7 +66,8 @@ def answer_headers(outcome: Outcome) -> dict[str, str]:
     if outcome.attempts:
         last = outcome.attempts[-1]
         headers["x-tollway-upstream"] = last.upstream.id
-        headers["x-tollway-model"] = last.upstream_model
+        model = last.upstream_model
+        headers["x-tollway-model"] = model if model.isascii() else quote(model, safe="/")
     return headers
 
 
@@ -62,41 +82,57 @@ def error_response(error: GatewayError, headers: dict[str, str]) -> web.Response
 
 
 class JsonWriter:
-    """One JSON body, sent whole when all of it is known; `response` is there after `finish` or `fail`."""
+    """One JSON body, sent whole when all of it is known."""
 
-    response: web.StreamResponse
+    is_waiting = False
 
-    def __init__(self) -> None:
+    def __init__(self, request: web.Request) -> None:
+        self.response: web.StreamResponse | None = None
+        self._request = request
         self._body = b""
+        self.last_write_s = time.monotonic()
+        self.write_began_s = 0.0
 
     async def write(self, frames: list[Frame], outcome: Outcome) -> None:
         self._body = frames[-1].data
 
+    async def keep_alive(self, outcome: Outcome) -> None:
+        return
+
     async def finish(self, outcome: Outcome) -> None:
         headers = answer_headers(outcome)
-        headers["x-tollway-cost-usd"] = format_usd(outcome.cost_nano_usd)
-        self.response = web.Response(body=self._body, content_type=_JSON, headers=headers)
+        if outcome.is_priced:
+            headers["x-tollway-cost-usd"] = format_usd(outcome.cost_nano_usd)
+        await self._send(web.Response(body=self._body, content_type=_JSON, headers=headers))
 
     async def fail(self, error: GatewayError, outcome: Outcome) -> None:
-        self.response = error_response(error, answer_headers(outcome))
+        await self._send(error_response(error, answer_headers(outcome)))
+
+    async def _send(self, response: web.Response) -> None:
+        self.response = response
+        self.write_began_s = time.monotonic()
+        try:
+            await _send_whole(self._request, response)
+        finally:
+            self.write_began_s = 0.0
 
 
 class SseWriter:
-    """Server-sent events. Headers go out with the first frame, or with the first keep-alive.
-
-    `response` is there after the first write, or after `fail`.
-    `last_write_s` and `write_began_s` are readings of the monotonic clock; the latter is 0 while nothing is written.
-    """
-
-    response: web.StreamResponse
+    """Server-sent events. Headers go out with the first frame, or with the first keep-alive."""
 
     def __init__(self, request: web.Request, wants_usage: bool) -> None:
+        self.response: web.StreamResponse | None = None
         self._request = request
         self._wants_usage = wants_usage
         self._stream: web.StreamResponse | None = None
         self._turn = asyncio.Lock()
+        self._is_over = False
         self.last_write_s = time.monotonic()
         self.write_began_s = 0.0
+
+    @property
+    def is_waiting(self) -> bool:
+        return not self._is_over
 
     async def write(self, frames: list[Frame], outcome: Outcome) -> None:
         wanted = [frame.data for frame in frames if self._wants_usage or not frame.is_usage_only]
@@ -104,34 +140,34 @@ class SseWriter:
             await self._send(b"data: " + b"\n\ndata: ".join(wanted) + b"\n\n", outcome)
 
     async def keep_alive(self, outcome: Outcome) -> None:
-        """A comment that keeps intermediaries from giving up; the client leaving is for the next write to see."""
-        try:
-            await self._send(_KEEP_ALIVE, outcome)
-        except ClientGone:
-            return
+        """A comment; a client that has left is for the next sweep to see."""
+        with suppress(ClientGone):
+            await self._send(_KEEP_ALIVE, outcome, is_comment=True)
 
     async def finish(self, outcome: Outcome) -> None:
-        await self._end(_DONE, outcome)
+        self._is_over = True
+        await self._send(_DONE, outcome, is_last=True)
 
     async def fail(self, error: GatewayError, outcome: Outcome) -> None:
-        if self._stream is None:
-            self.response = error_response(error, answer_headers(outcome))
-        else:
-            await self._end(b"data: " + orjson.dumps(error.body()) + b"\n\n", outcome)
-
-    async def _end(self, last: bytes, outcome: Outcome) -> None:
-        try:
-            await self._send(last, outcome)
-            await self.response.write_eof()
-        except (ClientGone, ConnectionError):
-            return
-
-    async def _send(self, data: bytes, outcome: Outcome) -> None:
+        self._is_over = True
         async with self._turn:
+            has_begun = self._stream is not None
+            if not has_begun:
+                response = self.response = error_response(error, answer_headers(outcome))
+                await _send_whole(self._request, response)
+        if has_begun:
+            await self._send(b"data: " + orjson.dumps(error.body()) + b"\n\n", outcome, is_last=True)
+
+    async def _send(self, data: bytes, outcome: Outcome, *, is_last: bool = False, is_comment: bool = False) -> None:
+        async with self._turn:
+            if is_comment and self._is_over:
+                return
             self.write_began_s = time.monotonic()
             try:
                 stream = self._stream or await self._start(outcome)
                 await stream.write(data)
+                if is_last:
+                    await stream.write_eof()
             except ConnectionError as error:
                 raise ClientGone("The client left.") from error
             finally:
@@ -147,3 +183,12 @@ class SseWriter:
         self._stream.charset = "utf-8"
         await self._stream.prepare(self._request)
         return self._stream
+
+
+async def _send_whole(request: web.Request, response: web.StreamResponse) -> None:
+    """Sends a complete answer to its last byte. Raises ClientGone."""
+    try:
+        await response.prepare(request)
+        await response.write_eof()
+    except ConnectionError as error:
+        raise ClientGone("The client left.") from error

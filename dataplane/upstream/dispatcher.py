@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 
-from dataplane.call import Attempt, Call, Outcome, Plan
+from dataplane.call import Attempt, Call, Outcome, Plan, UpstreamRequest
 from dataplane.dialects.base import Dialect, ProviderSpec
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from dataplane.snapshot import Target
@@ -37,13 +37,15 @@ class Dispatcher:
         Raises GatewayError when the plan is exhausted, or a failure allows no further attempt.
         """
         failures: list[Failure] = []
+        deadline_s = call.start_s + plan.deadlines.total_s
         for target in plan.targets:
             if not may_try(target, failures):
                 continue
             if failures:
-                await asyncio.sleep(self._uniform(*backoff_bounds_s(target, failures)))
-                if time.monotonic() >= call.start_s + plan.deadlines.total_s:
-                    break
+                shortest_s, longest_s = backoff_bounds_s(target, failures)
+                if time.monotonic() + shortest_s >= deadline_s:
+                    continue
+                await asyncio.sleep(self._uniform(shortest_s, longest_s))
             try:
                 return await self._attempt(call, plan, target, outcome, span)
             except UpstreamError as error:
@@ -57,19 +59,23 @@ class Dispatcher:
         attempt = Attempt(len(outcome.attempts) + 1, target.upstream, target.model, time.time_ns() // 1000)
         outcome.attempts.append(attempt)
         attempt_span = span.begin_attempt(attempt)
+        provider = self._providers[target.upstream.provider]
+        dialect = self._dialects[provider.dialect]
+        request = dialect.render_request(call, target, provider)
         response: UpstreamResponse | None = None
         is_good = False
         try:
-            response = await self._send(call, plan, target, attempt)
-            answer = await self._read_to_content(call, plan, attempt, response)
+            response = await self._transport.send(request, _first_byte_deadline_s(call, plan))
+            attempt.status = response.status
+            answer = await _read_to_content(call, plan, attempt, response, dialect)
             answer.on_close(lambda: attempt_span.end(attempt))
             is_good = True
             return answer
         except UpstreamError as error:
-            _note_failure(attempt, error)
+            _note_failure(attempt, error, request)
             raise
         except asyncio.CancelledError:
-            attempt.may_have_run = True
+            attempt.may_have_run = request.is_sent
             raise
         finally:
             if not is_good:
@@ -78,38 +84,38 @@ class Dispatcher:
                 if response is not None:
                     response.release()
 
-    async def _send(self, call: Call, plan: Plan, target: Target, attempt: Attempt) -> UpstreamResponse:
-        provider = self._providers[target.upstream.provider]
-        request = self._dialects[provider.dialect].render_request(call, target, provider)
-        remaining_s = call.start_s + plan.deadlines.total_s - time.monotonic()
-        response = await self._transport.send(request, min(plan.deadlines.first_byte_s, remaining_s))
-        attempt.status = response.status
-        return response
 
-    async def _read_to_content(
-        self, call: Call, plan: Plan, attempt: Attempt, response: UpstreamResponse
-    ) -> UpstreamAnswer:
-        dialect = self._dialects[self._providers[attempt.upstream.provider].dialect]
-        remaining_s = call.start_s + plan.deadlines.total_s - time.monotonic()
-        if response.status != _HTTP_OK:
-            body = await response.read(MAX_ERROR_BYTES, remaining_s)
-            raise dialect.parse_error(response.status, response.headers, body)
-        if not call.stream:
-            body = await response.read(MAX_RESULT_BYTES, remaining_s)
-            answer = UpstreamAnswer(attempt, response, [dialect.parse_result(call.endpoint, body)], None)
-        elif response.is_event_stream:
-            stream = FrameStream(response, dialect, call, plan.deadlines)
-            answer = UpstreamAnswer(attempt, response, await stream.read_to_content(), stream)
-        else:
-            raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream answered a stream without one.")
-        attempt.first_frame_time_us = time.time_ns() // 1000
-        return answer
+def _first_byte_deadline_s(call: Call, plan: Plan) -> float:
+    return min(call.start_s + plan.deadlines.total_s, time.monotonic() + plan.deadlines.first_byte_s)
 
 
-def _note_failure(attempt: Attempt, error: UpstreamError) -> None:
+async def _read_to_content(
+    call: Call, plan: Plan, attempt: Attempt, response: UpstreamResponse, dialect: Dialect
+) -> UpstreamAnswer:
+    """The answer of an upstream whose head was good. Raises UpstreamError when it is an error or broken."""
+    deadline_s = call.start_s + plan.deadlines.total_s
+    if response.status != _HTTP_OK:
+        body = await response.read(MAX_ERROR_BYTES, deadline_s)
+        raise dialect.parse_error(response.status, response.headers, body)
+    if call.stream and response.is_event_stream:
+        stream = FrameStream(response, dialect, call, plan.deadlines)
+        answer = UpstreamAnswer(attempt, response, await stream.read_to_content(), stream)
+    else:
+        body = await response.read(MAX_RESULT_BYTES, deadline_s)
+        frames = (
+            dialect.parse_result_chunks(call.endpoint, body)
+            if call.stream
+            else [dialect.parse_result(call.endpoint, body)]
+        )
+        answer = UpstreamAnswer(attempt, response, frames, None)
+    attempt.first_frame_time_us = time.time_ns() // 1000
+    return answer
+
+
+def _note_failure(attempt: Attempt, error: UpstreamError, request: UpstreamRequest) -> None:
     """An answer that had begun well and was lost, or one that did not come in time, may have been produced."""
     lost = error.kind is UpstreamErrorKind.PROTOCOL and attempt.status == _HTTP_OK
     late = error.kind is UpstreamErrorKind.TIMEOUT and error.status == 0
-    attempt.may_have_run = lost or late
+    attempt.may_have_run = request.is_sent and (lost or late)
     attempt.status = error.status or attempt.status
     attempt.error_code = error.kind.value

@@ -4,6 +4,7 @@ Parsed by httptools (llhttp) straight from the event loop's transport, with no t
 """
 
 import asyncio
+import time
 from typing import cast
 
 import httptools
@@ -30,8 +31,10 @@ class Http1Connection(asyncio.Protocol):
 
     @property
     def is_reusable(self) -> bool:
-        """Whether another exchange may follow on this connection."""
-        return self._transport is not None and self._is_complete and self._is_keep_alive and not self._has_extra
+        """Whether another exchange may follow: the request was sent and the answer taken, both to their end."""
+        if self._transport is None or not self._is_complete or not self._is_keep_alive or self._has_extra:
+            return False
+        return not self._body and not self._is_paused and self._transport.get_write_buffer_size() == 0
 
     @property
     def is_open(self) -> bool:
@@ -71,21 +74,24 @@ class Http1Connection(asyncio.Protocol):
         self._head_bytes += len(data)
         self._wake()
 
-    async def exchange(self, request: bytes, timeout_s: float) -> None:
-        """Sends `request` and waits for the head of its answer: `status` and `headers`. Raises UpstreamError."""
+    async def exchange(self, request: bytes, deadline_s: float) -> None:
+        """Sends `request` and waits for the head of its answer: `status` and `headers`. Raises UpstreamError.
+
+        `deadline_s` is on the monotonic clock, as are all deadlines here.
+        """
         self._begin()
         if self._transport is None:
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream broke off its answer.", detail="closed")
         self._transport.write(request)
         while not self._is_head_complete:
-            await self._wait(timeout_s)
+            await self._wait(deadline_s)
 
-    async def next_chunk(self, timeout_s: float) -> bytes:
+    async def next_chunk(self, deadline_s: float) -> bytes:
         """What has arrived of the body, at least a byte; b"" at its end. Raises UpstreamError."""
         while not self._body:
             if self._is_complete:
                 return b""
-            await self._wait(timeout_s)
+            await self._wait(deadline_s)
         chunk = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
         self._body_bytes = 0
@@ -103,7 +109,7 @@ class Http1Connection(asyncio.Protocol):
         self._has_extra = self._is_complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._has_extra:
+        if self._has_extra or self._is_head_complete:
             return
         self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
@@ -117,7 +123,7 @@ class Http1Connection(asyncio.Protocol):
         self.status = status
         self._is_head_complete = True
         self._is_keep_alive = self._parser.should_keep_alive()
-        has_length = "content-length" in self.headers or "transfer-encoding" in self.headers
+        has_length = "content-length" in self.headers or "chunked" in self.headers.get("transfer-encoding", "")
         self._ends_with_connection = not has_length and status not in _BODILESS_STATUS
 
     def on_body(self, body: bytes) -> None:
@@ -148,12 +154,12 @@ class Http1Connection(asyncio.Protocol):
         self._ends_with_connection = False
         self._has_extra = False
 
-    async def _wait(self, timeout_s: float) -> None:
-        """Until something has happened. Raises UpstreamError, of kind TIMEOUT after `timeout_s`."""
+    async def _wait(self, deadline_s: float) -> None:
+        """Until something has happened. Raises UpstreamError, of kind TIMEOUT at `deadline_s`."""
         if self._error is not None:
             raise self._error
         self._waiter = self._loop.create_future()
-        timer = self._loop.call_later(max(0.0, timeout_s), self._expire)
+        timer = self._loop.call_later(max(0.0, deadline_s - time.monotonic()), self._expire)
         try:
             await self._waiter
         finally:

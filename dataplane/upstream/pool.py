@@ -1,16 +1,20 @@
 """Connections to upstreams, kept open between calls: one stack per origin, the last one used first."""
 
 import asyncio
+import ipaddress
 import socket
 import ssl
 from collections import deque
 from dataclasses import dataclass
 
+from aiohappyeyeballs import AddrInfoType, start_connection
+
 from dataplane.errors import UpstreamError, UpstreamErrorKind
-from dataplane.upstream.addresses import is_forbidden
 from dataplane.upstream.http1 import Http1Connection
+from tollway.resources.addresses import is_forbidden_address
 
 CONNECT_S = 5.0
+STAGGER_S = 0.25
 IDLE_S = 25.0
 DNS_CACHE_S = 10.0
 
@@ -31,7 +35,7 @@ class ConnectionPool:
         self._loop = asyncio.get_running_loop()
         self._tls = tls or _tls_context()
         self._idle: dict[Origin, deque[tuple[Http1Connection, float]]] = {}
-        self._addresses: dict[tuple[str, int], tuple[list[str], float]] = {}
+        self._addresses: dict[tuple[str, int], tuple[list[AddrInfoType], float]] = {}
         self._sweep: asyncio.TimerHandle | None = None
 
     def take_idle(self, origin: Origin) -> Http1Connection | None:
@@ -48,7 +52,7 @@ class ConnectionPool:
         try:
             async with asyncio.timeout(CONNECT_S):
                 return await self._connect(origin)
-        except (OSError, ssl.SSLError, TimeoutError) as error:
+        except (OSError, TimeoutError, UnicodeError) as error:
             raise UpstreamError(
                 UpstreamErrorKind.CONNECT, "The upstream cannot be reached.", detail=type(error).__name__
             ) from error
@@ -72,33 +76,30 @@ class ConnectionPool:
         self._idle.clear()
 
     async def _connect(self, origin: Origin) -> Http1Connection:
-        """The first address that accepts. The address that is checked is the one that is connected to."""
-        failure: OSError = OSError("the name has no address")
-        for address in await self._resolve(origin):
-            if is_forbidden(address):
-                failure = PermissionError("a link-local or metadata address")
-                continue
-            try:
-                _, connection = await self._loop.create_connection(
-                    Http1Connection,
-                    address,
-                    origin.port,
-                    ssl=self._tls if origin.is_tls else None,
-                    server_hostname=origin.host if origin.is_tls else None,
-                )
-                return connection
-            except OSError as error:
-                failure = error
-        raise failure
+        """The first address that accepts, by RFC 8305. The addresses that are checked are those connected to."""
+        places = [place for place in await self._resolve(origin) if not _is_forbidden(place)]
+        if not places:
+            raise PermissionError("the name has no address but link-local or metadata ones")
+        ready = await start_connection(places, happy_eyeballs_delay=STAGGER_S)
+        try:
+            _, connection = await self._loop.create_connection(
+                Http1Connection,
+                sock=ready,
+                ssl=self._tls if origin.is_tls else None,
+                server_hostname=origin.host if origin.is_tls else None,
+            )
+        except BaseException:
+            ready.close()
+            raise
+        return connection
 
-    async def _resolve(self, origin: Origin) -> list[str]:
+    async def _resolve(self, origin: Origin) -> list[AddrInfoType]:
         known = self._addresses.get((origin.host, origin.port))
         if known is not None and known[1] > self._loop.time():
             return known[0]
         found = await self._loop.getaddrinfo(origin.host, origin.port, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(place[4][0]) for place in found))
-        self._addresses[origin.host, origin.port] = (addresses, self._loop.time() + DNS_CACHE_S)
-        return addresses
+        self._addresses[origin.host, origin.port] = (list(found), self._loop.time() + DNS_CACHE_S)
+        return list(found)
 
     def _close_idle(self) -> None:
         now_s = self._loop.time()
@@ -108,6 +109,10 @@ class ConnectionPool:
         self._idle = {origin: idle for origin, idle in self._idle.items() if idle}
         self._addresses = {name: found for name, found in self._addresses.items() if found[1] > now_s}
         self._sweep = self._loop.call_later(IDLE_S / 5, self._close_idle) if self._idle else None
+
+
+def _is_forbidden(place: AddrInfoType) -> bool:
+    return is_forbidden_address(ipaddress.ip_address(str(place[4][0]).partition("%")[0]))
 
 
 def _tls_context() -> ssl.SSLContext:

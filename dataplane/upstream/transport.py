@@ -27,20 +27,25 @@ class Transport:
         self._pool = pool or ConnectionPool()
         self._places: dict[str, tuple[Origin, str]] = {}
 
-    async def send(self, request: UpstreamRequest, first_byte_s: float) -> "UpstreamResponse":
-        """The answer's head, within `first_byte_s`. Raises UpstreamError of kind CONNECT, TIMEOUT or PROTOCOL."""
-        deadline_s = time.monotonic() + first_byte_s
+    async def send(self, request: UpstreamRequest, deadline_s: float) -> "UpstreamResponse":
+        """The answer's head, by `deadline_s` on the monotonic clock. Raises UpstreamError.
+
+        `request.is_sent` is set once the upstream may have received it.
+        """
         origin, line = self._place(request.url)
         message = _message(line, request)
         connection = self._pool.take_idle(origin)
         if connection is not None:
+            request.is_sent = True
             try:
                 return await self._exchange(origin, connection, message, deadline_s)
             except UpstreamError as error:
                 # A server may close a kept connection just as it is used: without a byte of answer, that is no answer.
                 if error.kind is not UpstreamErrorKind.PROTOCOL or connection.has_answered:
                     raise
+            request.is_sent = False
         connection = await self._connect(origin, deadline_s)
+        request.is_sent = True
         return await self._exchange(origin, connection, message, deadline_s)
 
     def close(self) -> None:
@@ -51,13 +56,13 @@ class Transport:
             async with asyncio.timeout(deadline_s - time.monotonic()):
                 return await self._pool.connect(origin)
         except TimeoutError as error:
-            raise UpstreamError(UpstreamErrorKind.CONNECT, "The upstream cannot be reached in time.") from error
+            raise UpstreamError(UpstreamErrorKind.TIMEOUT, "The upstream cannot be reached in time.") from error
 
     async def _exchange(
         self, origin: Origin, connection: Http1Connection, message: bytes, deadline_s: float
     ) -> "UpstreamResponse":
         try:
-            await connection.exchange(message, deadline_s - time.monotonic())
+            await connection.exchange(message, deadline_s)
         except BaseException:
             connection.abort()
             raise
@@ -97,12 +102,11 @@ class UpstreamResponse:
     def is_event_stream(self) -> bool:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower() == _EVENT_STREAM
 
-    async def read(self, limit_bytes: int, timeout_s: float) -> bytes:
+    async def read(self, limit_bytes: int, deadline_s: float) -> bytes:
         """The whole body. Raises UpstreamError of kind TIMEOUT, or PROTOCOL when it breaks off or is over the limit."""
-        deadline_s = time.monotonic() + timeout_s
         pieces: list[bytes] = []
         size = 0
-        while piece := await self._connection.next_chunk(deadline_s - time.monotonic()):
+        while piece := await self._connection.next_chunk(deadline_s):
             size += len(piece)
             if size > limit_bytes:
                 raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is too large.")
@@ -111,7 +115,7 @@ class UpstreamResponse:
 
     async def next_chunk(self, idle_s: float) -> bytes:
         """The next piece of the body as it arrives, b"" at its end. Raises UpstreamError as `read` does."""
-        return await self._connection.next_chunk(idle_s)
+        return await self._connection.next_chunk(time.monotonic() + idle_s)
 
     def release(self) -> None:
         """Keeps the connection when the answer was read to its end; cuts the upstream off otherwise."""

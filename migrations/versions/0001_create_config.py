@@ -38,7 +38,7 @@ _TABLES = (
     "CREATE INDEX resource_listed ON resource (kind, name) WHERE current AND NOT deleted",
     "CREATE INDEX resource_claimed ON resource (claim) WHERE current AND NOT deleted",
     "CREATE INDEX resource_referred ON resource USING gin (refs) WHERE current AND NOT deleted",
-    "CREATE INDEX resource_changed ON resource (revision)",
+    "CREATE INDEX resource_changed ON resource (revision, name) WHERE current",
     """
     CREATE TABLE key_digest (
         digest bytea PRIMARY KEY CHECK (octet_length(digest) = 32),

@@ -88,6 +88,7 @@ class RunningGateway:
     gateway: Gateway
     sink: ListSink
     source: FixedSource
+    presence: ClientPresence
     stop: Callable[[], Awaitable[None]]
 
     async def outcome(self) -> Outcome:
@@ -121,4 +122,4 @@ async def start_gateway(
         transport.close()
 
     host, port = runner.addresses[0][:2]
-    return RunningGateway(f"http://{host}:{port}", secret, gateway, sink, source, stop)
+    return RunningGateway(f"http://{host}:{port}", secret, gateway, sink, source, presence, stop)

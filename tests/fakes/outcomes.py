@@ -42,7 +42,6 @@ CALL = Call(
     endpoint=CHAT,
     snapshot=SNAPSHOT,
     body={},
-    body_size=0,
     model="smart",
     stream=False,
     wants_usage=False,

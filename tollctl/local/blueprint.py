@@ -23,6 +23,7 @@ DATAPLANE, CONSUMER, CONTROLPLANE, SIM, NATS, POSTGRES = (
 )
 SERVICE_NAMES = (DATAPLANE, CONTROLPLANE, CONSUMER, SIM, POSTGRES, NATS)
 _PROVIDER_KEYS = frozenset({"OPENAI_API_KEY", "ANTHROPIC_API_KEY"})
+_DRAIN_TIMEOUT = "TOLLWAY_DRAIN_TIMEOUT_S"
 _DRAIN_TIMEOUT_DEFAULT_S = 300.0
 _STOP_STEPS: StopSteps = ((signal.SIGTERM, 15.0),)
 _EXTERNAL_WAIT_S = 3
@@ -90,7 +91,7 @@ class _Builder:
             "TOLLWAY_SPOOL_DIR": str(make_private_folder(self.data_dir / "spool")),
             "TOLLWAY_DRAIN_DELAY_S": "0",
         }
-        drain_s = _read_seconds(self.environ.get("TOLLWAY_DRAIN_TIMEOUT_S", ""), _DRAIN_TIMEOUT_DEFAULT_S)
+        drain_s = _read_seconds(self.environ.get(_DRAIN_TIMEOUT, ""), _DRAIN_TIMEOUT_DEFAULT_S)
         return self._build(
             DATAPLANE,
             ("dataplane.main",),
@@ -110,10 +111,11 @@ class _Builder:
             "TOLLWAY_KEY_PEPPER": self.credentials.key_pepper,
             "TOLLWAY_PLANE_TOKEN": self.credentials.plane_token,
             "TOLLWAY_ADMIN_TOKEN": self.credentials.admin_token,
+            "TOLLWAY_DRAIN_DELAY_S": "0",
             DEMO_KEY_VARIABLE: self.credentials.demo_key,
         }
         ports = (self.ports.admin, self.ports.grpc, self.ports.controlplane_metrics)
-        env = widen(self.environ, settings, _PROVIDER_KEYS)
+        env = widen(self.environ, settings, _PROVIDER_KEYS | {_DRAIN_TIMEOUT})
         return self._build(CONTROLPLANE, ("controlplane.main",), env, ports, self.ports.controlplane_metrics)
 
     def consumer(self) -> Plane:

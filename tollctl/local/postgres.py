@@ -74,6 +74,11 @@ class EmbeddedPostgres(Service):
         await self.bring_up()
         return self.url()
 
+    def abort(self) -> None:
+        """Immediate shutdown: the server ends its own processes, and recovers at the next start."""
+        if self._child is not None:
+            self._child.send(signal.SIGQUIT)
+
     async def _prepare(self) -> Command:
         self.settle()
         runtime = locate_runtime(self._version, self._folder / "runtime")

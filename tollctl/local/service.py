@@ -84,6 +84,10 @@ class Service(ABC):
         if self._child is not None:
             self._child.send(signal.SIGKILL)
 
+    def abort(self) -> None:
+        """End the process and all that it started as fast as can be."""
+        self.kill()
+
     @abstractmethod
     async def _prepare(self) -> Command:
         """Make everything that the process needs, and say what to run."""

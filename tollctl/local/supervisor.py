@@ -48,14 +48,14 @@ class Supervisor:
                 group.create_task(self._keep(service), name=f"keep {service.name}")
 
     async def stop(self, *, hurry: asyncio.Event) -> None:
-        """End one service after the other; once `hurry` is set, kill those that are left."""
+        """End one service after the other; once `hurry` is set, abort those that are left."""
         hurrying = asyncio.create_task(hurry.wait(), name="hurry")
         try:
             for service in self._services:
                 stopping = asyncio.create_task(service.stop(), name=f"stop {service.name}")
                 await asyncio.wait({stopping, hurrying}, return_when=asyncio.FIRST_COMPLETED)
                 if hurry.is_set():
-                    service.kill()
+                    service.abort()
                 await stopping
         finally:
             hurrying.cancel()

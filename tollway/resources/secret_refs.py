@@ -38,6 +38,9 @@ def read_secret(ref: str, environ: Mapping[str, str]) -> str:
 
 
 def _read_file(path: str) -> str:
+    if Path(path).exists() and not Path(path).is_file():
+        # A pipe or a device could keep the reader waiting for ever.
+        raise SecretUnavailable(f"file {path} cannot be read: it is not a regular file")
     try:
         with Path(path).open("rb") as file:
             content = file.read(_MAX_SECRET_BYTES + 1)

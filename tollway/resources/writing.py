@@ -10,15 +10,23 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollway.resources.messages import enum_word, is_output_only, is_spec_field
 
+FieldFilter = Callable[[FieldDescriptor], bool]
+
 _MISSING = object()
 
 
-def write_message(message: Message, accepts: Callable[[FieldDescriptor], bool]) -> dict[str, Any]:
-    """Fields that are set and that `accepts` takes, by snake_case name; enums as words, durations as "60s"."""
+def _is_not_output_only(field: FieldDescriptor) -> bool:
+    return not is_output_only(field)
+
+
+def write_message(
+    message: Message, accepts: FieldFilter, accepts_nested: FieldFilter = _is_not_output_only
+) -> dict[str, Any]:
+    """Fields that are set and that the filters take, by snake_case name; enums as words, durations as "60s"."""
     written: dict[str, Any] = {}
     for field, value in message.ListFields():
         if accepts(field):
-            written[field.name] = _field_value(field, value)
+            written[field.name] = _field_value(field, value, accepts_nested)
     return written
 
 
@@ -27,22 +35,22 @@ def write_spec(message: Message) -> dict[str, Any]:
     return write_message(message, is_spec_field)
 
 
-def _field_value(field: FieldDescriptor, value: Any) -> Any:
+def _field_value(field: FieldDescriptor, value: Any, accepts: FieldFilter) -> Any:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
         return {str(key): value[key] for key in sorted(value)}
     if field.is_repeated:
-        return [_single_value(field, item) for item in value]
-    return _single_value(field, value)
+        return [_single_value(field, item, accepts) for item in value]
+    return _single_value(field, value, accepts)
 
 
-def _single_value(field: FieldDescriptor, value: Any) -> Any:
+def _single_value(field: FieldDescriptor, value: Any, accepts: FieldFilter) -> Any:
     if field.enum_type is not None:
         return enum_word(field.enum_type, value)
     if field.message_type is None:
         return value
     if field.message_type.full_name in ("google.protobuf.Duration", "google.protobuf.Timestamp"):
         return cast("Duration | Timestamp", value).ToJsonString()
-    return write_message(value, lambda nested: not is_output_only(nested))
+    return write_message(value, accepts, accepts)
 
 
 def differences(before: object, after: object, path: str = "") -> Iterator[tuple[str, Any, Any]]:

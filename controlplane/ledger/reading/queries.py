@@ -12,6 +12,7 @@ Row = Mapping[str, Any]
 """A row of sums or an entry, by column."""
 
 DAY_MS = 86_400_000
+LAST_MS = (1 << 48) - 1
 CLOCK_SLACK_MS = 60_000
 
 

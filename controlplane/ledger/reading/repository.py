@@ -29,7 +29,7 @@ from controlplane.db.engine import Database
 from controlplane.errors import FailedPrecondition
 from controlplane.ledger.entries import ROLLUP_SUMS
 from controlplane.ledger.reading.filters import Condition
-from controlplane.ledger.reading.queries import CLOCK_SLACK_MS, DAY_MS, CallsQuery, Row, SumsQuery
+from controlplane.ledger.reading.queries import CLOCK_SLACK_MS, DAY_MS, LAST_MS, CallsQuery, Row, SumsQuery
 from controlplane.ledger.tables import ledger_entry, usage_rollup
 from tollway.kernel.usage import event_time_ms, first_event_id
 
@@ -98,7 +98,7 @@ def _entries_between(start_ms: int, end_ms: int) -> list[ColumnElement[bool]]:
     columns = ledger_entry.c
     return [
         columns.event_id >= first_event_id(max(0, start_ms - CLOCK_SLACK_MS)),
-        columns.event_id < first_event_id(end_ms + DAY_MS),
+        columns.event_id < first_event_id(min(LAST_MS, end_ms + DAY_MS)),
     ]
 
 
@@ -147,6 +147,9 @@ def _equality(table: Table, condition: Condition) -> ColumnElement[bool]:
     column = table.c[_column_name(condition.dimension)]
     if condition.is_bare_key and condition.value:
         return func.split_part(column, "/", _KEY_ID_PART) == condition.value
+    if condition.dimension == "key":
+        # The team says nothing new, but entries are indexed by it.
+        return (column == condition.value) & (table.c.team == condition.value.partition("/keys/")[0])
     return column == condition.value
 
 

@@ -1,11 +1,17 @@
 """The rendered pods as real processes on a real Postgres and NATS: they start, answer their probes, and end in time."""
 
+import argparse
 import asyncio
 import base64
 import re
 import secrets
-from collections.abc import AsyncIterator
+import shlex
+import ssl
+import string
+import time
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
@@ -69,6 +75,7 @@ async def test_release_runs_as_rendered(cluster: LocalCluster) -> None:
         assert "# TYPE" in await read_metrics(pod)
     assert (await cluster.run("-test", timeout_s=60)).count("ok ") == 4
 
+    await check_notes(cluster, pods)
     await check_drain(pods["-dataplane"])
     await asyncio.gather(end_well(pods["-consumer"]), end_well(pods["-controlplane"]))
     check_logs_for_secrets(cluster)
@@ -84,6 +91,55 @@ async def test_every_setting_that_the_chart_makes_is_known(suffix: str) -> None:
     assert process.returncode == 0
     made = {name for name in {**pod.env, **insecure.env} if name.startswith("TOLLWAY_")}
     assert made - UNREAD - set(re.findall(r"TOLLWAY_\w+", page.decode())) == set()
+
+
+async def check_notes(cluster: LocalCluster, pods: dict[str, RunningPod]) -> None:
+    """The curls that the notes print, as if pasted with the port-forwards running."""
+    ports = {"8081": pods["-controlplane"].port("admin"), "8080": pods["-dataplane"].port("api")}
+    notes = cluster.release.notes.replace("\\\n", " ")
+    commands = [line for line in map(str.strip, notes.splitlines()) if line.startswith("curl ")]
+    variables = {"TOLLWAY_ADMIN_TOKEN": cluster.secrets["tollway-secrets"]["admin-token"]}
+    answers = []
+    for command in commands:
+        for documented, actual in ports.items():
+            command = command.replace(f"://localhost:{documented}/", f"://localhost:{actual}/")
+        answers.append(await send_curl(string.Template(command).substitute(variables), cluster.secrets["feed-tls"]))
+        variables["TOLLWAY_KEY"] = answers[-1].get("secret", "")
+    team, key, models = answers
+    assert team["name"] == "teams/demo"
+    assert key["secret"].startswith("twk_")
+    assert models == {"object": "list", "data": []}
+
+
+async def send_curl(command: str, authority: Mapping[str, str]) -> dict[str, Any]:
+    """What curl would answer. The key that a call shows may be on its way: a 401 is tried again for a second."""
+    asked = parse_curl(command)
+    trust = ssl.create_default_context(cadata=authority["ca.crt"]) if asked.cacert else not asked.insecure
+    deadline = time.monotonic() + 1.0
+    while True:
+        status, body = await send(asked, trust)
+        if status != 401 or time.monotonic() > deadline:
+            assert status == 200, f"{command} answers {status}: {body}"
+            return body
+        await asyncio.sleep(0.05)
+
+
+def parse_curl(command: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    for flag, action in (("-X", "store"), ("-d", "store"), ("--cacert", "store"), ("-H", "append")):
+        parser.add_argument(flag, action=action)
+    parser.add_argument("--insecure", action="store_true")
+    parser.add_argument("url")
+    return parser.parse_args(shlex.split(command)[1:])
+
+
+async def send(asked: argparse.Namespace, trust: ssl.SSLContext | bool) -> tuple[int, dict[str, Any]]:
+    headers = dict(header.split(": ", 1) for header in asked.H)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.request(asked.X or "GET", asked.url, headers=headers, data=asked.d, ssl=trust) as answer,
+    ):
+        return answer.status, await answer.json()
 
 
 async def check_drain(dataplane: RunningPod) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import grpc
 
@@ -35,6 +36,12 @@ async def serve_feed(rooms: ConfigRooms) -> AsyncIterator[str]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def open_stream(channel: grpc.aio.Channel, token: str) -> Any:
+    """A stream to write to and to read from, as only the untyped call without an iterator gives."""
+    subscribe: Any = ConfigDiscoveryServiceStub(channel).Subscribe
+    return subscribe(metadata=(("authorization", f"Bearer {token}"),))
+
+
 class Subscriber:
     """What one data plane holds; it acknowledges every nonce."""
 
@@ -50,7 +57,7 @@ class Subscriber:
     async def follow(self, address: str, node: str = "node", token: str = PLANE_TOKEN) -> None:
         """Runs until the stream ends; raises AioRpcError when the server ends it so."""
         async with grpc.aio.insecure_channel(address) as channel:
-            call = ConfigDiscoveryServiceStub(channel).Subscribe(metadata=(("authorization", f"Bearer {token}"),))
+            call = open_stream(channel, token)
             hello = Hello(node=node, boot_id=7, build="test", resume_from=self.cursor)
             await call.write(SubscribeRequest(hello=hello))
             async for response in call:

@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
 
+from controlplane.discovery.feed import ConfigFeed
+from controlplane.discovery.server import FeedServer
+from controlplane.discovery.source import ConfigSource
 from tests.integration.controlplane.admin import PEPPER, PLANE_TOKEN, Admin, manifest, migrate, open_admin
-from tests.integration.controlplane.feed import DEADLINE_S, Subscriber, serve_feed, subscribed
+from tests.integration.controlplane.feed import DEADLINE_S, Subscriber, open_stream, serve_feed, subscribed
 from tollctl.local.postgres import EmbeddedPostgres
 from tollway.admin.v1.fleet_pb2 import DataPlane, ListDataPlanesRequest, ListDataPlanesResponse
 from tollway.admin.v1.keys_pb2 import (
@@ -28,8 +32,8 @@ from tollway.admin.v1.upstreams_pb2 import (
     UpstreamSecret,
 )
 from tollway.config.v1.discovery_pb2 import Cursor, Hello, Rejection, SubscribeRequest
-from tollway.config.v1.discovery_pb2_grpc import ConfigDiscoveryServiceStub
 from tollway.kernel.keys import key_digest
+from tollway.resources.project import project_key_pepper
 
 KEY = "teams/growth/keys/ci"
 
@@ -137,6 +141,8 @@ async def test_a_data_plane_resumes_where_it_was(admin: Admin) -> None:
             pass
         await create_team(admin, "comes")
         await delete_team(admin, "goes")
+        async with subscribed(address):
+            await wait_fleet(admin, "dataplanes/node", revision=4)
         async with subscribed(address, plane):
             assert plane.responses[-1].reset is False
             assert {r.name for r in plane.responses[-1].upserts} == {"keyPeppers/default", "teams/comes"}
@@ -242,7 +248,7 @@ async def test_a_stalled_subscriber_keeps_nobody_waiting(admin: Admin) -> None:
     """One that stops reading is passed by; what it has not read waits as one change, not as a queue."""
     big = {"display_name": "x" * 128, "labels": {f"l{n}": "y" * 128 for n in range(60)}}
     async with serve_feed(admin.rooms) as address, grpc.aio.insecure_channel(address) as channel:
-        stalled = ConfigDiscoveryServiceStub(channel).Subscribe(metadata=(("authorization", f"Bearer {PLANE_TOKEN}"),))
+        stalled = open_stream(channel, PLANE_TOKEN)
         await stalled.write(SubscribeRequest(hello=Hello(node="stalled")))
         async with subscribed(address) as quick:
             for batch in range(12):
@@ -250,7 +256,7 @@ async def test_a_stalled_subscriber_keeps_nobody_waiting(admin: Admin) -> None:
                     manifests=[manifest("Team", f"t{n}", {**big, "display_name": str(batch)}) for n in range(60)]
                 )
                 await admin.call("ManifestService/ApplyManifests", request, ApplyManifestsResponse)
-                await quick.wait_for(lambda s, batch=batch: s.cursor.revision == batch + 1, timeout_s=2)  # type: ignore[misc,union-attr]
+                await quick.wait_for(lambda s, batch=batch: s.cursor.revision == batch + 1, timeout_s=2)  # type: ignore[misc]
         received = 0
         async for response in stalled:
             received += response.last_part
@@ -281,3 +287,34 @@ async def test_the_feed_outlives_its_database(tmp_path_factory: pytest.TempPathF
             assert time.monotonic() - begun < 1
             await wait_fleet(admin, "dataplanes/node", connected=True)
     await server.stop()
+
+
+async def test_a_data_plane_is_never_sent_back_by_a_control_plane_that_lags(admin: Admin, config_url: str) -> None:
+    """A poll of a minute stands for a control plane that has not seen the last change yet."""
+    await create_team(admin, "growth")
+    await create_key(admin)
+    plane = Subscriber()
+    async with open_admin(config_url, notify=False) as lagging:
+        rooms = replace(
+            lagging.rooms,
+            feed=ConfigFeed(
+                lagging.rooms.config.database,
+                ConfigSource(lagging.rooms.config, lagging.rooms.vault).refresh,
+                poll_s=60,
+            ),
+        )
+        server = FeedServer(rooms.feed, rooms.fleet, key_pepper=project_key_pepper(b"p"), plane_token=PLANE_TOKEN)
+        async with serve_feed(replace(rooms, server=server)) as behind:
+            async with (
+                open_admin(config_url, notify=False) as ahead,
+                serve_feed(ahead.rooms) as first,
+                subscribed(first, plane),
+            ):
+                await revoke(ahead, KEY)
+                await plane.wait_for(lambda s: s.resources[KEY].virtual_key.revoked)
+            assert plane.cursor is not None
+            assert rooms.feed.revision < plane.cursor.revision
+            seen = len(plane.responses)
+            async with subscribed(behind, plane):
+                assert [response.reset for response in plane.responses[seen:]] == [False]
+                assert plane.resources[KEY].virtual_key.revoked

@@ -11,7 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from controlplane.errors import FailedPrecondition, InvalidArgument, NotFound
-from controlplane.keys.store import StoredDigest
+from controlplane.keys.rows import StoredDigest
 from tests.integration.controlplane.admin import PEPPER, Admin
 from tollway.admin.v1.keys_pb2 import (
     KEY_STATE_ACTIVE,

@@ -136,6 +136,16 @@ async def test_metrics_have_the_basic_families(site: Site) -> None:
         await eventually(has_all, 5)
 
 
+async def _answer_to(plane: ControlPlaneProcess, request: str) -> bytes:
+    host, _, port = plane.admin.partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request.encode())
+    async with asyncio.timeout(5):
+        line = await reader.readline()
+    writer.close()
+    return line
+
+
 async def test_no_secret_reaches_the_log(site: Site) -> None:
     plane = await site.start(TOLLWAY_LOG_LEVEL="debug")
     canary = "sk-canary-9876543210"
@@ -148,6 +158,8 @@ async def test_no_secret_reaches_the_log(site: Site) -> None:
         assert response.status == 401
     async with grpc.aio.insecure_channel(plane.grpc) as channel:
         await Subscriber(channel).next_update()
+    for line in (f"Authorization Bearer {ADMIN_TOKEN}", f"Authori\x00zation: {ADMIN_TOKEN}", f"x: {ADMIN_TOKEN * 999}"):
+        assert b" 400 " in await _answer_to(plane, f"GET /v1/teams HTTP/1.1\r\nHost: x\r\n{line}\r\n\r\n")
     assert await plane.stop() == 0
     assert plane.lines
     for secret in (*SECRETS.values(), canary, issued["secret"], "twa_wrong_canary_token"):

@@ -13,6 +13,7 @@ from dataplane.snapshot import Target
 from tests.fakes.gateway import UPSTREAM_SECRET, RunningGateway, route, start_gateway, upstream, virtual_key
 from tests.fakes.upstream import Script, ScriptedUpstream, json_script, sse_script
 from tests.golden.recordings import Recording, read_recordings
+from tollway.kernel.pricing import PriceIndex
 from tollway.kernel.usage import SettlementState
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -253,7 +254,7 @@ async def test_bad_input(
 
 
 async def test_slow_body_is_cut_off(gateway: RunningGateway) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+    _, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
     head = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nx-api-key: {gateway.key}\r\ncontent-length: 10\r\n\r\n{{"
     writer.write(head.encode())
     async with asyncio.timeout(5):
@@ -322,3 +323,100 @@ async def test_recorded_calls_pass_value_for_value(provider: ScriptedUpstream, r
         assert passed == recording.body
     assert provider.received[-1].body == wanted
     assert outcome.attempts[0].state in (SettlementState.REPORTED, SettlementState.ESTIMATED)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_call_cut_by_the_end_of_the_process_is_settled_and_told(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession, stream: bool
+) -> None:
+    pieces = sse_script(*STREAM[:2], done=False).pieces if stream else []
+    kind = "text/event-stream" if stream else "application/json"
+    provider.script("a", Script(headers={"content-type": kind}, pieces=pieces, hang=True))
+    body = {"model": "a/m", "stream": stream, **CHAT}
+    call = asyncio.ensure_future(client.post("/v1/chat/completions", json=body))
+    async with asyncio.timeout(5):
+        while not provider.received:
+            await asyncio.sleep(0.005)
+        if stream:
+            await (await call).content.readany()
+        gateway.presence.end_all("This data plane is stopping. Try again.")
+        text = await (await call).text()
+    told = json.loads(data_lines(text)[-1] if stream else text)["error"]
+    assert told["code"] == "overloaded"
+    outcome = await gateway.outcome()
+    assert (outcome.status, outcome.attempts[0].state) == (503, SettlementState.ESTIMATED)
+
+
+async def test_cost_of_an_unpriced_call_is_not_told(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    assert gateway.source.current is not None
+    gateway.source.current = replace(gateway.source.current, prices=PriceIndex())
+    provider.script("a", json_script({"choices": [], "usage": USAGE}))
+    async with client.post("/v1/chat/completions", json={"model": "a/m", **CHAT}) as response:
+        assert response.status == 200
+        assert "x-tollway-cost-usd" not in response.headers
+    assert (await gateway.outcome()).attempts[0].state is SettlementState.UNPRICED
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_client_that_does_not_read_counts_as_running_and_is_dropped(
+    gateway: RunningGateway,
+    provider: ScriptedUpstream,
+    client: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    stream: bool,
+) -> None:
+    text = "x" * 2_000_000
+    script = sse_script(*[chunk(text)] * 8, *STREAM) if stream else json_script({"choices": [], "text": text * 8})
+    provider.script("a", script)
+    _, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]), limit=1024)
+    body = json.dumps({"model": "a/m", "stream": stream, **CHAT}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: {gateway.key}\r\ncontent-length: {len(body)}"
+    writer.write(head.encode() + b"\r\n\r\n" + body)
+    async with asyncio.timeout(10):
+        while not provider.received:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)
+        assert gateway.gateway.in_flight == 1
+        monkeypatch.setattr("dataplane.ingress.presence.WRITE_STALL_S", 0.2)
+        while gateway.gateway.in_flight:
+            await asyncio.sleep(0.01)
+    writer.transport.abort()
+    assert (await gateway.outcome()).attempts[0].usage.output > 0
+
+
+async def test_waiting_client_is_kept_company_and_an_error_then_comes_in_the_stream(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataplane.ingress.presence.KEEP_ALIVE_S", 0.1)
+    provider.script("a", Script(status=400, pause_s=0.6, pieces=[b'{"error":{"message":"no","code":"c"}}']))
+    async with client.post("/v1/chat/completions", json={"model": "a/m", "stream": True, **CHAT}) as response:
+        assert response.status == 200
+        text = await response.text()
+    assert text.startswith(": keep-alive\n\n")
+    assert json.loads(data_lines(text)[-1])["error"] == {
+        "message": "no",
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "c",
+    }
+    assert (await gateway.outcome()).status == 400
+
+
+async def test_control_characters_in_a_model_are_refused(
+    gateway: RunningGateway, client: aiohttp.ClientSession
+) -> None:
+    async with client.post("/v1/chat/completions", json={"model": "b/x\nset-cookie: y", **CHAT}) as response:
+        assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_value")
+    assert "server" not in response.headers
+
+
+async def test_model_beyond_ascii_is_told_percent_encoded(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    provider.script("b", json_script({"choices": [], "usage": USAGE}))
+    async with client.post("/v1/chat/completions", json={"model": "b/modèle", **CHAT}) as response:
+        assert response.status == 200
+        assert response.headers["x-tollway-model"] == "mod%C3%A8le"
+    assert provider.received[0].body["model"] == "modèle"

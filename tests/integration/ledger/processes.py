@@ -10,7 +10,9 @@ from pathlib import Path
 import aiohttp
 
 from tests.integration.ledger.waiting import wait_until
+from tollctl.local.nats import EmbeddedNats
 from tollctl.local.ports import find_free_port
+from tollctl.local.postgres import EmbeddedPostgres
 
 
 @dataclass(slots=True)
@@ -40,6 +42,9 @@ class ConsumerProcess:
                 return response.status, await response.text()
         except aiohttp.ClientError:
             return 0, ""
+
+    async def is_unready(self) -> bool:
+        return (await self.read("/readyz"))[0] == 503
 
     async def is_ready(self) -> bool:
         return (await self.read("/readyz"))[0] == 200
@@ -79,3 +84,10 @@ class ConsumerProcesses:
     async def stop_all(self) -> None:
         for consumer in self._all:
             await consumer.kill()
+
+
+async def kill_server(server: EmbeddedNats | EmbeddedPostgres) -> None:
+    """SIGKILL; `server` may be started again."""
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    await server.stop()

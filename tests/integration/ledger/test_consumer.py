@@ -6,13 +6,12 @@ import re
 import time
 from pathlib import Path
 
-import pytest
-import pytest_asyncio
 from nats.aio.client import Client
 
+from controlplane.migrations import upgrade
 from tests.fakes.usage_events import FakeDataPlane, Truth, batch, batches
-from tests.integration.ledger.processes import ConsumerProcesses
-from tests.integration.ledger.publishing import SUBJECT, publish_all
+from tests.integration.ledger.processes import ConsumerProcesses, kill_server
+from tests.integration.ledger.publishing import publish_all
 from tests.integration.ledger.reading import count_drift, fetch_value, ledger_truth
 from tests.integration.ledger.waiting import wait_until
 from tollctl.local.nats import EmbeddedNats
@@ -95,15 +94,13 @@ async def test_consumers_killed_again_and_again(
     assert await fetch_value(ledger_url, DEAD_LETTERS) == 0
 
 
-async def test_nats_killed_under_load(
-    consumers: ConsumerProcesses, usage_nats: EmbeddedNats, ledger_url: str
-) -> None:
+async def test_nats_killed_under_load(consumers: ConsumerProcesses, usage_nats: EmbeddedNats, ledger_url: str) -> None:
     await consumers.start()
     events = FakeDataPlane(boot_id=1).events(3_000)
     publishing = asyncio.create_task(publish_all(usage_nats.url(), batches(events, 10), pause_s=0.02))
     for _ in range(2):
         await asyncio.sleep(1.0)
-        await usage_nats.kill()
+        await kill_server(usage_nats)
         await asyncio.sleep(0.5)
         await usage_nats.start()
     await publishing
@@ -133,7 +130,7 @@ async def test_what_cannot_be_booked_is_kept_apart_and_hinders_nothing(
     await consumers.start()
     events = FakeDataPlane(boot_id=1).events(20)
     bad = FakeDataPlane(boot_id=2).events(2)
-    bad[0].state = 0
+    bad[0].ClearField("state")
     bad[1].team = "\N{SNOWMAN}"
     messages = [b"", b"\xff\xff garbage", b"{}", batch([*events[:10], *bad]), batch(events[10:])]
     await publish_all(usage_nats.url(), messages)
@@ -145,9 +142,7 @@ async def test_what_cannot_be_booked_is_kept_apart_and_hinders_nothing(
     assert "UsageEventBatch" in reasons
 
 
-async def test_the_stream_refuses_when_full_and_is_a_work_queue(
-    consumers: ConsumerProcesses, client: Client
-) -> None:
+async def test_the_stream_refuses_when_full_and_is_a_work_queue(consumers: ConsumerProcesses, client: Client) -> None:
     consumers.environment["TOLLWAY_USAGE_STREAM_MAX_BYTES"] = str(100 << 20)
     await consumers.start()
     config = (await client.jetstream().stream_info(USAGE_STREAM)).config
@@ -192,17 +187,11 @@ async def test_it_waits_for_the_schema_and_says_so(database_url: str, usage_nats
         await consumers.stop_all()
 
 
-async def test_passwords_are_in_no_log(
-    consumers: ConsumerProcesses, usage_nats: EmbeddedNats, ledger_url: str
-) -> None:
+async def test_passwords_are_in_no_log(consumers: ConsumerProcesses, usage_nats: EmbeddedNats, ledger_url: str) -> None:
     consumers.environment["TOLLWAY_LOG_LEVEL"] = "debug"
     consumer = await consumers.start()
-    await usage_nats.kill()
-
-    async def is_unready() -> bool:
-        return (await consumer.read("/readyz"))[0] == 503
-
-    await wait_until(is_unready, timeout_s=15)
+    await kill_server(usage_nats)
+    await wait_until(consumer.is_unready, timeout_s=15)
     await consumer.stop()
     await usage_nats.start()
     log = consumers.log.read_text()
@@ -212,34 +201,37 @@ async def test_passwords_are_in_no_log(
         assert password[1] not in log
 
 
-class TestWithAPostgresOfItsOwn:
-    """Where the test kills it."""
+async def test_postgres_killed_under_load(usage_nats: EmbeddedNats, tmp_path: Path) -> None:
+    # Without fsync this server does not wait for its own log either, unless a transaction says so.
+    own_postgres = EmbeddedPostgres(tmp_path / "own-postgres", version="18", fsync=False)
+    url = await own_postgres.start()
+    consumers = ConsumerProcesses(url, usage_nats.url(), tmp_path)
+    try:
+        await upgrade(url)
+        consumer = await consumers.start()
+        events = FakeDataPlane(boot_id=1).events(3_000)
+        publishing = asyncio.create_task(publish_all(usage_nats.url(), batches(events, 10), pause_s=0.02))
+        for _ in range(2):
+            await asyncio.sleep(1.0)
+            await kill_server(own_postgres)
+            await wait_until(consumer.is_unready, timeout_s=15)
+            await own_postgres.start()
+        await publishing
+        await expect_exactly(url, Truth.of(events), timeout_s=30)
+        await wait_until(consumer.is_ready, timeout_s=15)
+        assert consumer.process.returncode is None
+    finally:
+        await consumers.stop_all()
+        await own_postgres.stop()
 
-    @pytest_asyncio.fixture
-    async def own_postgres(self, tmp_path: Path) -> EmbeddedPostgres:
-        return EmbeddedPostgres(tmp_path / "own-postgres", version="18", fsync=False)
 
-    async def test_postgres_killed_under_load(
-        self, own_postgres: EmbeddedPostgres, usage_nats: EmbeddedNats, tmp_path: Path
-    ) -> None:
-        from controlplane.migrations import upgrade
-
-        url = await own_postgres.start()
-        consumers = ConsumerProcesses(url, usage_nats.url(), tmp_path)
-        try:
-            await upgrade(url)
-            consumer = await consumers.start()
-            events = FakeDataPlane(boot_id=1).events(3_000)
-            publishing = asyncio.create_task(publish_all(usage_nats.url(), batches(events, 10), pause_s=0.02))
-            for _ in range(2):
-                await asyncio.sleep(1.0)
-                await own_postgres.kill()
-                await wait_until(lambda: _is_status(consumer, 503), timeout_s=15)
-                await own_postgres.start()
-            await publishing
-            await expect_exactly(url, Truth.of(events), timeout_s=30)
-            await wait_until(consumer.is_ready, timeout_s=15)
-            assert consumer.process.returncode is None
-        finally:
-            await consumers.stop_all()
-            await own_postgres.stop()
+async def test_a_taken_port_is_one_clear_line(ledger_url: str, usage_nats: EmbeddedNats, tmp_path: Path) -> None:
+    taken = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = taken.sockets[0].getsockname()[1]
+    consumers = ConsumerProcesses(ledger_url, usage_nats.url(), tmp_path)
+    consumers.environment["TOLLWAY_METRICS_LISTEN"] = f"127.0.0.1:{port}"
+    consumer = await consumers.start(wait=False)
+    assert await asyncio.wait_for(consumer.process.wait(), 20) == 1
+    taken.close()
+    [line] = consumers.log.read_text().splitlines()
+    assert line.startswith(f"TOLLWAY_METRICS_LISTEN: cannot listen on 127.0.0.1:{port}")

@@ -113,6 +113,17 @@ async def test_data_that_the_database_cannot_take_is_told_apart(database: Databa
     assert (await ledger_truth(ledger_url)).events == 3
 
 
+async def test_sums_that_overflow_are_refused_and_not_wrapped(database: Database, ledger_url: str) -> None:
+    repository = LedgerRepository(database)
+    plane = FakeDataPlane(boot_id=1)
+    dear = entries_of([plane.event(team="teams/a", cost_nano_usd=2**53) for _ in range(1025)])
+    await repository.book(dear[:1000], [])
+    with pytest.raises(EntriesRejected):
+        await repository.book(dear[1000:], [])
+    assert (await ledger_truth(ledger_url)).cost_nano_usd == 1000 * 2**53
+    assert await count_drift(ledger_url) == 0
+
+
 async def test_dead_letters_are_kept_once(database: Database, ledger_url: str) -> None:
     repository = LedgerRepository(database)
     for deliveries in (1, 3, 2):

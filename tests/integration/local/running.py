@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -46,25 +46,31 @@ class RunningUp:
         """Read until all is ready; returns the seconds that took. Fails with what was printed where it ends first."""
         began = time.monotonic()
         async with asyncio.timeout(_START_TIMEOUT_S):
-            await self._read_until(IS_UP)
+            await self._read_until(lambda line: line == IS_UP)
         assert IS_UP in self.lines, self.text
         return time.monotonic() - began
+
+    async def wait_line(self, beginning: str) -> None:
+        """Read until a line begins so."""
+        async with asyncio.timeout(_STOP_TIMEOUT_S):
+            await self._read_until(lambda line: line.startswith(beginning))
+        assert self.lines[-1].startswith(beginning), self.text
 
     async def wait_end(self) -> int:
         """Read until it ends and return its exit code."""
         async with asyncio.timeout(_STOP_TIMEOUT_S):
-            await self._read_until(None)
+            await self._read_until(lambda line: False)
             return await self.process.wait()
 
     async def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return await self.wait_end()
 
-    async def _read_until(self, wanted: str | None) -> None:
+    async def _read_until(self, is_wanted: Callable[[str], bool]) -> None:
         assert self.process.stdout is not None
         while line := await self.process.stdout.readline():
             self.lines.append(line.decode().rstrip("\n"))
-            if self.lines[-1] == wanted:
+            if is_wanted(self.lines[-1]):
                 return
 
 

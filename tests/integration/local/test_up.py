@@ -66,6 +66,7 @@ async def test_the_first_call_works_as_pasted_and_state_survives(tmp_path: Path)
         assert await up.stop() == 0
         await wait_gone(family, 0)
         assert not (data_dir / "stack.json").exists()
+        assert not leaks(data_dir / "logs", first)
     async with running_up(data_dir) as up:
         await up.wait_up()
         second = up.stack
@@ -76,6 +77,13 @@ async def test_the_first_call_works_as_pasted_and_state_survives(tmp_path: Path)
         for secret in (first["admin_token"], first["plane_token"]):
             assert secret not in up.text
         assert await up.stop() == 0
+
+
+def leaks(logs: Path, stack: Any) -> list[str]:
+    """Log files that hold a secret of the stack."""
+    secrets = [stack[name] for name in ("admin_token", "plane_token", "demo_key")]
+    secrets += [url.split("@")[0].rsplit(":", 1)[1] for url in (stack["database_url"], stack["nats_url"])]
+    return [log.name for log in logs.iterdir() if any(secret in log.read_text() for secret in secrets)]
 
 
 async def has_booked(stack: Any, requests: int) -> bool:
@@ -254,3 +262,50 @@ async def test_two_flags_with_one_port_are_refused(tmp_path: Path) -> None:
     ports = ("--port", port, "--admin-port", port, "--grpc-port", "0", "--metrics-port", "0")
     async with running_up(tmp_path / "state", ports=ports) as up:
         assert await refusal_of(up) == (f"tollctl up: port {port} is asked for twice: choose another --admin-port")
+
+
+async def test_a_stop_lets_running_calls_end_and_a_second_signal_does_not(tmp_path: Path) -> None:
+    async with running_up(tmp_path / "state") as up:
+        await up.wait_up()
+        stack = up.stack
+        stream = asyncio.create_task(read_stream(stack, "sim/stream-20", 40))
+        await until(lambda: is_serving(stack), "a running stream")
+        assert await up.stop() == 0
+        words, ending = await stream
+        assert (words, ending) == (40, "[DONE]")
+    async with running_up(tmp_path / "state") as up:
+        await up.wait_up()
+        stack, family = up.stack, descend(up.process.pid)
+        stream = asyncio.create_task(read_stream(stack, "sim/stream-1", 600))
+        await until(lambda: is_serving(stack), "a running stream")
+        up.process.send_signal(signal.SIGINT)
+        await up.wait_line("stopping")
+        up.process.send_signal(signal.SIGINT)
+        assert await up.wait_end() == 130
+        await wait_gone(family, 0)
+        assert (await stream)[1] != "[DONE]"
+
+
+async def read_stream(stack: Any, model: str, words: int) -> tuple[int, str]:
+    """How many words came, and the last event; "" where the stream broke off."""
+    body = {"model": model, "stream": True, "max_tokens": words, "messages": [{"role": "user", "content": "x"}]}
+    headers = {"authorization": f"Bearer {stack['demo_key']}"}
+    seen, last = 0, ""
+    try:
+        url = f"{stack['openai_base_url']}/chat/completions"
+        async with aiohttp.ClientSession() as http, http.post(url, json=body, headers=headers) as answer:
+            async for line in answer.content:
+                last = line.decode().removeprefix("data: ").strip() or last
+                if last.startswith("{") and line.strip():
+                    choices = json.loads(last).get("choices") or [{"delta": {}}]
+                    seen += bool(choices[0]["delta"].get("content"))
+    except aiohttp.ClientError:
+        return seen, ""
+    return seen, last
+
+
+async def is_serving(stack: Any) -> bool:
+    """Whether the simulated provider has a call that it has not finished."""
+    async with aiohttp.ClientSession() as http, http.get(f"{stack['sim_url']}/stats") as response:
+        counts = await response.json()
+    return bool(counts["requests"] > counts["completed"] + counts["aborted"])

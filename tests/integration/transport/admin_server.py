@@ -36,6 +36,7 @@ from tollway.admin.v1.teams_pb2 import (
 from tollway.settings import Address, Secret, TlsFiles, Variable
 
 TOKEN = "twa_0123456789abcdefghij"
+BODY_TIMEOUT_S = 0.5
 LISTEN = Variable("TOLLWAY_ADMIN_LISTEN", "host:port", "test")
 _LOOPBACK = Address("127.0.0.1", 0)
 _TEAM_SERVICE = "tollway.admin.v1.TeamService"
@@ -122,6 +123,10 @@ def _empty_answer(method: AdminMethod) -> Handler:
     return answer
 
 
+def _document() -> bytes:
+    return openapi_document(admin_methods(), admin_comments())
+
+
 @asynccontextmanager
 async def admin_server(tls: TlsFiles | None = None) -> AsyncIterator[AdminServer]:
     """Serves on free ports of the loopback interface."""
@@ -129,7 +134,7 @@ async def admin_server(tls: TlsFiles | None = None) -> AsyncIterator[AdminServer
     certificates = None if tls is None else Certificates(tls)
     gate = AdminGate(TokenAuthenticator(Secret(TOKEN)), readiness, Telemetry(CollectorRegistry()))
     methods = bind(admin_methods(), room.handlers())
-    app = rest_app(methods, gate, readiness, lambda: openapi_document(admin_methods(), admin_comments()))
+    app = rest_app(methods, gate, readiness, _document, body_timeout_s=BODY_TIMEOUT_S)
     rest = await listen_http(app, LISTEN, _LOOPBACK, tls=None if certificates is None else certificates.rest_context)
     server = grpc.aio.server(options=SERVER_OPTIONS)
     services = add_admin_services(server, methods, gate)

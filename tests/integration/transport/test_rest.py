@@ -146,31 +146,40 @@ async def test_a_large_body_is_refused_at_once(client: aiohttp.ClientSession) ->
         await told(response, 413)
 
 
-async def test_a_hundred_megabytes_are_refused_before_they_are_sent(server: AdminServer) -> None:
+async def raw_answer(server: AdminServer, *head: str, body: bytes = b"") -> bytes:
+    """The first line that is answered to a head, and to as much of a body as is given."""
     host, _, port = server.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    head = [
-        "POST /v1/teams?team_id=a HTTP/1.1",
-        "Host: x",
-        f"Authorization: Bearer {TOKEN}",
-        "Content-Length: 100000000",
-    ]
-    writer.write("\r\n".join([*head, "", ""]).encode())
+    writer.write("\r\n".join([*head, "Host: x", "", ""]).encode() + body)
     async with asyncio.timeout(5):
-        assert b"413" in await reader.readline()
+        line = await reader.readline()
     writer.close()
+    return line
+
+
+async def test_a_hundred_megabytes_are_refused_before_they_are_sent(server: AdminServer) -> None:
+    head = ("POST /v1/teams?team_id=a HTTP/1.1", f"Authorization: Bearer {TOKEN}", "Content-Length: 100000000")
+    assert b" 413 " in await raw_answer(server, *head)
+
+
+async def test_a_slow_body_is_given_up(server: AdminServer) -> None:
+    head = ("POST /v1/teams?team_id=a HTTP/1.1", f"Authorization: Bearer {TOKEN}", "Content-Length: 100")
+    assert b" 408 " in await raw_answer(server, *head, body=b"{")
+
+
+async def test_a_wrongly_framed_body_is_the_callers_mistake(server: AdminServer) -> None:
+    head = ("POST /v1/teams?team_id=a HTTP/1.1", f"Authorization: Bearer {TOKEN}", "Transfer-Encoding: chunked")
+    assert b" 400 " in await raw_answer(server, *head, body=b"zz\r\n{}\r\n")
+
+
+async def test_a_strangers_body_is_not_waited_for(server: AdminServer) -> None:
+    head = ("POST /v1/teams?team_id=a HTTP/1.1", "Content-Length: 100000000")
+    assert b" 401 " in await raw_answer(server, *head)
 
 
 async def test_header_floods_are_refused(server: AdminServer) -> None:
-    host, _, port = server.url.removeprefix("http://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(b"GET /v1/teams HTTP/1.1\r\nHost: x\r\n")
-    for number in range(3000):
-        writer.write(f"x-{number}: {'a' * 1000}\r\n".encode())
-    writer.write(b"\r\n")
-    async with asyncio.timeout(5):
-        assert (await reader.readline()).split()[1].startswith(b"4")
-    writer.close()
+    flood = [f"x-{number}: {'a' * 1000}" for number in range(3000)]
+    assert (await raw_answer(server, "GET /v1/teams HTTP/1.1", *flood)).split()[1].startswith(b"4")
 
 
 async def test_readiness_is_told_with_its_reason(client: aiohttp.ClientSession, server: AdminServer) -> None:

@@ -5,6 +5,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import aiohttp
 import grpc
@@ -17,6 +18,9 @@ from tests.integration.transport.admin_server import TOKEN, AdminServer, admin_s
 from tollway.admin.v1.teams_pb2 import ListTeamsRequest
 from tollway.admin.v1.teams_pb2_grpc import TeamServiceStub
 from tollway.settings import TlsFiles
+
+if TYPE_CHECKING:
+    from tollway.admin.v1.teams_pb2_grpc import TeamServiceAsyncStub
 
 METADATA = (("authorization", f"Bearer {TOKEN}"),)
 
@@ -38,7 +42,7 @@ def client(tmp_path: Path) -> CertificateFiles:
 @asynccontextmanager
 async def grpc_teams(
     server: AdminServer, ca: CertificateFiles, client: CertificateFiles | None = None
-) -> AsyncIterator[TeamServiceStub]:
+) -> AsyncIterator["TeamServiceAsyncStub"]:
     credentials = grpc.ssl_channel_credentials(
         ca.cert.read_bytes(),
         None if client is None else client.key.read_bytes(),

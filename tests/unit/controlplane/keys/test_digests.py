@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.keys.digests import lasting_digest, rotated_digests, valid_digests
-from controlplane.keys.store import StoredDigest
+from controlplane.keys.rows import StoredDigest
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 KEY = "teams/a/keys/b"

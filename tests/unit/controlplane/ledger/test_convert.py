@@ -93,7 +93,8 @@ def test_repeated_readings_of_a_meter_add_up_and_zeros_vanish() -> None:
         ({"status": -1}, "status"),
         ({"status": 1000}, "status"),
         ({"meters": [MeterReading(meter=METER_INPUT, quantity=-1)]}, "quantity"),
-        ({"meters": [MeterReading(meter=METER_INPUT, quantity=10**13)]}, "quantity"),
+        ({"meters": [MeterReading(meter=METER_INPUT, quantity=2**53 + 1)]}, "quantity"),
+        ({"meters": [MeterReading(meter=METER_INPUT, quantity=2**53)] * 2}, "quantity"),
         ({"meters": [MeterReading(quantity=1)]}, "meter 0"),
         ({"state": 0}, "state"),
         ({"cost_nano_usd": -1}, "cost_nano_usd"),
@@ -129,6 +130,12 @@ def test_start_times_must_be_of_this_century(start_time_us: int) -> None:
     event.event_id = event_id(start_time_us // 1000, 9, event.sequence).bytes
     with pytest.raises(InvalidEvent, match="start_time_us"):
         entry_of(event)
+
+
+def test_the_largest_numbers_that_data_planes_write_are_kept() -> None:
+    event = FakeDataPlane(boot_id=9).event(meters=readings({METER_OUTPUT: 2**53}), cost_nano_usd=2**53)
+    entry = entry_of(event)
+    assert (entry.meters[Meter.OUTPUT], entry.cost_nano_usd) == (2**53, 2**53)
 
 
 def test_request_ids_survive_the_round_trip() -> None:

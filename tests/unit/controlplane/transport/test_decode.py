@@ -1,15 +1,26 @@
 """HTTP requests into request messages."""
 
+import json
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
 import pytest
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from controlplane.errors import InvalidArgument
 from controlplane.transport.decode import read_request, require_storable_text
+from controlplane.transport.encode import encode_message
 from controlplane.transport.methods import admin_methods
-from tollway.admin.v1.keys_pb2 import CreateVirtualKeyRequest, RotateVirtualKeyRequest
+from tollway.admin.v1.keys_pb2 import (
+    CreateVirtualKeyRequest,
+    RotateVirtualKeyRequest,
+    UpdateVirtualKeyRequest,
+    VirtualKey,
+)
 from tollway.admin.v1.manifests_pb2 import ApplyManifestsRequest
 from tollway.admin.v1.routes_pb2 import ROUTE_STRATEGY_PRIORITY, UpdateRouteRequest
 from tollway.admin.v1.teams_pb2 import CreateTeamRequest, ListTeamsRequest, Team, UpdateTeamRequest
@@ -139,3 +150,56 @@ def test_a_nul_character_is_refused_wherever_it_is() -> None:
         require_storable_text(key)
     found = [violation.field for violation in caught.value.violations]
     assert sorted(found) == ["virtual_key.allowed_models[1]", "virtual_key.metadata.k"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def objects_like(message: Descriptor) -> st.SearchStrategy[object]:
+    """Objects whose names are mostly those of the message's fields, and whose values are anything."""
+    names = st.sampled_from([field.json_name for field in message.fields])
+    return st.dictionaries(names | st.text(max_size=4), JSON, max_size=5)
+
+
+@given(st.data())
+def test_any_request_is_a_message_or_an_invalid_argument(data: st.DataObject) -> None:
+    method = data.draw(st.sampled_from(list(METHODS.values())))
+    [rule] = method.rules
+    body_type = method.descriptor.input_type
+    if rule.body not in ("", "*"):
+        body_type = cast(Descriptor, body_type.fields_by_name[rule.body].message_type)
+    body = json.dumps(data.draw(objects_like(body_type) | JSON)).encode()
+    names = st.sampled_from([field.name for field in method.descriptor.input_type.fields]) | st.text(max_size=4)
+    query = data.draw(st.lists(st.tuples(names, st.text(max_size=12)), max_size=4))
+    path = [data.draw(st.text(max_size=8)) for _ in rule.template.variables]
+    try:
+        request = read_request(method, rule, path, query, body)
+        require_storable_text(request)
+    except InvalidArgument as error:
+        assert error.violations
+    else:
+        assert type(request).FromString(request.SerializeToString()) == request
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+KEYS = st.builds(
+    VirtualKey,
+    name=st.just("teams/a/keys/b"),
+    display_name=TEXT,
+    labels=st.dictionaries(TEXT, TEXT, max_size=3),
+    allowed_models=st.lists(TEXT, max_size=3),
+    metadata=st.dictionaries(TEXT, TEXT, max_size=3),
+    expire_time=st.none() | st.builds(Timestamp, seconds=st.integers(0, 2**34), nanos=st.integers(0, 999_999_999)),
+    state=st.sampled_from([0, 1, 2, 3]),
+)
+
+
+@given(KEYS)
+def test_what_was_written_can_be_sent_back(key: VirtualKey) -> None:
+    method = METHODS["UpdateVirtualKey"]
+    read_back = read_request(method, method.rules[0], [key.name], [], encode_message(key))
+    assert cast(UpdateVirtualKeyRequest, read_back).virtual_key == key

@@ -41,7 +41,7 @@ class Scene:
     def count(self, code: str) -> float | None:
         return self.registry.get_sample_value("tollway_admin_requests_total", {"method": "GetTeam", "code": code})
 
-    def _read(self, name: str) -> Message:
+    async def _read(self, name: str) -> Message:
         self.reads += 1
         return GetTeamRequest(name=name)
 

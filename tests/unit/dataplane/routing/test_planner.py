@@ -41,7 +41,6 @@ def make_call(snapshot: Snapshot, model: str, timeout_s: float | None = None) ->
         endpoint=CHAT,
         snapshot=snapshot,
         body={},
-        body_size=2,
         model=model,
         stream=False,
         wants_usage=False,

@@ -1,5 +1,6 @@
 """References to secrets, and what reading them says without showing them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,12 +25,15 @@ def test_other_forms_are_refused(ref: str) -> None:
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     empty, binary, big = tmp_path / "empty", tmp_path / "binary", tmp_path / "big"
     empty.touch()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
     binary.write_bytes(b"\xff\xfe")
     big.write_bytes(b"x" * 70_000)
     for ref, says in (
         ("env:MISSING", "environment variable MISSING is not set"),
         (f"file:{tmp_path}/none", "cannot be read: No such file"),
-        (f"file:{tmp_path}", "cannot be read: Is a directory"),
+        (f"file:{tmp_path}", "not a regular file"),
+        (f"file:{pipe}", "not a regular file"),
         (f"file:{empty}", "is empty"),
         (f"file:{binary}", "is not UTF-8"),
         (f"file:{big}", "is longer than"),
