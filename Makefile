@@ -50,5 +50,15 @@ proto: $(VENV)/.dev ## generate what comes from proto/
 proto-baseline: $(VENV)/.dev ## accept today's schemas as what the breaking check compares with
 	$(BIN)/python -m tests.schema_check --write-baseline
 
+lock: $(BIN)/python ## pin dependencies anew: constraints.txt, and with hashes what the image installs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile -q pyproject.toml --extra local --extra dev --universal --python-version 3.11 \
+		--no-annotate --no-header -o $(CONSTRAINTS)
+	$(BIN)/uv pip compile -q pyproject.toml -c $(CONSTRAINTS) --universal --python-version 3.12 --generate-hashes \
+		--no-annotate --no-header -o deploy/requirements.txt
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" \
+		| $(BIN)/uv pip compile -q - --universal --python-version 3.12 --generate-hashes \
+		--no-annotate --no-header -o deploy/build-requirements.txt
+
 clean: ## remove what the build made, but no data
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis .import_linter_cache

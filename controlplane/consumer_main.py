@@ -5,7 +5,6 @@ import logging
 import signal
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import uvloop
@@ -14,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from controlplane.consumer_settings import HELP, ConsumerSettings
 from controlplane.db.engine import Database
-from controlplane.errors import Unavailable
+from controlplane.errors import DatabaseRefused, Unavailable
 from controlplane.ledger.booking import Bookkeeper
 from controlplane.ledger.connection import connector
 from controlplane.ledger.consumer import BOOKERS, DATABASE, NATS, ConsumerParts, LedgerConsumer
@@ -23,12 +22,12 @@ from controlplane.ledger.metrics import ConsumerMetrics
 from controlplane.ledger.readiness import ConsumerReadiness
 from controlplane.ledger.repository import LedgerRepository, PartitionRepository
 from controlplane.ledger.stream import StreamSettings
-from controlplane.logs import start_logging
 from controlplane.migrations import SchemaMismatch, require_current_schema
-from controlplane.settings import METRICS_LISTEN
-from controlplane.telemetry import build_registry, build_tracing
+from controlplane.settings import DATABASE_URL, METRICS_LISTEN
+from controlplane.telemetry import build_registry, build_tracing, software_version
 from controlplane.transport.probe_app import probe_app
 from controlplane.transport.readiness import Readiness
+from tollway.logs import start_logging
 from tollway.settings import settings_or_exit
 
 if TYPE_CHECKING:
@@ -65,9 +64,12 @@ async def run(settings: ConsumerSettings) -> int:
         await runner.cleanup()
         return 1
     database = Database(settings.database_url, application_name=SERVICE, pool_size=BOOKERS + _SPARE_CONNECTIONS)
-    tracing = build_tracing(service=SERVICE, version=version("tollway")) if settings.is_tracing else None
+    tracing = build_tracing(service=SERVICE, version=software_version()) if settings.is_tracing else None
     try:
         await _work(settings, database, readiness, registry, tracing, stop)
+    except DatabaseRefused as error:
+        sys.stderr.write(f"{DATABASE_URL.name}: {error.detail}; correct it\n")
+        return 1
     finally:
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
@@ -109,12 +111,14 @@ async def _work(
 
 
 async def _schema_is_current(database: Database, readiness: ConsumerReadiness, stop: asyncio.Event) -> bool:
-    """Waits for it; False when told to stop before."""
+    """Waits for it; False when told to stop before. Raises DatabaseRefused."""
     while not stop.is_set():
         try:
             await require_current_schema(database)
         except SchemaMismatch as error:
             readiness.report(DATABASE, str(error))
+        except DatabaseRefused:
+            raise
         except Unavailable as error:
             readiness.report(DATABASE, f"{error.message} database={database.place}")
         else:

@@ -9,18 +9,13 @@ ControlPlaneError
 ├── FailedPrecondition   the state of the system refuses it, e.g. delete of a referenced resource
 ├── Aborted              the etag is not the current one
 └── Unavailable          a dependency is away; the call may be repeated
+    └── DatabaseRefused  the database does not take this process in: wrong user, password, name or parameter
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import ClassVar
 
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One thing that is wrong: the field's path in the request, e.g. `upstream.base_url`, and what to do."""
-
-    field: str
-    description: str
+from tollway.resources.violations import Violation
 
 
 class ControlPlaneError(Exception):
@@ -37,10 +32,9 @@ class ControlPlaneError(Exception):
 class InvalidArgument(ControlPlaneError):
     reason = "INVALID_ARGUMENT"
 
-    def __init__(self, violations: list[Violation], *, resource: str = "") -> None:
-        text = "; ".join(f"{v.field}: {v.description}" if v.field else v.description for v in violations)
-        super().__init__(text, resource=resource)
-        self.violations = violations
+    def __init__(self, violations: Iterable[Violation], *, resource: str = "") -> None:
+        self.violations = list(violations)
+        super().__init__("; ".join(str(violation) for violation in self.violations), resource=resource)
 
 
 class Unauthenticated(ControlPlaneError):
@@ -69,3 +63,11 @@ class Aborted(ControlPlaneError):
 
 class Unavailable(ControlPlaneError):
     reason = "UNAVAILABLE"
+
+
+class DatabaseRefused(Unavailable):
+    """`detail` is one line for the operator, with the place and without the password."""
+
+    def __init__(self, message: str, *, detail: str) -> None:
+        super().__init__(message)
+        self.detail = detail

@@ -9,6 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 
+# gRPC reads it when it is imported; its own lines are not in the form of the log.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 import grpc
 import uvloop
 from prometheus_client import CollectorRegistry
@@ -16,12 +19,11 @@ from prometheus_client import CollectorRegistry
 from controlplane.admin import ConfigRooms, ConfigSecrets, open_config_rooms
 from controlplane.db.engine import Database
 from controlplane.discovery.server import SERVICE_NAME as FEED_SERVICE
-from controlplane.errors import Unavailable
+from controlplane.errors import DatabaseRefused, Unavailable
 from controlplane.ledger.api import ledger_handlers
-from controlplane.logs import start_logging
 from controlplane.migrations import SchemaMismatch, require_current_schema
 from controlplane.secrets.checks import KeyMismatch
-from controlplane.settings import ADMIN_LISTEN, GRPC_LISTEN, HELP, METRICS_LISTEN, TLS_CERT, Settings
+from controlplane.settings import ADMIN_LISTEN, DATABASE_URL, GRPC_LISTEN, HELP, METRICS_LISTEN, TLS_CERT, Settings
 from controlplane.telemetry import Telemetry, Tracing, build_registry, build_tracing, software_version
 from controlplane.transport.authentication import TokenAuthenticator
 from controlplane.transport.comments import admin_comments
@@ -34,6 +36,7 @@ from controlplane.transport.probe_app import probe_app
 from controlplane.transport.readiness import Readiness
 from controlplane.transport.rest_app import rest_app
 from controlplane.transport.tls import Certificates, TlsError
+from tollway.logs import start_logging
 from tollway.settings import settings_or_exit
 
 SERVICE = "tollway-controlplane"
@@ -129,7 +132,7 @@ class ControlPlane:
                 if self._parts.tracing is not None:
                     closing.push_async_callback(asyncio.to_thread, self._parts.tracing.close)
                 await self._serve(await self._listen(closing))
-        except* (ListenError, KeyMismatch) as group:
+        except* (ListenError, KeyMismatch, DatabaseRefused) as group:
             failures += _lines(group)
         if failures:
             sys.stderr.write("".join(f"{line}\n" for line in failures))
@@ -205,6 +208,8 @@ class ControlPlane:
         while True:
             try:
                 return await attempt()
+            except DatabaseRefused:
+                raise
             except (SchemaMismatch, Unavailable) as error:
                 reason = f"{error} database={self._parts.database.place}"
                 if reason != readiness.reason:
@@ -236,6 +241,8 @@ def _document() -> bytes:
 def _lines(error: BaseException) -> list[str]:
     if isinstance(error, BaseExceptionGroup):
         return [line for inner in error.exceptions for line in _lines(inner)]
+    if isinstance(error, DatabaseRefused):
+        return [f"{DATABASE_URL.name}: {error.detail}; correct it"]
     return [str(error)]
 
 

@@ -5,10 +5,10 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import asyncpg
 
+from controlplane.db.refusals import REFUSALS, place_of
 from controlplane.migrations import UPGRADE_LOCK, current_revision, head_revision, upgrade
 from tollway.settings import Environment, Variable, help_text, settings_or_exit
 
@@ -87,7 +87,7 @@ async def _connect(settings: Settings) -> asyncpg.Connection:
     while True:
         try:
             return await asyncpg.connect(settings.database_url, timeout=_CONNECT_TIMEOUT_S)
-        except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError, ValueError) as error:
+        except REFUSALS as error:
             raise MigrationFailed(
                 f"cannot use {_place(settings)}: {_one_line(error)}; correct {DATABASE_URL.name}"
             ) from error
@@ -101,8 +101,7 @@ async def _connect(settings: Settings) -> asyncpg.Connection:
 
 
 def _place(settings: Settings) -> str:
-    parts = urlsplit(settings.database_url)
-    return f"the database at {parts.netloc.rpartition('@')[2]}{parts.path}"
+    return f"the database at {place_of(settings.database_url)}"
 
 
 def _one_line(error: BaseException) -> str:

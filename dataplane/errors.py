@@ -23,7 +23,9 @@ UpstreamError is how one attempt failed; the dispatcher decides on its kind, nev
 """
 
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+_REDACTED: Final = "***"
 
 
 class GatewayError(Exception):
@@ -186,3 +188,12 @@ class UpstreamError(Exception):
         self.type: str | None = None
         self.param: str | None = None
         self.code: str | None = None
+
+    def redact(self, secret: str) -> None:
+        """Takes `secret` out of all that the upstream said, should it have repeated what it was sent."""
+        if not secret:
+            return
+        self.message, self.detail = self.message.replace(secret, _REDACTED), self.detail.replace(secret, _REDACTED)
+        self.type, self.param, self.code = (
+            text and text.replace(secret, _REDACTED) for text in (self.type, self.param, self.code)
+        )

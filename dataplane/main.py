@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Coroutine
+
+# gRPC reads it when it is imported; its own lines are not in the form of the log.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 import uvloop
 from prometheus_client import (
@@ -15,10 +19,10 @@ from prometheus_client import (
 )
 
 from dataplane.listeners import ListenFailed, open_listener
-from dataplane.logs import start_logging
 from dataplane.process import Place, serve
 from dataplane.settings import HELP, LISTEN, METRICS_LISTEN, Settings
 from dataplane.workers import supervise
+from tollway.logs import start_logging
 from tollway.settings import SettingsError, settings_or_exit
 
 _EXIT_FAILED = 1

@@ -130,6 +130,7 @@ async def _relay(answer: UpstreamAnswer, writer: ResponseWriter, outcome: Outcom
         while frames := await answer.next_frames():
             meter.observe(frames)
             await writer.write(frames, outcome)
+        meter.complete()
     except UpstreamError as error:
         attempt.error_code = error.kind.value
         raise _broken_off(outcome.call, error) from error
@@ -145,4 +146,6 @@ def _broken_off(call: Call, error: UpstreamError) -> GatewayError:
         return UpstreamTimeout(f'The upstream of model "{call.model}" stopped answering. Try again.')
     if error.kind is UpstreamErrorKind.PROTOCOL:
         return UpstreamFailed(f'The upstream of model "{call.model}" broke off its answer. Try again.')
-    return UpstreamFailed(f'The upstream of model "{call.model}" failed: {error.message}')
+    if error.kind is UpstreamErrorKind.INVALID:
+        return UpstreamFailed(f'The upstream of model "{call.model}" refused the call: {error.message}')
+    return UpstreamFailed(f'The upstream of model "{call.model}" failed within its answer. Try again.')

@@ -13,11 +13,11 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry
 
-from dataplane.logs import start_logging
 from dataplane.main import run
 from dataplane.process import Place, serve
 from dataplane.settings import HELP, DrainSettings, Settings
 from dataplane.workers import NOT_READY, READY
+from tollway.logs import start_logging
 from tollway.settings import settings_or_exit
 
 _PR_SET_PDEATHSIG: Final = 1

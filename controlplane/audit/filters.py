@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from controlplane.errors import InvalidArgument, Violation
+from controlplane.errors import InvalidArgument
+from tollway.resources.violations import Violation
 
 _TERM = re.compile(r'\s*(?P<field>[a-z_]+)\s*=\s*(?:"(?P<quoted>[^"\\]*)"|(?P<bare>[^\s"]+))\s*')
 _AND = re.compile(r"AND\b")

@@ -8,9 +8,10 @@ from controlplane.audit.filters import parse_filter
 from controlplane.audit.rows import FILTER_FIELDS, StoredAuditEntry
 from controlplane.authz import AdminPrincipal, Handler
 from controlplane.db.unit_of_work import ConfigStore
-from controlplane.errors import InvalidArgument, Violation
+from controlplane.errors import InvalidArgument
 from controlplane.resources.paging import make_page_token, page_limit, read_page_token
 from tollway.admin.v1.audit_pb2 import AuditEvent, ListAuditEventsRequest, ListAuditEventsResponse
+from tollway.resources.violations import Violation
 
 
 def audit_handlers(config: ConfigStore) -> dict[str, Handler]:

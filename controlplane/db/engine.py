@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from urllib.parse import urlsplit
 
 import asyncpg
 from sqlalchemy import text
@@ -11,7 +10,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from controlplane.errors import Unavailable
+from controlplane.db.refusals import REFUSALS, place_of
+from controlplane.errors import DatabaseRefused, Unavailable
 
 CONNECT_TIMEOUT_S = 5.0
 STATEMENT_TIMEOUT_S = 10
@@ -20,6 +20,8 @@ COMMAND_GRACE_S = 5.0
 POOL_SIZE = 5
 POOL_OVERFLOW = 5
 POOL_WAIT_S = 5.0
+
+_AWAY = "the database cannot be reached at the moment; try again shortly"
 
 # SQLSTATE: shutdown and start-up, connection, too many of them, lock and statement timeouts, lost races, read-only.
 _TRANSIENT_STATES = ("57P", "08", "53", "55P03", "57014", "40001", "40P01", "25006")
@@ -50,13 +52,13 @@ class Database:
             max_overflow=POOL_OVERFLOW,
             pool_timeout=POOL_WAIT_S,
             pool_pre_ping=True,
+            hide_parameters=True,
         )
 
     @property
     def place(self) -> str:
         """Host, port and database, for messages: never the user or the password."""
-        parts = urlsplit(self._url)
-        return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return place_of(self._url)
 
     async def close(self) -> None:
         await self.engine.dispose()
@@ -64,7 +66,7 @@ class Database:
     async def connect_dedicated(self) -> asyncpg.Connection:
         """A connection outside the pool, for LISTEN; the caller closes it.
 
-        Raises OSError, TimeoutError or asyncpg.PostgresError.
+        Raises OSError, TimeoutError, asyncpg.PostgresError or DatabaseRefused.
         """
         return await self._connect(server_settings={"application_name": f"{self._application_name}-listen"})
 
@@ -72,7 +74,7 @@ class Database:
     async def transaction(self, *, isolation: str = "READ COMMITTED") -> AsyncIterator[AsyncConnection]:
         """A transaction: commits at the end, rolls back on an exception.
 
-        Raises Unavailable when the database is away, overloaded or locked for too long.
+        Raises Unavailable when the database is away, overloaded or locked for too long, DatabaseRefused as that.
         """
         try:
             async with self.engine.connect() as connection:
@@ -82,7 +84,7 @@ class Database:
         except (OSError, PoolTimeout, asyncpg.PostgresError, asyncpg.InterfaceError, DBAPIError) as error:
             if not is_transient(error):
                 raise
-            raise Unavailable("the database cannot be reached at the moment; try again shortly") from error
+            raise Unavailable(_AWAY) from error
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
@@ -110,12 +112,15 @@ class Database:
 
     async def _connect(self, server_settings: dict[str, str]) -> asyncpg.Connection:
         timeout_s = self._statement_timeout_s
-        return await asyncpg.connect(
-            self._url,
-            timeout=CONNECT_TIMEOUT_S,
-            command_timeout=timeout_s + COMMAND_GRACE_S if timeout_s else None,
-            server_settings=server_settings,
-        )
+        try:
+            return await asyncpg.connect(
+                self._url,
+                timeout=CONNECT_TIMEOUT_S,
+                command_timeout=timeout_s + COMMAND_GRACE_S if timeout_s else None,
+                server_settings=server_settings,
+            )
+        except REFUSALS as error:
+            raise DatabaseRefused(_AWAY, detail=f"{self.place}: {' '.join(str(error).split())}") from error
 
 
 def is_transient(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 import asyncpg
 
@@ -78,6 +78,12 @@ class ConfigFeed:
 
     async def wait_loaded(self) -> None:
         await self._loaded.wait()
+
+    async def is_loaded(self, timeout_s: float) -> bool:
+        """Whether there is a state, now or within `timeout_s`."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._loaded.wait(), timeout_s)
+        return self._loaded.is_set()
 
     async def catch_up(self, cursor: Cursor, timeout_s: float = CATCH_UP_S) -> bool:
         """Looks at the database again when a data plane is ahead of this process; False when that is impossible.
@@ -152,7 +158,7 @@ class ConfigFeed:
                     failures = 0
                     self._due.set()
                     await closed.wait()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, Unavailable):
                 failures += 1
             await asyncio.sleep(_backoff_s(failures))
 

@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 SERVICE_NAME = "tollway.config.v1.ConfigDiscoveryService"
 HEARTBEAT_S = 2.0
 HELLO_TIMEOUT_S = 10.0
+LOAD_WAIT_S = 2.0
 MAX_NODE = 253
 MAX_BUILD = 128
 
@@ -68,7 +69,8 @@ class FeedServer(ConfigDiscoveryServiceServicer):
     ) -> None:
         await self._authenticate(context)
         hello = await self._read_hello(request_iterator, context)
-        if self._closing.is_set() or not await self._feed.catch_up(hello.resume_from):
+        is_at_hand = await self._feed.is_loaded(LOAD_WAIT_S) and await self._feed.catch_up(hello.resume_from)
+        if self._closing.is_set() or not is_at_hand:
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE, "the configuration is not at hand; try another control plane"
             )

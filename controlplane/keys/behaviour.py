@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from controlplane import errors
 from controlplane.db.unit_of_work import UnitOfWork
 from controlplane.errors import InvalidArgument
 from controlplane.keys.digests import lasting_digest, rotated_digests
@@ -119,7 +118,7 @@ class VirtualKeyBehaviour:
 
         async def store() -> None:
             if await unit.digests.owner(digest) not in (None, name):
-                raise InvalidArgument([errors.Violation("secret.ref", f"{name}: the secret is that of another key")])
+                raise InvalidArgument([Violation("secret.ref", f"{name}: the secret is that of another key")])
             await unit.digests.replace(name, rotated_digests(digests, digest, name, unit.now, overlap))
 
         return Settlement(store=store, changed=True)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from controlplane.db.unit_of_work import UnitOfWork
-from controlplane.errors import FailedPrecondition, InvalidArgument, Violation
+from controlplane.errors import FailedPrecondition, InvalidArgument
 from controlplane.keys.behaviour import DEFAULT_OVERLAP, VirtualKeyBehaviour, as_key
 from controlplane.resources.behaviour import PendingChange, Settlement
 from controlplane.resources.convert import resource_to_message
@@ -13,6 +13,7 @@ from controlplane.resources.rows import StoredResource
 from controlplane.resources.service import raise_violations
 from controlplane.resources.writer import Caller, Prepared, Written, check_etag, new_revision, store_change
 from tollway.admin.v1.keys_pb2 import KEY_STATE_REVOKED, RevokeVirtualKeyRequest, RotateVirtualKeyRequest, VirtualKey
+from tollway.resources.violations import Violation
 
 MAX_OVERLAP = timedelta(days=30)
 

@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 
 from controlplane.authz import AdminPrincipal, Handler
 from controlplane.db.engine import Database
-from controlplane.errors import InvalidArgument, NotFound, Violation
+from controlplane.errors import InvalidArgument, NotFound
 from controlplane.ledger.convert import InvalidEvent, request_uuid
 from controlplane.ledger.reading.render import RECORD_COLLECTION, usage_record, usage_row
 from controlplane.ledger.reading.repository import UsageReader
@@ -20,6 +20,7 @@ from tollway.admin.v1.usage_pb2 import (
     QueryUsageResponse,
     UsageRecord,
 )
+from tollway.resources.violations import Violation
 
 
 def ledger_handlers(database: Database) -> dict[str, Handler]:

@@ -7,7 +7,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Value
 
 from controlplane.db.unit_of_work import UnitOfWork
-from controlplane.errors import InvalidArgument, Violation
+from controlplane.errors import InvalidArgument
 from controlplane.resources.convert import resource_to_message
 from controlplane.resources.kinds import ResourceKind
 from controlplane.resources.service import raise_violations
@@ -19,7 +19,6 @@ from tollway.admin.v1.manifests_pb2 import (
     ManifestResult,
 )
 from tollway.kernel.names import bare_id
-from tollway.resources import violations as found
 from tollway.resources.kinds import dependency_rank
 from tollway.resources.manifests import (
     ManifestObject,
@@ -28,6 +27,7 @@ from tollway.resources.manifests import (
     read_manifests,
     spec_violation,
 )
+from tollway.resources.violations import Violation
 from tollway.resources.writing import differences, write_spec
 
 MAX_MANIFESTS = 10_000
@@ -52,13 +52,13 @@ class ManifestApplier:
         revision = unit.head.revision if caller.validate_only else unit.revision
         return ApplyManifestsResponse(results=[results[o.path] for o in objects], revision=revision)
 
-    async def _set_violations(self, unit: UnitOfWork, objects: Sequence[ManifestObject]) -> list[found.Violation]:
+    async def _set_violations(self, unit: UnitOfWork, objects: Sequence[ManifestObject]) -> list[Violation]:
         """What is wrong with the manifests together with what exists: references, and claims made twice."""
         names = {name for o in objects for _, name in o.kind.references(o.resource)}
         known = frozenset(await unit.resources.find_all(names))
         return dangling_references(objects, known) + await self._claim_violations(unit, objects)
 
-    async def _claim_violations(self, unit: UnitOfWork, objects: Sequence[ManifestObject]) -> list[found.Violation]:
+    async def _claim_violations(self, unit: UnitOfWork, objects: Sequence[ManifestObject]) -> list[Violation]:
         claims = [(o, claim) for o in objects if (claim := self._kinds[o.kind.name].claim(o.resource)) is not None]
         applied = {o.name for o in objects}
         stored = await unit.resources.claimants([claim.key for _, claim in claims])
@@ -69,7 +69,7 @@ class ManifestApplier:
             if owner != wanted.name:
                 about = f'{wanted.kind.name} "{bare_id(wanted.name)}"'
                 text = f"{about}: {claim.description} is served by {owner} already"
-                violations.append(found.Violation(f"{wanted.path}.spec.{claim.field}", text))
+                violations.append(Violation(f"{wanted.path}.spec.{claim.field}", text))
         return violations
 
     async def _prepare(self, unit: UnitOfWork, caller: Caller, objects: Sequence[ManifestObject]) -> list[Prepared]:
@@ -79,7 +79,7 @@ class ManifestApplier:
             kind, before = self._kinds[wanted.kind.name], existing.get(wanted.name)
             change = await prepare_change(unit, kind, wanted.resource, before, caller=caller, from_manifest=True)
             about = f'{wanted.kind.name} "{bare_id(wanted.name)}"'
-            named = [found.Violation(v.field, f"{about}: {v.description}") for v in change.violations]
+            named = [Violation(v.field, f"{about}: {v.description}") for v in change.violations]
             change.violations = [spec_violation(wanted.path, v) for v in named]
             prepared.append(change)
         return prepared
@@ -95,7 +95,7 @@ class ManifestApplier:
         )
 
 
-def _document_index(violation: found.Violation) -> int:
+def _document_index(violation: Violation) -> int:
     digits = violation.field.removeprefix("manifests[").partition("]")[0]
     return int(digits) if digits.isdecimal() else -1
 

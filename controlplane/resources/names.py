@@ -1,8 +1,9 @@
 """Names and ids in requests: what is malformed is an invalid argument, what can merely not exist is not found."""
 
-from controlplane.errors import InvalidArgument, NotFound, Violation
+from controlplane.errors import InvalidArgument, NotFound
 from tollway.kernel.names import is_resource_id
 from tollway.resources.kinds import Kind
+from tollway.resources.violations import Violation
 
 ANY_PARENT = "-"
 

@@ -4,7 +4,8 @@ import base64
 import binascii
 import zlib
 
-from controlplane.errors import InvalidArgument, Violation
+from controlplane.errors import InvalidArgument
+from tollway.resources.violations import Violation
 
 MAX_PAGE_SIZE = 500
 DEFAULT_PAGE_SIZE = 50

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from controlplane.db.unit_of_work import ConfigStore, UnitOfWork
-from controlplane.errors import AlreadyExists, InvalidArgument, NotFound, Violation
+from controlplane.errors import AlreadyExists, InvalidArgument, NotFound
 from controlplane.resources.convert import resource_to_message
 from controlplane.resources.kinds import ResourceKind
 from controlplane.resources.masks import merge_update
@@ -22,9 +22,9 @@ from controlplane.resources.writer import (
     reference_violations,
     store_change,
 )
-from tollway.resources import violations as found
 from tollway.resources.kinds import copy_resource
 from tollway.resources.messages import AdminResource
+from tollway.resources.violations import Violation, prefixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +118,12 @@ class ResourceService:
         self._raise_for(prepared, violations)
         return await store_change(unit, prepared, caller)
 
-    def _raise_for(self, prepared: Prepared, violations: Iterable[found.Violation]) -> None:
-        raise_violations(found.prefixed(self.kind.kind.field, violations), prepared.change.desired.name)
+    def _raise_for(self, prepared: Prepared, violations: Iterable[Violation]) -> None:
+        raise_violations(prefixed(self.kind.kind.field, violations), prepared.change.desired.name)
 
 
-def raise_violations(violations: Iterable[found.Violation], resource: str = "") -> None:
+def raise_violations(violations: Iterable[Violation], resource: str = "") -> None:
     """Raises InvalidArgument when there are any."""
-    listed = [Violation(v.field, v.description) for v in violations]
+    listed = list(violations)
     if listed:
         raise InvalidArgument(listed, resource=resource)

@@ -1,6 +1,5 @@
 """Running a changing method once: as one transaction, and a repeated request id gets the first answer."""
 
-import hashlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Protocol, TypeVar
@@ -9,10 +8,11 @@ from google.protobuf.message import Message
 
 from controlplane.authz import AdminPrincipal
 from controlplane.db.unit_of_work import ConfigStore, UnitOfWork
-from controlplane.errors import InvalidArgument, Violation
+from controlplane.errors import InvalidArgument
 from controlplane.resources.rows import ServedRequest
 from controlplane.resources.writer import Caller
 from controlplane.secrets.vault import Place, SecretUnreadable, Vault
+from tollway.resources.violations import Violation
 
 REPEATABLE_FOR = timedelta(hours=24)
 MAX_REQUEST_ID = 128
@@ -52,7 +52,7 @@ class Transactor:
         async with self._config.write(validate_only=request.validate_only) as unit:
             if not request.request_id or request.validate_only:
                 return await respond(unit, caller)
-            fingerprint = hashlib.sha256(request.SerializeToString(deterministic=True)).digest()
+            fingerprint = self._vault.digest(request.SerializeToString(deterministic=True))
             served = await unit.requests.find(principal.name, principal.method, request.request_id)
             if served is not None and served.create_time > unit.now - REPEATABLE_FOR:
                 return self._repeat(served, fingerprint, answer_type)

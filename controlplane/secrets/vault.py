@@ -50,6 +50,7 @@ class Vault:
         self._wrapping_key = _derive(encryption_key, b"tollway wrapping key v1")
         self._wrapping_id = _derive(encryption_key, b"tollway wrapping key id v1")[:_ID_BYTES]
         self._fingerprint_key = _derive(encryption_key, b"tollway fingerprint key v1")
+        self._digest_key = _derive(encryption_key, b"tollway digest key v1")
         self._random_bytes = random_bytes
 
     def __repr__(self) -> str:
@@ -80,6 +81,10 @@ class Vault:
             return AESGCM(data_key).decrypt(nonce, ciphertext, associated)
         except InvalidTag:
             raise SecretUnreadable("it is damaged or belongs to another place") from None
+
+    def digest(self, content: bytes) -> bytes:
+        """Keyed hash of what may hold a secret, 32 bytes: without the key nobody can try out what it was."""
+        return hmac.digest(self._digest_key, content, hashlib.sha256)
 
     def fingerprint(self, value: str, owner: uuid.UUID) -> str:
         """Keyed hash to recognise a value of one owner by: equal values have equal fingerprints."""

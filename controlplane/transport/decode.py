@@ -4,24 +4,32 @@ Names are accepted in snake_case and camelCase, and fields that only the server 
 handlers, so that what was read can be sent back. InvalidArgument carries all violations of a request.
 """
 
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
-from controlplane.errors import InvalidArgument, Violation
+from controlplane.errors import InvalidArgument
 from controlplane.transport.json_body import parse_json
 from controlplane.transport.methods import AdminMethod, HttpRule
+from tollway.resources.messages import enum_words
 from tollway.resources.reading import read_message
+from tollway.resources.violations import Violation
 
 _BOOLEANS: Mapping[str, bool] = {"true": True, "1": True, "false": False, "0": False}
 _QUERY_MESSAGES = frozenset(
     {"google.protobuf.FieldMask", "google.protobuf.Timestamp", "google.protobuf.Duration"},
 )
 _NUL = "\x00"
+_HAS_NUL = "must not contain a NUL character"
+_Unsound = tuple[str, str]
+"""A field's path, and what is wrong with its value."""
 
 
 def read_request(
@@ -38,9 +46,12 @@ def read_request(
     return request
 
 
-def require_storable_text(request: Message) -> None:
-    """InvalidArgument when a string of `request` has a NUL, which the database cannot hold."""
-    violations = [Violation(path, "must not contain a NUL character") for path in _texts_with_nul(request, "")]
+def require_sound_values(request: Message) -> None:
+    """InvalidArgument when `request` holds what gRPC lets pass and nothing behind it can keep.
+
+    That is text with a NUL, times and durations out of their range, numbers that JSON has not, and unknown enum values.
+    """
+    violations = [Violation(path, problem) for path, problem in _unsound_values(request, "")]
     if violations:
         raise InvalidArgument(violations)
 
@@ -57,7 +68,7 @@ def _read_body(request: Message, rule: HttpRule, body: bytes) -> list[Violation]
 
 
 def _read_object(value: object, target: Message, path: str) -> list[Violation]:
-    return [Violation(v.field, v.description) for v in read_message(value, target, path, _any_field)]
+    return read_message(value, target, path, _any_field)
 
 
 def _any_field(_: FieldDescriptor) -> bool:
@@ -148,27 +159,43 @@ def _set_path_variable(request: Message, field_path: str, value: str) -> list[Vi
     return []
 
 
-def _texts_with_nul(message: Message, path: str) -> Iterable[str]:
+def _unsound_values(message: Message, path: str) -> Iterator[_Unsound]:
     for field, value in message.ListFields():
         here = f"{path}.{field.name}" if path else field.name
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
-            yield from _map_with_nul(value, here)
+            yield from _unsound_entries(field.message_type.fields_by_name["value"], value, here)
         elif not field.is_repeated:
-            yield from _value_with_nul(value, here)
+            yield from _unsound_value(field, value, here)
         else:
             for index, item in enumerate(value):
-                yield from _value_with_nul(item, f"{here}[{index}]")
+                yield from _unsound_value(field, item, f"{here}[{index}]")
 
 
-def _map_with_nul(entries: Mapping[Any, Any], path: str) -> Iterable[str]:
+def _unsound_entries(field: FieldDescriptor, entries: Mapping[Any, Any], path: str) -> Iterator[_Unsound]:
     for key, value in entries.items():
         if _NUL in str(key):
-            yield path
-        yield from _value_with_nul(value, f"{path}.{str(key).replace(_NUL, '')}")
+            yield path, _HAS_NUL
+        yield from _unsound_value(field, value, f"{path}.{str(key).replace(_NUL, '')}")
 
 
-def _value_with_nul(value: object, path: str) -> Iterable[str]:
-    if isinstance(value, str) and _NUL in value:
-        yield path
+def _unsound_value(field: FieldDescriptor, value: object, path: str) -> Iterator[_Unsound]:
+    if isinstance(value, str):
+        if _NUL in value:
+            yield path, _HAS_NUL
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            yield path, "must be a finite number"
+    elif field.enum_type is not None:
+        if value not in field.enum_type.values_by_number:
+            yield path, f"{value} is not one of {', '.join(enum_words(field.enum_type))}"
+    elif isinstance(value, Timestamp | Duration):
+        yield from _unsound_moment(value, path)
     elif isinstance(value, Message):
-        yield from _texts_with_nul(value, path)
+        yield from _unsound_values(value, path)
+
+
+def _unsound_moment(value: Timestamp | Duration, path: str) -> Iterator[_Unsound]:
+    try:
+        value.ToJsonString()
+    except ValueError:
+        yield path, "is out of range"

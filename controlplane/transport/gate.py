@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from controlplane.errors import ControlPlaneError, Unavailable
 from controlplane.telemetry import Telemetry
 from controlplane.transport.authentication import TokenAuthenticator
-from controlplane.transport.decode import require_storable_text
+from controlplane.transport.decode import require_sound_values
 from controlplane.transport.methods import BoundMethod
 from controlplane.transport.readiness import Readiness
 from controlplane.transport.statuses import Internal, error_row
@@ -60,7 +60,7 @@ class AdminGate:
         if self._readiness.obstacle:
             raise Unavailable(f"the control plane is not ready: {self._readiness.obstacle}")
         request = await read()
-        require_storable_text(request)
+        require_sound_values(request)
         return await bound.handler(replace(principal, method=bound.method.name), request)
 
 

@@ -8,11 +8,12 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
-from controlplane.errors import ControlPlaneError, InvalidArgument, Violation
+from controlplane.errors import ControlPlaneError, InvalidArgument
 from controlplane.transport.gate import AdminGate, Origin
 from controlplane.transport.methods import BoundMethod
 from controlplane.transport.readiness import Readiness
 from controlplane.transport.statuses import MAX_GRPC_DETAIL_BYTES, error_row, rpc_status
+from tollway.resources.violations import Violation
 
 MAX_RECEIVED_BYTES = 4 * 1_048_576
 MAX_SENT_BYTES = 64 * 1_048_576

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from controlplane.errors import InvalidArgument, Violation
+from controlplane.errors import InvalidArgument
+from tollway.resources.violations import Violation
 
 MAX_DEPTH = 64
 

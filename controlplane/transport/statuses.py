@@ -62,6 +62,7 @@ ERROR_TABLE: dict[type[ControlPlaneError], ErrorRow] = {
     errors.FailedPrecondition: ErrorRow(grpc.StatusCode.FAILED_PRECONDITION, 400),
     errors.Aborted: ErrorRow(grpc.StatusCode.ABORTED, 412),
     errors.Unavailable: ErrorRow(grpc.StatusCode.UNAVAILABLE, 503),
+    errors.DatabaseRefused: ErrorRow(grpc.StatusCode.UNAVAILABLE, 503),
     Internal: ErrorRow(grpc.StatusCode.INTERNAL, 500),
 }
 _HTTP_CODES = {404: grpc.StatusCode.NOT_FOUND, 408: grpc.StatusCode.DEADLINE_EXCEEDED}

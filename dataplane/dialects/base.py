@@ -37,8 +37,9 @@ class SseEvent:
 class Frame:
     """One typed unit of response: a chunk of a stream, or the one result of a call.
 
-    `data` is the JSON text as the client gets it. `is_content` is False for what precedes the answer proper,
-    so that an attempt can still be given up; `is_usage_only` marks the extra chunk that only reports usage.
+    `data` is the JSON text as the client gets it; that of a chunk holds no line break. `is_content` is False for
+    what precedes the answer proper, so that an attempt can still be given up; `is_usage_only` marks the extra chunk
+    that only reports usage.
     `text_bytes` and `deltas` count generated text, for estimates when no usage is reported.
     """
 
@@ -52,7 +53,12 @@ class Frame:
 
 
 class StreamParser(Protocol):
-    """State of one stream; `feed` for each event, then `finish` once the upstream has ended it."""
+    """State of one stream; `feed` for each event, then `finish` once it is over or the upstream has ended it."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether an event has said that the stream is at its end: nothing after it counts."""
+        ...
 
     def feed(self, event: SseEvent) -> Iterable[Frame]:
         """Frames that `event` completes. Raises UpstreamError for an error that the stream carries."""
@@ -72,6 +78,10 @@ class Dialect(Protocol):
 
     def parse_result(self, endpoint: Endpoint, body: bytes) -> Frame:
         """The one frame of a complete answer. Raises UpstreamError when it is not one."""
+        ...
+
+    def parse_result_chunks(self, endpoint: Endpoint, body: bytes) -> list[Frame]:
+        """A complete answer as the frames of a stream, at least one. Raises UpstreamError when it is not one."""
         ...
 
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:

@@ -1,13 +1,23 @@
 """Token counts where the upstream reported none: from bytes, and never zero for what was generated."""
 
+import re
 from typing import Any
 
-from dataplane.call import JsonObject
+from dataplane.call import Call, JsonObject
+from tollway.kernel.usage import Usage
 
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_INLINE_FILE = 1000
 _TEXT_KEYS = ("messages", "prompt", "input", "tools", "functions")
+_OPERATIONS_WITHOUT_OUTPUT = frozenset(("embeddings",))
+_DATA_URL = re.compile(r"data:[^,\s]{0,128};base64,")
+
+
+def usage_estimate(call: Call, text_bytes: int, deltas: int) -> Usage:
+    """Estimated usage of `call`, of whose answer `text_bytes` of text in `deltas` pieces were seen."""
+    has_output = call.endpoint.operation not in _OPERATIONS_WITHOUT_OUTPUT
+    return Usage(input=input_tokens(call.body), output=output_tokens(text_bytes, deltas) if has_output else 0)
 
 
 def input_tokens(body: JsonObject) -> int:
@@ -24,18 +34,32 @@ def output_tokens(text_bytes: int, deltas: int) -> int:
 
 
 def _text_bytes(value: Any) -> int:
-    """UTF-8 bytes of all strings in a JSON value; a number counts as a token, a data URL as a file."""
+    """UTF-8 bytes of all strings in a JSON value; a number counts as a token, an inline file as one of fixed size."""
     pending, size = [value], 0
     while pending:
         item = pending.pop()
-        if isinstance(item, str) and item.startswith("data:"):
-            size += TOKENS_PER_INLINE_FILE * BYTES_PER_TOKEN
-        elif isinstance(item, str):
-            size += len(item) if item.isascii() else len(item.encode())
+        if isinstance(item, str):
+            size += _string_bytes(item)
         elif isinstance(item, dict):
-            pending.extend(item.values())
+            files = _inline_files(item)
+            size += len(files) * TOKENS_PER_INLINE_FILE * BYTES_PER_TOKEN
+            pending.extend(child for name, child in item.items() if name not in files)
         elif isinstance(item, list):
             pending.extend(item)
         elif isinstance(item, int) and not isinstance(item, bool):
             size += BYTES_PER_TOKEN
     return size
+
+
+def _string_bytes(text: str) -> int:
+    if _DATA_URL.match(text) is not None:
+        return TOKENS_PER_INLINE_FILE * BYTES_PER_TOKEN
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def _inline_files(item: JsonObject) -> tuple[str, ...]:
+    """The members of a content part, or of the file in one, that hold a file."""
+    sound = item.get("input_audio")
+    has_sound = isinstance(sound, dict) and isinstance(sound.get("data"), str)
+    has_file = isinstance(item.get("file_data"), str)
+    return ("input_audio",) * has_sound + ("file_data",) * has_file

@@ -1,41 +1,62 @@
 """Reads frames as they pass, and settles each attempt once: usage, state, price and cost."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from dataplane.call import Attempt, Call
 from dataplane.dialects.base import Frame
-from dataplane.metering.estimate import input_tokens, output_tokens
+from dataplane.metering.estimate import input_tokens, usage_estimate
 from tollway.kernel.usage import SettlementState, Usage
 
 
 class Meter:
     """What the frames of one answer said; it never fails a call."""
 
-    __slots__ = ("deltas", "model", "text_bytes", "usage")
+    __slots__ = ("_is_complete", "deltas", "model", "text_bytes", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.model = ""
         self.text_bytes = 0
         self.deltas = 0
+        self._is_complete = False
 
     def observe(self, frames: Iterable[Frame]) -> None:
         for frame in frames:
             if frame.usage is not None:
                 self.usage = frame.usage
+                self._is_complete = frame.is_usage_only
             if frame.model:
                 self.model = frame.model
             self.text_bytes += frame.text_bytes
             self.deltas += frame.deltas
 
+    def complete(self) -> None:
+        """Notes that the answer came to its good end: what it reported is then all there is."""
+        self._is_complete = True
+
     def settle(self, call: Call, attempt: Attempt) -> None:
-        """Fills `attempt`, whose answer was seen: with the reported usage, or with an estimate of what passed."""
+        """Fills `attempt`, whose answer was seen: with the reported usage, with an estimate of what passed, or both.
+
+        Output is still to be reported when an answer breaks off, and where zero is reported though text came.
+        """
         attempt.response_model = self.model
-        if self.usage is not None:
-            _settle(call, attempt, self.usage, SettlementState.REPORTED)
+        has_text = self.text_bytes > 0 or self.deltas > 0
+        reported = self.usage
+        if reported is None or (has_text and not reported.readings()):
+            _settle(call, attempt, usage_estimate(call, self.text_bytes, self.deltas), SettlementState.ESTIMATED)
+        elif self._is_complete and (reported.output_tokens or not has_text):
+            _settle(call, attempt, reported, SettlementState.REPORTED)
         else:
-            estimate = Usage(input=input_tokens(call.body), output=output_tokens(self.text_bytes, self.deltas))
-            _settle(call, attempt, estimate, SettlementState.ESTIMATED)
+            estimate = usage_estimate(call, self.text_bytes, self.deltas)
+            _settle(call, attempt, _larger(reported, estimate), SettlementState.PARTIAL)
+
+
+def _larger(reported: Usage, estimate: Usage) -> Usage:
+    """`reported`, with what `estimate` has beyond it; what went in is known where any of it was reported."""
+    more_input = 0 if reported.input_tokens else estimate.input
+    more_output = max(0, estimate.output - reported.output_tokens)
+    return replace(reported, input=reported.input + more_input, output=reported.output + more_output)
 
 
 def settle_failed(call: Call, attempt: Attempt) -> None:

@@ -1,7 +1,9 @@
 """An answer that an upstream has begun: its frames, as they arrive, to the end."""
 
+import asyncio
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from dataplane.call import Attempt, Call, Deadlines
 from dataplane.dialects.base import Dialect, Frame
@@ -10,6 +12,7 @@ from dataplane.upstream.sse import SseDecoder
 from dataplane.upstream.transport import UpstreamResponse
 
 _MAX_PRELUDE_FRAMES = 64
+_TERMINATOR_WAIT_S = 0.2
 
 
 class FrameStream:
@@ -23,6 +26,11 @@ class FrameStream:
         self._deadline_s = call.start_s + deadlines.total_s
         self._is_over = False
         self._error: UpstreamError | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stream has come to an end: the body's, or one that an event told."""
+        return self._is_over
 
     async def read(self) -> list[Frame]:
         """Frames that have arrived, at least one; [] once the stream has come to its good end.
@@ -53,7 +61,9 @@ class FrameStream:
         try:
             for event in self._decoder.feed(chunk) if chunk else self._decoder.finish():
                 frames += self._parser.feed(event)
-            if not chunk:
+                if self._parser.is_over:
+                    break
+            if not chunk or self._parser.is_over:
                 self._is_over = True
                 frames += self._parser.finish()
         except UpstreamError as error:
@@ -66,7 +76,7 @@ class UpstreamAnswer:
     `first` are the frames that have come already, `stream` gives the others; a complete answer has none.
     """
 
-    __slots__ = ("_first", "_on_close", "_response", "_stream", "attempt")
+    __slots__ = ("_first", "_lingering", "_on_close", "_response", "_stream", "attempt")
 
     def __init__(
         self,
@@ -80,6 +90,7 @@ class UpstreamAnswer:
         self._first = first
         self._stream = stream
         self._on_close: Callable[[], None] | None = None
+        self._lingering: asyncio.Task[None] | None = None
 
     def on_close(self, told: Callable[[], None]) -> None:
         """Has `told` called when the answer is closed."""
@@ -90,10 +101,27 @@ class UpstreamAnswer:
         if self._first:
             frames, self._first = self._first, []
             return frames
-        return [] if self._stream is None else await self._stream.read()
+        if self._stream is None:
+            return []
+        try:
+            return await self._stream.read()
+        except UpstreamError as error:
+            error.redact(self.attempt.upstream.secret.reveal())
+            raise
 
     def close(self) -> None:
         """Gives the connection back, or cuts the upstream off when the answer has not come to its end."""
-        self._response.release()
+        if self._stream is not None and self._stream.is_over and not self._response.is_reusable:
+            self._lingering = asyncio.get_running_loop().create_task(self._linger(), name="end of an answer")
+        else:
+            self._response.release()
         if self._on_close is not None:
             self._on_close()
+
+    async def _linger(self) -> None:
+        """Gives a body whose stream is over a moment to end too, so that its connection can serve again."""
+        try:
+            with suppress(UpstreamError):
+                await self._response.next_chunk(_TERMINATOR_WAIT_S)
+        finally:
+            self._response.release()

@@ -72,6 +72,7 @@ class Dispatcher:
             is_good = True
             return answer
         except UpstreamError as error:
+            error.redact(target.upstream.secret.reveal())
             _note_failure(attempt, error, request)
             raise
         except asyncio.CancelledError:

@@ -20,7 +20,6 @@ BACKOFF_BASE_S = 0.1
 BACKOFF_CAP_S = 2.0
 _DEFAULT_RETRY_AFTER_S = 1.0
 _PASSED_STATUS = frozenset((400, 404, 409, 413, 422))
-_OUT_OF_CREDIT = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
 
 Failure = tuple[Target, UpstreamError]
 
@@ -28,15 +27,15 @@ Failure = tuple[Target, UpstreamError]
 def may_try(target: Target, failures: Sequence[Failure]) -> bool:
     """Whether `target` may be tried after `failures`.
 
-    A refusal of the call itself ends everything; a refused credential ends the upstream; a target that asks for a
-    longer pause than the longest backoff, or is out of credit, is left alone.
+    A refusal of the call itself ends everything; a refused or unpaid credential ends the upstream; a target that asks
+    for a longer pause than the longest backoff is left alone.
     """
     for failed, error in failures:
         if error.kind is UpstreamErrorKind.INVALID:
             return False
         if error.kind is UpstreamErrorKind.AUTH and failed.upstream is target.upstream:
             return False
-        if failed is target and ((error.retry_after_s or 0) > BACKOFF_CAP_S or error.code in _OUT_OF_CREDIT):
+        if failed is target and (error.retry_after_s or 0) > BACKOFF_CAP_S:
             return False
     return True
 
@@ -65,14 +64,15 @@ def _client_error(call: Call, target: Target, last: UpstreamError, failures: Seq
     where = f'upstream "{target.upstream.id}" for model "{call.model}"'
     tries = f"after {len(failures)} attempt{'s' if len(failures) > 1 else ''}"
     if last.kind is UpstreamErrorKind.INVALID and last.status in _PASSED_STATUS:
-        return UpstreamRefused(_scrubbed(last, target))
+        return UpstreamRefused(last)
     if all(error.kind is UpstreamErrorKind.RATE_LIMITED for _, error in failures):
         return _rate_limited(call, failures)
     if last.kind is UpstreamErrorKind.TIMEOUT:
         return UpstreamTimeout(f"No answer in time from {where}, {tries}. Try again, or allow more time.")
     if last.kind is UpstreamErrorKind.AUTH:
         return UpstreamFailed(
-            f"The {where} refused the gateway's own credential ({last.status}). An operator must mend its secret."
+            f"The {where} refused the gateway's own credential ({last.status}). "
+            "An operator must mend its secret, or what it may spend."
         )
     if last.kind is UpstreamErrorKind.CONNECT:
         return UpstreamFailed(f"No connection to {where}, {tries}. Try again; an operator can check its base_url.")
@@ -87,12 +87,4 @@ def _rate_limited(call: Call, failures: Sequence[Failure]) -> GatewayError:
     )
     error.headers["retry-after"] = str(math.ceil(soonest_s))
     error.headers["retry-after-ms"] = str(math.ceil(soonest_s * 1000))
-    return error
-
-
-def _scrubbed(error: UpstreamError, target: Target) -> UpstreamError:
-    """`error` without the upstream's secret, should the upstream have repeated it."""
-    secret = target.upstream.secret.reveal()
-    if secret and secret in error.message:
-        error.message = error.message.replace(secret, "***")
     return error

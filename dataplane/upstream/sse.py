@@ -7,30 +7,53 @@ from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_BLANK_LINE = b"\n\n"
 
 
 class SseDecoder:
     """Lines end in LF, CRLF or CR; comments are dropped; an event without data is none."""
 
     def __init__(self) -> None:
-        self._buffer = b""
-        self._at_start = True
+        self._pending = bytearray()
+        self._is_at_start = True
         self._after_cr = False
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """Events that `data` completes. Raises UpstreamError when one grows beyond MAX_EVENT_BYTES."""
-        self._buffer += self._normalise(data)
-        if self._at_start and len(self._buffer) >= len(_BYTE_ORDER_MARK):
-            self._at_start = False
-            self._buffer = self._buffer.removeprefix(_BYTE_ORDER_MARK)
-        *blocks, self._buffer = self._buffer.split(b"\n\n")
-        self._check_size(self._buffer)
+        data = self._normalise(data)
+        if self._pending or self._is_at_start:
+            data = self._joined(data)
+        *blocks, rest = data.split(_BLANK_LINE)
+        self._pending += rest
+        if len(data) > MAX_EVENT_BYTES or len(self._pending) > MAX_EVENT_BYTES:
+            self._check_sizes(blocks)
         return list(self._events(blocks))
 
     def finish(self) -> list[SseEvent]:
         """The event that the end of the stream completes, if one was under way."""
-        rest, self._buffer = self._buffer, b""
+        rest = bytes(self._pending)
+        self._pending.clear()
         return list(self._events([rest]))
+
+    def _joined(self, data: bytes) -> bytes:
+        """What was pending, with `data` after it, once that completes an event; b"" until then.
+
+        Only the seam and `data` are searched: an event in many pieces costs no more than one in a few.
+        """
+        seam = max(0, len(self._pending) - 1)
+        self._pending += data
+        if self._is_at_start:
+            if len(self._pending) < len(_BYTE_ORDER_MARK):
+                return b""
+            self._is_at_start = False
+            if self._pending.startswith(_BYTE_ORDER_MARK):
+                del self._pending[: len(_BYTE_ORDER_MARK)]
+            seam = 0
+        if self._pending.find(_BLANK_LINE, seam) < 0:
+            return b""
+        joined = bytes(self._pending)
+        self._pending.clear()
+        return joined
 
     def _normalise(self, data: bytes) -> bytes:
         """`data` with every line end as LF; a CR at its end is one, and an LF after that belongs to it."""
@@ -49,8 +72,8 @@ class SseDecoder:
             elif (event := _parse_block(block)) is not None:
                 yield event
 
-    def _check_size(self, pending: bytes) -> None:
-        if len(pending) > MAX_EVENT_BYTES:
+    def _check_sizes(self, blocks: list[bytes]) -> None:
+        if any(len(block) > MAX_EVENT_BYTES for block in (*blocks, self._pending)):
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream sent an event that is too large.")
 
 

@@ -102,6 +102,11 @@ class UpstreamResponse:
     def is_event_stream(self) -> bool:
         return self.headers.get("content-type", "").partition(";")[0].strip().lower() == _EVENT_STREAM
 
+    @property
+    def is_reusable(self) -> bool:
+        """Whether the body has come, and was taken, to its end, on a connection that stays open."""
+        return self._connection.is_reusable
+
     async def read(self, limit_bytes: int, deadline_s: float) -> bytes:
         """The whole body. Raises UpstreamError of kind TIMEOUT, or PROTOCOL when it breaks off or is over the limit."""
         pieces: list[bytes] = []

@@ -84,8 +84,16 @@ async def eventually(
         await asyncio.sleep(interval_s)
 
 
+class AdminRefused(AssertionError):
+    """The admin API answered something else than 200."""
+
+    def __init__(self, status: int, told: object) -> None:
+        super().__init__(status, told)
+        self.status = status
+
+
 class Admin:
-    """The admin REST API with the stack's own token; methods return the answer's JSON and raise on errors."""
+    """The admin REST API with the stack's own token; methods return the answer's JSON and raise AdminRefused."""
 
     def __init__(self, stack: Stack) -> None:
         token = stack.info["admin_token"]
@@ -97,7 +105,8 @@ class Admin:
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         async with self.session.request(method, path, json=body) as response:
             answer = await response.json()
-            assert response.status == 200, (method, path, answer)
+            if response.status != 200:
+                raise AdminRefused(response.status, (method, path, answer))
             return answer
 
     async def apply(self, *manifests: dict[str, Any]) -> Any:

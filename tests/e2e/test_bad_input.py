@@ -90,7 +90,7 @@ BELOW_THE_PARSERS_BOUND = b'{"model": "sim/echo", "messages": ' + b"[" * 100 + b
             id="a second encoding",
         ),
         pytest.param(Ask(CHAT, body(model="nowhere/x")), 404, "model_not_found", id="unknown model"),
-        pytest.param(Ask(CHAT, body(model="sim/\0")), 404, "model_not_found", id="NUL in the model"),
+        pytest.param(Ask(CHAT, body(model="sim/\0")), 400, "invalid_value", id="NUL in the model"),
         pytest.param(Ask(CHAT, body(model="x" * 1_000_000)), 404, "model_not_found", id="a model of a megabyte"),
         pytest.param(Ask("/v1/models/" + "%ff%00%zz", method="GET"), 404, "model_not_found", id="odd escapes"),
         pytest.param(Ask("/v1/chat%2Fcompletions", GOOD), 404, "unknown_url", id="an escaped slash"),

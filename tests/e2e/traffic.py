@@ -7,7 +7,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.e2e.stack import Admin, Stack, eventually
+from tests.e2e.stack import Admin, AdminRefused, Stack, eventually
 from tollway.kernel.money import parse_usd
 
 INPUT_NANO_USD, OUTPUT_NANO_USD = 1000, 4000
@@ -102,7 +102,11 @@ async def ledger_equals_truth(stack: Stack, admin: Admin, teams: list[str], with
 
     async def is_equal() -> bool:
         seen.clear()
-        seen.update(await admin.usage_by_team())
+        try:
+            seen.update(await admin.usage_by_team())
+        except AdminRefused as refused:
+            assert refused.status == 503, refused
+            return False
         return all(team in seen and _figures(seen[team]) == _expected(truth[team]) for team in teams)
 
     try:

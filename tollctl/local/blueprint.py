@@ -169,5 +169,5 @@ def _read_seconds(text: str, default: float) -> float:
 
 def describe_store(url: str, is_embedded: bool) -> str:
     """Where a store is, without its password."""
-    place = url.partition("://")[2].rpartition("@")[2].partition("?")[0]
+    place = url.partition("://")[2].partition("?")[0].rpartition("@")[2]
     return f"{place} (embedded)" if is_embedded else place

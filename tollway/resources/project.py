@@ -37,7 +37,8 @@ def project_virtual_key(
             digests=digests,
             allowed_models=key.allowed_models,
             metadata=key.metadata,
-            expire_time_ms=key.expire_time.ToMilliseconds() if key.HasField("expire_time") else 0,
+            # 0 says that it never expires, which no time up to the first millisecond of 1970 means.
+            expire_time_ms=max(1, key.expire_time.ToMilliseconds()) if key.HasField("expire_time") else 0,
             revoked=revoked,
         ),
     )

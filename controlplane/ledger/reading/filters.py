@@ -3,8 +3,9 @@
 import re
 from dataclasses import dataclass
 
-from controlplane.errors import InvalidArgument, Violation
+from controlplane.errors import InvalidArgument
 from tollway.kernel.names import full_name
+from tollway.resources.violations import Violation
 
 USAGE_DIMENSIONS = ("team", "key", "model", "upstream", "upstream_model", "provider")
 RECORD_DIMENSIONS = (*USAGE_DIMENSIONS, "end_user")

@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from controlplane.errors import InvalidArgument, Violation
+from controlplane.errors import InvalidArgument
+from tollway.resources.violations import Violation
 
 _FINGERPRINT_LENGTH = 16
 _INVALID = "is not a token of this query; pass next_page_token as it came, and leave the other parameters as they were"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from controlplane.errors import InvalidArgument, Violation
+from controlplane.errors import InvalidArgument
 from controlplane.ledger.reading.filters import RECORD_DIMENSIONS, USAGE_DIMENSIONS, Condition, parse_filter
 from controlplane.ledger.reading.pages import (
     invalid_page_token,
@@ -20,6 +20,7 @@ from controlplane.ledger.reading.pages import (
 from controlplane.ledger.reading.queries import CallsQuery, SumsQuery
 from tollway.admin.v1.usage_pb2 import ListUsageRecordsRequest, QueryUsageRequest
 from tollway.kernel.periods import QUARTER_HOUR_S, quarter_hour_start_s
+from tollway.resources.violations import Violation
 
 DEFAULT_RANGE_S = 86_400
 MAX_INTERVAL_S = 366 * 86_400

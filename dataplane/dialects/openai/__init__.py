@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from dataplane.call import Call, Endpoint, UpstreamRequest
 from dataplane.dialects.base import Frame, ProviderSpec
+from dataplane.dialects.openai.chunks import parse_result_chunks
 from dataplane.dialects.openai.errors import parse_error
 from dataplane.dialects.openai.request import render_request
 from dataplane.dialects.openai.response import parse_result
@@ -18,6 +19,9 @@ class OpenAIDialect:
 
     def parse_result(self, endpoint: Endpoint, body: bytes) -> Frame:
         return parse_result(body)
+
+    def parse_result_chunks(self, endpoint: Endpoint, body: bytes) -> list[Frame]:
+        return parse_result_chunks(body)
 
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return parse_error(status, headers, body)

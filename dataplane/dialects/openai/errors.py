@@ -1,13 +1,23 @@
 """Errors in OpenAI's format, and in the variants of it that compatible providers send."""
 
+import zlib
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import orjson
 
+from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
+MAX_RETRY_AFTER_S = 3600.0
 _SHOWN_CHARACTERS = 2000
+_MAX_UNPACKED_BYTES = 256 * 1024
+_ANY_ZLIB_HEADER = 47
+_GZIP_MAGIC = b"\x1f\x8b"
+_FIRST_ERROR_STATUS, _LAST_ERROR_STATUS = 400, 599
+_OUT_OF_CREDIT = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
 _KIND_OF_STATUS = {
     401: UpstreamErrorKind.AUTH,
     402: UpstreamErrorKind.AUTH,
@@ -22,11 +32,9 @@ _KIND_OF_STATUS = {
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error that an answer of `status` stands for, in the provider's own words."""
-    try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        payload = body[:_SHOWN_CHARACTERS].decode("utf-8", "replace")
-    error = _error(kind_of_status(status), status, payload)
+    error = _error(kind_of_status(status), status, _payload(body))
+    if error.kind in (UpstreamErrorKind.INVALID, UpstreamErrorKind.RATE_LIMITED) and _is_out_of_credit(error):
+        error.kind = UpstreamErrorKind.AUTH
     error.retry_after_s = parse_retry_after_s(headers)
     return error
 
@@ -35,7 +43,9 @@ def parse_error_object(payload: Any) -> UpstreamError:
     """An error that arrived under a good status, alone or inside a stream; its code may be an HTTP status."""
     error = _error(UpstreamErrorKind.SERVER, 0, payload)
     status = _status(error.code) or _status(payload.get("status") if isinstance(payload, dict) else None)
-    if status:
+    if _is_out_of_credit(error):
+        error.kind, error.status = UpstreamErrorKind.AUTH, status or 429
+    elif status:
         error.kind, error.status = kind_of_status(status), status
     elif error.type == "invalid_request_error" or error.code in ("content_filter", "context_length_exceeded"):
         error.kind, error.status = UpstreamErrorKind.INVALID, 400
@@ -45,7 +55,9 @@ def parse_error_object(payload: Any) -> UpstreamError:
 
 
 def kind_of_status(status: int) -> UpstreamErrorKind:
-    """What a status of 400 or above means for retries."""
+    """What a status other than 200 means for retries; one below 400 is no answer to a call."""
+    if status < _FIRST_ERROR_STATUS:
+        return UpstreamErrorKind.PROTOCOL
     kind = _KIND_OF_STATUS.get(status)
     if kind is None:
         kind = UpstreamErrorKind.SERVER if status >= 500 else UpstreamErrorKind.INVALID
@@ -53,15 +65,58 @@ def kind_of_status(status: int) -> UpstreamErrorKind:
 
 
 def parse_retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds of `retry-after-ms`, else of `retry-after`; None without a number."""
+    """Seconds of `retry-after-ms`, else of `retry-after`, MAX_RETRY_AFTER_S at most; None when neither tells.
+
+    A time of day is counted from the answer's own `date`, whatever the provider's clock says.
+    """
     for name, unit_s in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             seconds = float(headers.get(name, "")) * unit_s
         except ValueError:
             continue
         if 0 <= seconds < float("inf"):
-            return seconds
-    return None
+            return min(seconds, MAX_RETRY_AFTER_S)
+    until, sent = _time(headers.get("retry-after", "")), _time(headers.get("date", ""))
+    if until is None or sent is None:
+        return None
+    return min(max(0.0, (until - sent).total_seconds()), MAX_RETRY_AFTER_S)
+
+
+def _time(text: str) -> datetime | None:
+    """The time that an HTTP date is; None when it is none."""
+    try:
+        time = parsedate_to_datetime(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time
+    except (ValueError, OverflowError):
+        return None
+
+
+def _payload(body: bytes) -> Any:
+    """The JSON value of an error's body, else its text, else None; gzip is unpacked, though none was asked for."""
+    if body.startswith(_GZIP_MAGIC):
+        try:
+            body = zlib.decompressobj(_ANY_ZLIB_HEADER).decompress(body, _MAX_UNPACKED_BYTES)
+        except zlib.error:
+            return None
+    try:
+        return parse_payload(body)
+    except ValueError:
+        return _readable(body[:_SHOWN_CHARACTERS])
+
+
+def _readable(body: bytes) -> str | None:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        is_cut = len(body) == _SHOWN_CHARACTERS and error.start > len(body) - 4
+        if not is_cut:
+            return None
+        text = body[: error.start].decode()
+    return text if "".join(text.split()).isprintable() else None
+
+
+def _is_out_of_credit(error: UpstreamError) -> bool:
+    return error.code in _OUT_OF_CREDIT or error.type in _OUT_OF_CREDIT
 
 
 def _error(kind: UpstreamErrorKind, status: int, payload: Any) -> UpstreamError:
@@ -83,15 +138,25 @@ def _message(fields: dict[str, Any]) -> str:
         if isinstance(value, str) and value:
             return value
         if isinstance(value, list | dict) and value:
-            return orjson.dumps(value).decode()
+            return _json(value)
     return ""
+
+
+def _json(value: Any) -> str:
+    """`value` as JSON text; "" when it is nested too deep to be one."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return ""
 
 
 def _status(value: Any) -> int:
     """The HTTP error status that `value` is, as a number or as text; 0 when it is none."""
-    text = str(value)
-    return int(text) if text.isdecimal() and text.isascii() and 400 <= int(text) < 600 else 0
+    text = str(value) if isinstance(value, str | int) else ""
+    if len(text) != len(str(_FIRST_ERROR_STATUS)) or not (text.isdecimal() and text.isascii()):
+        return 0
+    return int(text) if _FIRST_ERROR_STATUS <= int(text) <= _LAST_ERROR_STATUS else 0
 
 
 def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, list | dict) else str(value)
+    return None if value is None or isinstance(value, list | dict) else str(value)[:_SHOWN_CHARACTERS]

@@ -4,20 +4,33 @@ from typing import Any
 
 from tollway.kernel.usage import Usage
 
+_MOST_TOKENS = 10**12
+
 
 def parse_usage(reported: Any) -> Usage | None:
-    """Usage of an OpenAI usage object; None when `reported` is not one.
+    """Usage of an OpenAI usage object; None when `reported` does not tell both what went in and what came out.
 
     `prompt_tokens` include cached and cache-written ones, `completion_tokens` include reasoning, but for providers
-    whose total says that reasoning comes on top.
+    whose total says that reasoning comes on top. A total alone is input, as embeddings are counted.
     """
-    if not isinstance(reported, dict) or not ({"prompt_tokens", "completion_tokens", "total_tokens"} & reported.keys()):
+    if not isinstance(reported, dict):
         return None
-    prompt, completion = _count(reported, "prompt_tokens"), _count(reported, "completion_tokens")
+    total = _number(reported, "total_tokens")
+    prompt, completion = _number(reported, "prompt_tokens"), _number(reported, "completion_tokens")
+    if prompt is None:
+        prompt = None if total is None or total < (completion or 0) else total - (completion or 0)
+    if prompt is None:
+        return None
+    if completion is None:
+        completion = max(0, (total or 0) - prompt)
+    return _disjoint(reported, prompt, completion, total)
+
+
+def _disjoint(reported: dict[str, Any], prompt: int, completion: int, total: int | None) -> Usage:
     went_in = _object(reported, "prompt_tokens_details")
     came_out = _object(reported, "completion_tokens_details")
     reasoning = _count(came_out, "reasoning_tokens")
-    if reasoning and _count(reported, "total_tokens") == prompt + completion + reasoning:
+    if reasoning and total == prompt + completion + reasoning:
         completion += reasoning
     cache_read = min(prompt, _cache_read(reported, went_in))
     cache_write = min(prompt - cache_read, _count(went_in, "cache_write_tokens"))
@@ -50,5 +63,12 @@ def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _count(parent: dict[str, Any], name: str) -> int:
+    return (_number(parent, name) or 0) if name in parent else 0
+
+
+def _number(parent: dict[str, Any], name: str) -> int | None:
+    """The token count under `name`, also when it is written as 12.0; None when it is no credible one."""
     value = parent.get(name)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None

@@ -254,7 +254,7 @@ async def test_bad_input(
 
 
 async def test_slow_body_is_cut_off(gateway: RunningGateway) -> None:
-    _, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
     head = f"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nx-api-key: {gateway.key}\r\ncontent-length: 10\r\n\r\n{{"
     writer.write(head.encode())
     async with asyncio.timeout(5):

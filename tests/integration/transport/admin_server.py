@@ -12,7 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 from prometheus_client import CollectorRegistry
 
 from controlplane.authz import AdminPrincipal, Handler
-from controlplane.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Violation
+from controlplane.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from controlplane.telemetry import Telemetry
 from controlplane.transport.authentication import TokenAuthenticator
 from controlplane.transport.comments import admin_comments
@@ -33,6 +33,7 @@ from tollway.admin.v1.teams_pb2 import (
     Team,
     UpdateTeamRequest,
 )
+from tollway.resources.violations import Violation
 from tollway.settings import Address, Secret, TlsFiles, Variable
 
 TOKEN = "twa_0123456789abcdefghij"

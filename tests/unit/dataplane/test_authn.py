@@ -72,6 +72,7 @@ def test_a_known_key_is_whose_it_is() -> None:
         (SECRET[:-1] + ("0" if SECRET[-1] != "0" else "1"), "mistyped"),
         (make_virtual_key(secrets.randbelow), "not known here"),
     ],
+    ids=["none", "openai", "google", "admin", "other", "bytes", "bytes-in-key", "short", "mistyped", "unknown"],
 )
 def test_a_key_that_leads_nowhere_is_refused_with_what_is_wrong(presented: str, says: str) -> None:
     assert says in refusal(make_snapshot(), presented)

@@ -1,5 +1,6 @@
 """Sealed values open only with their key, at their place, undamaged."""
 
+import hashlib
 import uuid
 
 import pytest
@@ -11,6 +12,13 @@ from controlplane.secrets.vault import Place, SecretUnreadable, Vault
 KEY = "k" * 32
 PLACE = Place("secret", "upstreams/a@1", "credential", 1)
 VAULT = Vault(KEY)
+
+
+def test_digests_are_alike_under_one_key_only() -> None:
+    assert VAULT.digest(b"sk-1") == Vault(KEY).digest(b"sk-1")
+    assert VAULT.digest(b"sk-1") != VAULT.digest(b"sk-2")
+    assert VAULT.digest(b"sk-1") != Vault("l" * 32).digest(b"sk-1")
+    assert VAULT.digest(b"sk-1") != hashlib.sha256(b"sk-1").digest()
 
 
 @given(st.binary(max_size=200))

@@ -1,18 +1,21 @@
 """HTTP requests into request messages."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import TypeVar, cast
 
 import pytest
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.errors import InvalidArgument
-from controlplane.transport.decode import read_request, require_storable_text
+from controlplane.transport.decode import read_request, require_sound_values
 from controlplane.transport.encode import encode_message
 from controlplane.transport.methods import admin_methods
 from tollway.admin.v1.keys_pb2 import (
@@ -21,8 +24,8 @@ from tollway.admin.v1.keys_pb2 import (
     UpdateVirtualKeyRequest,
     VirtualKey,
 )
-from tollway.admin.v1.manifests_pb2 import ApplyManifestsRequest
-from tollway.admin.v1.routes_pb2 import ROUTE_STRATEGY_PRIORITY, UpdateRouteRequest
+from tollway.admin.v1.manifests_pb2 import ApplyManifestsRequest, Manifest
+from tollway.admin.v1.routes_pb2 import ROUTE_STRATEGY_PRIORITY, Route, RouteStrategy, UpdateRouteRequest
 from tollway.admin.v1.teams_pb2 import CreateTeamRequest, ListTeamsRequest, Team, UpdateTeamRequest
 from tollway.admin.v1.usage_pb2 import QueryUsageRequest
 
@@ -147,9 +150,35 @@ def test_a_nul_character_is_refused_wherever_it_is() -> None:
         body='{"metadata": {"k": "v\\u0000"}, "allowed_models": ["ok", "\\u0000"]}',
     )
     with pytest.raises(InvalidArgument) as caught:
-        require_storable_text(key)
+        require_sound_values(key)
     found = [violation.field for violation in caught.value.violations]
     assert sorted(found) == ["virtual_key.allowed_models[1]", "virtual_key.metadata.k"]
+
+
+@pytest.mark.parametrize(
+    ("request_message", "field"),
+    [
+        (RotateVirtualKeyRequest(overlap=Duration(seconds=1 << 62)), "overlap"),
+        (RotateVirtualKeyRequest(overlap=Duration(seconds=1, nanos=-1)), "overlap"),
+        (CreateVirtualKeyRequest(virtual_key=VirtualKey(expire_time=Timestamp(seconds=1 << 60))), "virtual_key"),
+        (UpdateRouteRequest(route=Route(strategy=cast(RouteStrategy.ValueType, 99))), "route.strategy"),
+        (ApplyManifestsRequest(manifests=[Manifest(spec=Struct(fields={"x": Value(number_value=math.nan)}))]), "spec"),
+        (ApplyManifestsRequest(manifests=[Manifest(spec=Struct(fields={"x": Value(number_value=math.inf)}))]), "spec"),
+    ],
+)
+def test_what_only_grpc_can_carry_and_nothing_can_keep_is_refused(request_message: Message, field: str) -> None:
+    with pytest.raises(InvalidArgument) as caught:
+        require_sound_values(request_message)
+    [violation] = caught.value.violations
+    assert field in violation.field
+
+
+def test_sound_values_pass() -> None:
+    key = VirtualKey(expire_time=Timestamp(seconds=-62_135_596_800), labels={"a": "b"}, allowed_models=["m"])
+    require_sound_values(CreateVirtualKeyRequest(virtual_key=key))
+    require_sound_values(UpdateRouteRequest(route=Route(strategy=ROUTE_STRATEGY_PRIORITY)))
+    spec = Struct(fields={"x": Value(number_value=0.5), "y": Value(list_value=ListValue(values=[Value()]))})
+    require_sound_values(ApplyManifestsRequest(manifests=[Manifest(spec=spec)]))
 
 
 JSON = st.recursive(
@@ -178,7 +207,7 @@ def test_any_request_is_a_message_or_an_invalid_argument(data: st.DataObject) ->
     path = [data.draw(st.text(max_size=8)) for _ in rule.template.variables]
     try:
         request = read_request(method, rule, path, query, body)
-        require_storable_text(request)
+        require_sound_values(request)
     except InvalidArgument as error:
         assert error.violations
     else:

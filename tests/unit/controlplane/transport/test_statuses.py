@@ -5,7 +5,7 @@ import pytest
 from google.rpc import error_details_pb2  # type: ignore[import-untyped]
 
 from controlplane import errors
-from controlplane.errors import ControlPlaneError, InvalidArgument, Violation
+from controlplane.errors import ControlPlaneError, InvalidArgument
 from controlplane.transport.encode import message_value
 from controlplane.transport.statuses import (
     ERROR_TABLE,
@@ -16,6 +16,7 @@ from controlplane.transport.statuses import (
     error_row,
     rpc_status,
 )
+from tollway.resources.violations import Violation
 
 
 def domain_errors() -> list[type[ControlPlaneError]]:

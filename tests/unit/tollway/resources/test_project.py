@@ -1,5 +1,6 @@
 """The machine form of resources."""
 
+import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollway.admin.v1.keys_pb2 import VirtualKey
@@ -24,6 +25,14 @@ def test_a_key_is_known_by_its_digests() -> None:
         expire_time_ms=5000,
         revoked=True,
     )
+
+
+@pytest.mark.parametrize("expire_time", [Timestamp(), Timestamp(nanos=1), Timestamp(seconds=-86_400)])
+def test_a_key_that_expired_before_unix_time_is_not_one_that_never_expires(expire_time: Timestamp) -> None:
+    key = VirtualKey(name="teams/a/keys/b", expire_time=expire_time)
+    assert project.project_virtual_key(key, 1, digests=[]).virtual_key.expire_time_ms == 1
+    key.ClearField("expire_time")
+    assert project.project_virtual_key(key, 1, digests=[]).virtual_key.expire_time_ms == 0
 
 
 def test_the_secret_of_an_upstream_is_a_resource_of_its_own() -> None:

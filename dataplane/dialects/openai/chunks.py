@@ -1,0 +1,66 @@
+"""A complete answer told as a stream, for an upstream that does not stream when it is asked to."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from dataplane.call import JsonObject
+from dataplane.dialects.base import Frame, SseEvent
+from dataplane.dialects.openai.response import parse_answer
+from dataplane.dialects.openai.stream import OpenAIStreamParser
+from dataplane.errors import UpstreamError, UpstreamErrorKind
+
+
+def parse_result_chunks(body: bytes) -> list[Frame]:
+    """The frames of a complete answer: for each choice its content and its end, then the usage.
+
+    Raises UpstreamError when `body` is not an answer, or holds no choice.
+    """
+    payload = parse_answer(body)
+    choices = payload.get("choices")
+    choices = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    if not choices:
+        raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer holds no choice.")
+    parser = OpenAIStreamParser()
+    frames: list[Frame] = []
+    try:
+        for chunk in _chunks(payload, choices):
+            frames += parser.feed(SseEvent("", orjson.dumps(chunk)))
+    except orjson.JSONEncodeError as error:
+        raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is nested too deep.") from error
+    return frames
+
+
+def _chunks(payload: JsonObject, choices: list[JsonObject]) -> Iterator[JsonObject]:
+    usage = payload.get("usage")
+    envelope = {name: value for name, value in payload.items() if name not in ("choices", "usage", "error")}
+    is_chat = any("message" in choice for choice in choices)
+    if is_chat:
+        envelope["object"] = "chat.completion.chunk"
+    nothing: JsonObject = {"delta": {}} if is_chat else {"text": ""}
+    for position, choice in enumerate(choices):
+        begun: JsonObject = {"index": choice.get("index", position), "finish_reason": None}
+        ended = begun | {"logprobs": None, "finish_reason": choice.get("finish_reason") or "stop"}
+        yield envelope | {"choices": [_begun(choice, is_chat) | begun]}
+        yield envelope | {"choices": [nothing | ended]}
+    if isinstance(usage, dict):
+        yield envelope | {"choices": [], "usage": usage}
+
+
+def _begun(choice: JsonObject, is_chat: bool) -> JsonObject:
+    """`choice` with its message as a delta."""
+    if not is_chat:
+        return choice
+    rest = {name: value for name, value in choice.items() if name != "message"}
+    message = choice.get("message")
+    return rest | {"delta": _delta(message) if isinstance(message, dict) else {}}
+
+
+def _delta(message: JsonObject) -> JsonObject:
+    """`message` with its tool calls numbered, as deltas have them."""
+    calls: Any = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    numbered = [{"index": at} | call if isinstance(call, dict) else call for at, call in enumerate(calls)]
+    return message | {"tool_calls": numbered}

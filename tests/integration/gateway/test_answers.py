@@ -1,0 +1,188 @@
+"""Answers of odd but lawful providers, through the real pipeline on real sockets."""
+
+import asyncio
+import gzip
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from dataplane.snapshot import Target
+from tests.fakes.gateway import RunningGateway, route, start_gateway, upstream
+from tests.fakes.upstream import Script, ScriptedUpstream, json_script, sse_script
+from tollway.kernel.usage import SettlementState
+
+USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+BEGUN = {"model": "m-1", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": None}]}
+ENDED = {"model": "m-1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+REPORT = {"model": "m-1", "choices": [], "usage": USAGE}
+CHAT = {"messages": [{"role": "user", "content": "hello there"}]}
+END_OF_ANSWER = "end of an answer"
+EVENT_STREAM = {"content-type": "text/event-stream"}
+
+
+@pytest.fixture
+async def provider() -> AsyncIterator[ScriptedUpstream]:
+    scripted = ScriptedUpstream()
+    await scripted.start()
+    yield scripted
+    await scripted.stop()
+
+
+@pytest.fixture
+async def gateway(provider: ScriptedUpstream) -> AsyncIterator[RunningGateway]:
+    a, b = upstream("a", f"{provider.url}/a"), upstream("b", f"{provider.url}/b")
+    running = await start_gateway([a, b], [route("both", Target(a, "m"), Target(b, "m"))])
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def client(gateway: RunningGateway) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(gateway.url, headers={"x-api-key": gateway.key}) as session:
+        yield session
+
+
+async def stream(client: aiohttp.ClientSession, **fields: Any) -> list[str]:
+    """Data lines of a streamed chat that is answered with 200."""
+    body = {"model": "both", "stream": True, "stream_options": {"include_usage": True}, **CHAT, **fields}
+    async with client.post("/v1/chat/completions", json=body) as response:
+        text = await response.text()
+        assert response.status == 200, text
+    return [line.removeprefix("data: ") for line in text.split("\n\n") if line.startswith("data: ")]
+
+
+async def test_json_answer_to_a_stream_is_told_as_one(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    message = {"role": "assistant", "content": "hi"}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    provider.script("a", json_script({"id": "x", "model": "m-1", "choices": [choice], "usage": USAGE}))
+    *chunks, last = await stream(client)
+    begun, ended, report = [json.loads(chunk) for chunk in chunks]
+    assert last == "[DONE]"
+    assert begun["choices"][0]["delta"] == message
+    assert ended["choices"][0]["finish_reason"] == "stop"
+    assert report["usage"] == USAGE
+    attempt = (await gateway.outcome()).attempts[0]
+    assert (attempt.state, attempt.usage.output) == (SettlementState.REPORTED, 5)
+
+
+async def test_done_ends_the_answer_though_the_body_goes_on(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    script = sse_script(BEGUN, ENDED, REPORT)
+    provider.script("a", Script(headers=EVENT_STREAM, pieces=script.pieces, hang=True))
+    async with asyncio.timeout(5):
+        assert (await stream(client))[-1] == "[DONE]"
+        await provider.aborted.wait()
+    outcome = await gateway.outcome()
+    assert (outcome.status, outcome.attempts[0].state) == (200, SettlementState.REPORTED)
+
+
+async def test_connection_is_kept_when_the_body_ends_after_done() -> None:
+    peers: list[Any] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.append(writer)
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+            body = b"".join(sse_script(BEGUN, ENDED, REPORT).pieces)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+            writer.write(b"%x\r\n%s\r\n" % (len(body), body))
+            await answered.wait()
+            writer.write(b"0\r\n\r\n")
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()
+    running = await start_gateway([upstream("a", f"http://127.0.0.1:{address[1]}")], [])
+    async with aiohttp.ClientSession(running.url, headers={"x-api-key": running.key}) as client, asyncio.timeout(5):
+        for _ in range(3):
+            answered = asyncio.Event()
+            lines = await stream(client, model="a/m")
+            answered.set()
+            assert lines[-1] == "[DONE]"
+            while any(task.get_name() == END_OF_ANSWER for task in asyncio.all_tasks()):
+                await asyncio.sleep(0.001)
+    assert len(peers) == 1
+    await running.stop()
+    server.close()
+    peers[0].close()
+
+
+async def test_stream_without_an_answer_falls_back(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    provider.script("a", sse_script())
+    provider.script("b", sse_script(BEGUN, ENDED, REPORT))
+    assert (await stream(client))[-1] == "[DONE]"
+    first, second = (await gateway.outcome()).attempts
+    assert (first.error_code, second.state) == ("protocol", SettlementState.REPORTED)
+
+
+async def test_event_of_several_lines_reaches_the_client_as_one(
+    provider: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    pretty = json.dumps(BEGUN, indent=1).replace("\n", "\ndata: ").encode()
+    pieces = [b"data: " + pretty + b"\n\n", *sse_script(ENDED).pieces]
+    provider.script("a", Script(headers=EVENT_STREAM, pieces=pieces))
+    assert [json.loads(line) for line in (await stream(client))[:-1]] == [BEGUN, ENDED]
+
+
+async def test_usage_before_the_break_is_a_part(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    early = BEGUN | {"usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4}}
+    provider.script("a", sse_script(early, BEGUN, BEGUN, done=False, cut=True))
+    assert "error" in json.loads((await stream(client))[-1])
+    attempt = (await gateway.outcome()).attempts[0]
+    assert attempt.state is SettlementState.PARTIAL
+    assert (attempt.usage.input, attempt.usage.output) == (3, 4)
+
+
+async def test_half_a_surrogate_pair_passes(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    answer = rb'{"model":"m\ud83d","choices":[{"message":{"content":"\ud83d"}}],"usage":{"prompt_tokens":3}}'
+    provider.script("a", Script(pieces=[answer]))
+    async with client.post("/v1/chat/completions", json={"model": "both", **CHAT}) as response:
+        assert (response.status, await response.read()) == (200, answer)
+    attempt = (await gateway.outcome()).attempts[0]
+    assert (attempt.response_model, attempt.usage.input) == ("m\N{REPLACEMENT CHARACTER}", 3)
+
+
+async def test_packed_refusal_is_told_in_words(provider: ScriptedUpstream, client: aiohttp.ClientSession) -> None:
+    packed = gzip.compress(b'{"error":{"message":"too long","code":"context_length_exceeded"}}')
+    provider.script("a", Script(400, {"content-type": "application/json", "content-encoding": "gzip"}, [packed]))
+    async with client.post("/v1/chat/completions", json={"model": "both", **CHAT}) as response:
+        assert response.status == 400
+        error = (await response.json())["error"]
+    assert (error["message"], error["code"]) == ("too long", "context_length_exceeded")
+
+
+@pytest.mark.parametrize("others_answer", [True, False])
+async def test_upstream_that_is_out_of_credit_is_the_operators(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession, others_answer: bool
+) -> None:
+    refusal = json_script({"error": {"message": "pay up", "code": "insufficient_quota"}}, 429)
+    provider.script("a", refusal)
+    provider.script("b", json_script({"choices": [], "usage": USAGE}) if others_answer else refusal)
+    async with client.post("/v1/chat/completions", json={"model": "both", **CHAT}) as response:
+        assert response.status == (200 if others_answer else 502)
+        assert "pay up" not in await response.text()
+        assert "retry-after" not in response.headers
+    assert [a.upstream.id for a in (await gateway.outcome()).attempts] == ["a", "b"]
+
+
+async def test_embeddings_without_usage_have_no_output(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    provider.script("a", json_script({"data": [{"embedding": [0.5], "index": 0}]}))
+    async with client.post("/v1/embeddings", json={"model": "both", "input": "hello there"}) as response:
+        assert response.status == 200
+    attempt = (await gateway.outcome()).attempts[0]
+    assert (attempt.state, attempt.usage.output) == (SettlementState.ESTIMATED, 0)
+    assert attempt.usage.input > 0

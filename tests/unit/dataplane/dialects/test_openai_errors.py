@@ -1,0 +1,95 @@
+"""Refusals and failures of providers: what they mean for retries, and when to come back."""
+
+import gzip
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataplane.dialects.openai.errors import MAX_RETRY_AFTER_S, parse_error, parse_error_object, parse_retry_after_s
+from dataplane.errors import UpstreamErrorKind
+
+SENT = "Wed, 21 Oct 2026 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "7", "retry-after-ms": "1500"}, 1.5),
+        ({"retry-after": "86400"}, MAX_RETRY_AFTER_S),
+        ({"retry-after-ms": "1e300"}, MAX_RETRY_AFTER_S),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": SENT}, 30.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:27:30 GMT", "date": SENT}, 0.0),
+        ({"retry-after": "Thu, 22 Oct 2026 07:28:00 GMT", "date": SENT}, MAX_RETRY_AFTER_S),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 -0000", "date": SENT}, 30.0),
+        ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}, None),
+        ({"retry-after": "Wed, 21 Oct 99999999999999999999 07:28:30 GMT", "date": SENT}, None),
+        ({"retry-after": "soon", "date": SENT}, None),
+    ],
+)
+def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
+    assert parse_retry_after_s(headers) == seconds
+
+
+@given(st.dictionaries(st.sampled_from(["retry-after", "retry-after-ms", "date"]), st.text() | st.just(SENT)))
+def test_retry_after_is_bounded_whatever_is_sent(headers: dict[str, str]) -> None:
+    seconds = parse_retry_after_s(headers)
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER_S
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "kind"),
+    [
+        (429, {"code": "insufficient_quota"}, UpstreamErrorKind.AUTH),
+        (429, {"type": "insufficient_quota", "code": None}, UpstreamErrorKind.AUTH),
+        (400, {"code": "billing_hard_limit_reached"}, UpstreamErrorKind.AUTH),
+        (429, {"code": "rate_limit_exceeded"}, UpstreamErrorKind.RATE_LIMITED),
+        (503, {"code": "insufficient_quota"}, UpstreamErrorKind.OVERLOADED),
+        (404, {}, UpstreamErrorKind.INVALID),
+        (302, {}, UpstreamErrorKind.PROTOCOL),
+    ],
+)
+def test_kind_of_an_answer(status: int, error: dict[str, Any], kind: UpstreamErrorKind) -> None:
+    parsed = parse_error(status, {}, json.dumps({"error": error}).encode())
+    assert (parsed.kind, parsed.status) == (kind, status)
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "status"),
+    [
+        ({"code": "insufficient_quota", "message": "pay"}, UpstreamErrorKind.AUTH, 429),
+        ({"code": 529}, UpstreamErrorKind.OVERLOADED, 529),
+        ({"code": "9" * 5000}, UpstreamErrorKind.SERVER, 0),
+        ({"type": "invalid_request_error"}, UpstreamErrorKind.INVALID, 400),
+        (["odd"], UpstreamErrorKind.SERVER, 0),
+        ("text", UpstreamErrorKind.SERVER, 0),
+    ],
+)
+def test_kind_of_an_error_inside_an_answer(payload: Any, kind: UpstreamErrorKind, status: int) -> None:
+    error = parse_error_object(payload)
+    assert (error.kind, error.status) == (kind, status)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (gzip.compress(b'{"error":{"message":"too long"}}'), "too long"),
+        (gzip.compress(b"plain"), "plain"),
+        (b"\x1f\x8b\x08broken", "The upstream answered 400."),
+        (b"\x00\x01\x02", "The upstream answered 400."),
+        (b"\xff\xfe\xfd", "The upstream answered 400."),
+        (b"", "The upstream answered 400."),
+        (b"two\nlines", "two\nlines"),
+        (("x" * 1999 + "\u20ac").encode(), "x" * 1999),
+        (b'{"error":{"message":"half \\ud83d"}}', "half \ufffd"),
+        (b'{"detail":' + b"[" * 500 + b"]" * 500 + b"}", "The upstream answered 400."),
+    ],
+)
+def test_message_is_readable_text(body: bytes, message: str) -> None:
+    assert parse_error(400, {}, body).message == message

@@ -1,0 +1,213 @@
+"""Answers in OpenAI's format: any JSON parses or is an UpstreamError, and what was generated is counted."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataplane.dialects.base import Frame, SseEvent
+from dataplane.dialects.openai import OpenAIDialect
+from dataplane.dialects.openai.payload import parse_payload
+from dataplane.errors import UpstreamError, UpstreamErrorKind
+from dataplane.ingress.openai import ENDPOINTS
+
+DIALECT = OpenAIDialect()
+CHAT = ENDPOINTS[0]
+NAMES = st.sampled_from(
+    [
+        *("choices", "usage", "error", "model", "delta", "message", "text", "index", "finish_reason", "tool_calls"),
+        *("function", "content", "arguments", "code", "type", "status", "x_groq", "reasoning", "audio", "data", "role"),
+        *("prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details"),
+    ]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(NAMES, children, max_size=4),
+    max_leaves=12,
+)
+OBJECTS = st.dictionaries(NAMES, JSON, max_size=5)
+CHOICES = st.lists(st.dictionaries(NAMES, JSON, max_size=4) | JSON, max_size=3)
+ANSWERS = OBJECTS | st.builds(lambda fields, choices: fields | {"choices": choices}, OBJECTS, CHOICES)
+
+
+def encode(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def chunk(delta: Any, finish: str | None = None) -> dict[str, Any]:
+    return {"model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]}
+
+
+def feed(*payloads: Any, done: bool = True) -> list[Frame]:
+    parser = DIALECT.stream_parser(CHAT)
+    frames = [frame for payload in payloads for frame in parser.feed(SseEvent("", encode(payload)))]
+    if done:
+        frames += parser.feed(SseEvent("", b"[DONE]"))
+    return [*frames, *parser.finish()]
+
+
+@given(ANSWERS)
+def test_any_object_is_a_result_or_an_upstream_error(payload: dict[str, Any]) -> None:
+    body = encode(payload)
+    try:
+        frame = DIALECT.parse_result(CHAT, body)
+    except UpstreamError:
+        return
+    assert frame.data == body
+    frame.model.encode()
+
+
+@given(ANSWERS)
+def test_any_object_is_chunks_or_an_upstream_error(payload: dict[str, Any]) -> None:
+    try:
+        frames = DIALECT.parse_result_chunks(CHAT, encode(payload))
+    except UpstreamError:
+        return
+    assert any(frame.is_content for frame in frames)
+
+
+@given(st.lists(ANSWERS, max_size=3), st.sampled_from(["", "error"]))
+def test_any_objects_are_a_stream_or_an_upstream_error(payloads: list[dict[str, Any]], event: str) -> None:
+    parser = DIALECT.stream_parser(CHAT)
+    try:
+        for payload in payloads:
+            for frame in parser.feed(SseEvent(event, encode(payload))):
+                assert frame.deltas >= (frame.text_bytes > 0)
+        list(parser.finish())
+    except UpstreamError as error:
+        assert error.message
+
+
+@given(st.integers(300, 599), JSON | OBJECTS | st.binary(max_size=40).map(repr))
+def test_any_body_is_an_error_in_words(status: int, payload: Any) -> None:
+    error = DIALECT.parse_error(status, {}, encode(payload))
+    assert error.message
+    assert error.status == status
+
+
+@pytest.mark.parametrize("choices", [5, "x", {"a": 1}, [5], [[1]], [None]])
+@pytest.mark.parametrize("member", ["delta", "message"])
+def test_odd_choices_count_nothing(choices: Any, member: str) -> None:
+    assert DIALECT.parse_result(CHAT, encode({"choices": choices})).text_bytes == 0
+    odd = {"choices": [{member: {"tool_calls": 7, "content": 3}, "index": [1], "finish_reason": "stop"}]}
+    assert feed({"choices": choices}, odd)[-1].text_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("delta", "size"),
+    [
+        ({"content": "häh"}, 4),
+        ({"content": [{"type": "text", "text": "abc"}]}, 7),
+        ({"function_call": {"name": "f", "arguments": "{}"}}, 3),
+        ({"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]}, 4),
+        ({"audio": {"transcript": "hi", "data": "A" * 4000}}, 2),
+        ({"refusal": "no"}, 2),
+        ({"reasoning": "abc", "reasoning_details": [{"text": "abc"}]}, 3),
+        ({"role": "assistant", "annotations": [{"index": 1}]}, 0),
+    ],
+)
+def test_every_delta_but_the_role_is_content(delta: dict[str, Any], size: int) -> None:
+    frame = feed(chunk({"role": "assistant", "content": "", "refusal": None, "tool_calls": []}), chunk(delta))[-1]
+    assert (frame.is_content, frame.deltas, frame.text_bytes) == (True, 1, size)
+    assert DIALECT.parse_result(CHAT, encode({"choices": [{"message": delta}]})).text_bytes == size
+
+
+def test_role_alone_is_no_content() -> None:
+    frame = feed(chunk({"role": "assistant", "content": "", "refusal": None, "tool_calls": []}))[0]
+    assert not frame.is_content
+
+
+def test_done_ends_the_stream() -> None:
+    parser = DIALECT.stream_parser(CHAT)
+    list(parser.feed(SseEvent("", encode(chunk({"content": "a"})))))
+    assert not parser.is_over
+    list(parser.feed(SseEvent("", b"[DONE] ")))
+    assert parser.is_over
+    assert list(parser.finish()) == []
+
+
+@pytest.mark.parametrize("payloads", [[], [chunk({"content": "a"})]])
+def test_stream_without_an_answer_or_an_end_is_broken(payloads: list[Any]) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        feed(*payloads, done=not payloads)
+    assert caught.value.kind is UpstreamErrorKind.PROTOCOL
+
+
+def test_blank_events_are_no_chunks() -> None:
+    parser = DIALECT.stream_parser(CHAT)
+    assert [*parser.feed(SseEvent("", b"")), *parser.feed(SseEvent("", b" \n "))] == []
+
+
+def test_chunk_of_several_lines_becomes_one_and_keeps_its_values() -> None:
+    data = b'{\n"choices": [\n{"delta": {"content": "a\\nb"}, "seed": 123456789012345678901,\n"p": 1.50}]}'
+    (frame,) = DIALECT.stream_parser(CHAT).feed(SseEvent("", data))
+    assert b"\n" not in frame.data
+    assert json.loads(frame.data) == json.loads(data)
+    assert b"123456789012345678901" in frame.data
+    assert b"1.50" in frame.data
+
+
+def test_half_a_surrogate_pair_passes_and_is_metered() -> None:
+    data = rb'{"model":"\ud83d\ude00 \\ud83d","choices":[{"delta":{"content":"a\ud83d"}}],"usage":{"prompt_tokens":3}}'
+    (frame,) = DIALECT.stream_parser(CHAT).feed(SseEvent("", data))
+    assert frame.data == data
+    assert (frame.model, frame.text_bytes) == ("\N{GRINNING FACE} \\ud83d", 4)
+    assert frame.usage is not None
+    assert frame.usage.input == 3
+    assert DIALECT.parse_result(CHAT, data.replace(b"delta", b"message")).text_bytes == 4
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=[]), max_size=20))
+def test_text_with_surrogates_parses_to_text_without(text: str) -> None:
+    parsed = parse_payload(json.dumps(text).encode())
+    joined = text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    assert parsed == re.sub("[\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", joined)
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": 4, "completion_tokens": 2}, None])
+def test_result_told_as_chat_chunks(usage: dict[str, int] | None) -> None:
+    calls = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+    message = {"role": "assistant", "content": "hello", "tool_calls": calls}
+    answer = {
+        "id": "x",
+        "object": "chat.completion",
+        "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls", "logprobs": {"content": []}}],
+        "usage": usage,
+    }
+    frames = DIALECT.parse_result_chunks(CHAT, encode(answer))
+    begun, ended, *rest = [json.loads(frame.data) for frame in frames]
+    assert begun["object"] == ended["object"] == "chat.completion.chunk"
+    assert (begun["id"], begun["model"]) == ("x", "m")
+    assert begun["choices"] == [
+        {
+            "index": 0,
+            "delta": {"role": "assistant", "content": "hello", "tool_calls": [{"index": 0, **calls[0]}]},
+            "finish_reason": None,
+            "logprobs": {"content": []},
+        }
+    ]
+    assert (ended["choices"][0]["delta"], ended["choices"][0]["finish_reason"]) == ({}, "tool_calls")
+    assert (frames[0].deltas, frames[0].is_content) == (1, True)
+    if usage is None:
+        assert rest == []
+    else:
+        assert (rest[0]["choices"], rest[0]["usage"], frames[2].is_usage_only) == ([], usage, True)
+        assert frames[2].usage is not None
+
+
+def test_result_told_as_text_chunks() -> None:
+    answer = {"object": "text_completion", "choices": [{"index": 0, "text": "hello", "finish_reason": "length"}]}
+    begun, ended = [json.loads(frame.data) for frame in DIALECT.parse_result_chunks(ENDPOINTS[1], encode(answer))]
+    assert begun["object"] == "text_completion"
+    assert begun["choices"] == [{"index": 0, "text": "hello", "finish_reason": None}]
+    assert (ended["choices"][0]["text"], ended["choices"][0]["finish_reason"]) == ("", "length")
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b"<html>", b'{"choices":[]}', b'{"error":{"message":"no"}}'])
+def test_no_answer_is_no_chunks(body: bytes) -> None:
+    with pytest.raises(UpstreamError):
+        DIALECT.parse_result_chunks(CHAT, body)
