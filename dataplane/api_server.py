@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -22,6 +23,8 @@ _LIMITS: Final[dict[str, Any]] = {
 }
 
 logger = logging.getLogger(__name__)
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class BareErrorHandler(web.RequestHandler):
@@ -46,10 +49,12 @@ class BareErrorHandler(web.RequestHandler):
 
 
 class ApiServer:
-    """Serves `app` on a listening socket; `tls` None is plain HTTP."""
+    """Serves requests by `handler` on a listening socket; `tls` None is plain HTTP."""
 
-    def __init__(self, app: web.Application, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
-        self._runner = web.AppRunner(app, handler_cancellation=False, shutdown_timeout=_CUT_CALLS_TIMEOUT_S)
+    def __init__(self, handler: Handler, listener: socket.socket, tls: ssl.SSLContext | None) -> None:
+        self._runner = web.ServerRunner(
+            web.Server(handler, handler_cancellation=False), shutdown_timeout=_CUT_CALLS_TIMEOUT_S
+        )
         self._listener = listener
         self._tls = tls
         self._server: asyncio.Server | None = None

@@ -49,7 +49,7 @@ class UsageSink(Protocol):
 class Exchange:
     """The HTTP side of one call: who asked, and how the answer goes out."""
 
-    request: web.Request
+    request: web.BaseRequest
     writer: ResponseWriter
     span: CallSpan
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from prometheus_client import CollectorRegistry
 
 from dataplane.api_server import ApiServer
-from dataplane.app import Gateway, GatewayLimits, build_app
+from dataplane.app import Gateway, GatewayLimits
 from dataplane.config.applier import ConfigApplier
 from dataplane.config.documents import ConfigFileError
 from dataplane.config.endpoints import FeedTls
@@ -182,7 +182,7 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 async def _serve_until(stop: asyncio.Event, plane: DataPlane) -> int:
     """Take calls until `stop`, drain, and flush usage; the number of usage events that are lost."""
     context = None if plane.certificate is None else plane.certificate.context
-    server = ApiServer(build_app(plane.gateway), plane.place.api_listener, context)
+    server = ApiServer(plane.gateway.handle, plane.place.api_listener, context)
     try:
         await server.start()
         logger.info("serving node=%s address=%s", plane.place.node, where(plane.place.api_listener))

@@ -81,9 +81,10 @@ class ConfigFeed:
 
     async def is_loaded(self, timeout_s: float) -> bool:
         """Whether there is a state, now or within `timeout_s`."""
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._loaded.wait(), timeout_s)
-        return self._loaded.is_set()
+        if self.state is None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._loaded.wait(), timeout_s)
+        return self.state is not None
 
     async def catch_up(self, cursor: Cursor, timeout_s: float = CATCH_UP_S) -> bool:
         """Looks at the database again when a data plane is ahead of this process; False when that is impossible.

@@ -85,8 +85,9 @@ class VirtualKeyBehaviour:
             secret, digests = await self._read_reference(unit, desired)
         except SecretUnavailable as error:
             return Settlement([Violation("secret.ref", str(error))])
-        if lasting_digest(digests) == self._mint.digest(secret):
-            return Settlement()
+        digest = self._mint.digest(secret)
+        if lasting_digest(digests) == digest:
+            return Settlement(secret_digest=digest)
         return self._rotation(unit, desired, secret, digests, DEFAULT_OVERLAP)
 
     async def rotate(self, unit: UnitOfWork, key: VirtualKey, overlap: timedelta) -> Settlement:
@@ -121,7 +122,7 @@ class VirtualKeyBehaviour:
                 raise InvalidArgument([Violation("secret.ref", f"{name}: the secret is that of another key")])
             await unit.digests.replace(name, rotated_digests(digests, digest, name, unit.now, overlap))
 
-        return Settlement(store=store, changed=True)
+        return Settlement(store=store, changed=True, secret_digest=digest)
 
     def _issue(self, settlement: Settlement, secret: str) -> Settlement:
         settlement.issued_secret = secret

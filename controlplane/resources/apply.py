@@ -75,9 +75,16 @@ class ManifestApplier:
     async def _prepare(self, unit: UnitOfWork, caller: Caller, objects: Sequence[ManifestObject]) -> list[Prepared]:
         existing = await unit.resources.find_all([o.name for o in objects])
         prepared = []
+        owners: dict[bytes, str] = {}
         for wanted in objects:
             kind, before = self._kinds[wanted.kind.name], existing.get(wanted.name)
             change = await prepare_change(unit, kind, wanted.resource, before, caller=caller, from_manifest=True)
+            digest = change.settlement.secret_digest
+            owner = owners.setdefault(digest, wanted.name) if digest else wanted.name
+            if owner != wanted.name:
+                change.violations.append(
+                    Violation("secret.ref", f"holds the secret of {owner}; each key needs its own")
+                )
             about = f'{wanted.kind.name} "{bare_id(wanted.name)}"'
             named = [Violation(v.field, f"{about}: {v.description}") for v in change.violations]
             change.violations = [spec_violation(wanted.path, v) for v in named]

@@ -34,12 +34,14 @@ class Settlement:
     """What a behaviour found and will do: `store` writes what lies outside the resource's row.
 
     `changed` makes a new revision even when the message is the same; `issued_secret` is shown to the caller once.
+    `secret_digest` is that of a secret which was given by reference and which no other resource may have.
     """
 
     violations: list[Violation] = field(default_factory=list)
     store: Callable[[], Awaitable[None]] = _store_nothing
     changed: bool = False
     issued_secret: str = field(default="", repr=False)
+    secret_digest: bytes = field(default=b"", repr=False)
 
 
 class Behaviour(Protocol):

@@ -26,6 +26,7 @@ ENDPOINTS = (
     Endpoint("embeddings", "/v1/embeddings", "embeddings", can_stream=False),
 )
 _FORWARDED = ("openai-beta",)
+_CONTINUE = "100-continue"
 _CLIENT_REQUEST_ID_LENGTH = 128
 _MODEL_LENGTH = 512
 
@@ -38,13 +39,16 @@ class BodyLimits:
     timeout_s: float
 
 
-async def read_body(request: web.Request, limits: BodyLimits) -> bytes:
+async def read_body(request: web.BaseRequest, limits: BodyLimits) -> bytes:
     """The whole body. Raises UnsupportedEncoding, BodyTooLarge, BodyTimeout, and ClientGone when it breaks off."""
     encoding = ", ".join(request.headers.getall("content-encoding", ())).strip().lower()
     if encoding not in ("", "identity"):
         raise UnsupportedEncoding("This Content-Encoding is not supported. Send the body uncompressed.")
     if (request.content_length or 0) > limits.max_bytes:
         raise _too_large(limits)
+    if request.headers.get("expect", "").lower() == _CONTINUE:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     if request.content.is_eof():
         body = request.content.read_nowait()
         if len(body) > limits.max_bytes:

@@ -22,7 +22,7 @@ class ClientPresence:
         self._watches: set[Watch] = set()
         self._keep_alives: set[asyncio.Task[None]] = set()
 
-    def watch(self, request: web.Request, writer: ResponseWriter, outcome: Outcome) -> "Watch":
+    def watch(self, request: web.BaseRequest, writer: ResponseWriter, outcome: Outcome) -> "Watch":
         """A context that ends the call with ClientGone as soon as its client has left, or reads no more."""
         return Watch(self._watches, request, writer, outcome)
 
@@ -56,7 +56,9 @@ class Watch:
 
     __slots__ = ("_end", "_task", "_watches", "outcome", "request", "writer")
 
-    def __init__(self, watches: "set[Watch]", request: web.Request, writer: ResponseWriter, outcome: Outcome) -> None:
+    def __init__(
+        self, watches: "set[Watch]", request: web.BaseRequest, writer: ResponseWriter, outcome: Outcome
+    ) -> None:
         self._watches = watches
         self._task: asyncio.Task[object] | None = None
         self._end: GatewayError | None = None

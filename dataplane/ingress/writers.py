@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 from urllib.parse import quote
@@ -19,6 +20,10 @@ from tollway.kernel.names import bare_id
 _JSON = "application/json"
 _DONE = b"data: [DONE]\n\n"
 _KEEP_ALIVE = b": keep-alive\n\n"
+
+
+HeadCompletion = Callable[[web.StreamResponse], None]
+"""Adds to an answer's head, just before it goes out, what all answers have."""
 
 
 class ResponseWriter(Protocol):
@@ -86,9 +91,10 @@ class JsonWriter:
 
     is_waiting = False
 
-    def __init__(self, request: web.Request) -> None:
+    def __init__(self, request: web.BaseRequest, complete: HeadCompletion) -> None:
         self.response: web.StreamResponse | None = None
         self._request = request
+        self._complete = complete
         self._body = b""
         self.last_write_s = time.monotonic()
         self.write_began_s = 0.0
@@ -112,6 +118,7 @@ class JsonWriter:
         self.response = response
         self.write_began_s = time.monotonic()
         try:
+            self._complete(response)
             await _send_whole(self._request, response)
         finally:
             self.write_began_s = 0.0
@@ -120,9 +127,10 @@ class JsonWriter:
 class SseWriter:
     """Server-sent events. Headers go out with the first frame, or with the first keep-alive."""
 
-    def __init__(self, request: web.Request, wants_usage: bool) -> None:
+    def __init__(self, request: web.BaseRequest, complete: HeadCompletion, wants_usage: bool) -> None:
         self.response: web.StreamResponse | None = None
         self._request = request
+        self._complete = complete
         self._wants_usage = wants_usage
         self._stream: web.StreamResponse | None = None
         self._turn = asyncio.Lock()
@@ -154,6 +162,7 @@ class SseWriter:
             has_begun = self._stream is not None
             if not has_begun:
                 response = self.response = error_response(error, answer_headers(outcome))
+                self._complete(response)
                 await _send_whole(self._request, response)
         if has_begun:
             await self._send(b"data: " + orjson.dumps(error.body()) + b"\n\n", outcome, is_last=True)
@@ -181,11 +190,12 @@ class SseWriter:
         self.response = self._stream = web.StreamResponse(headers=headers)
         self._stream.content_type = "text/event-stream"
         self._stream.charset = "utf-8"
+        self._complete(self._stream)
         await self._stream.prepare(self._request)
         return self._stream
 
 
-async def _send_whole(request: web.Request, response: web.StreamResponse) -> None:
+async def _send_whole(request: web.BaseRequest, response: web.StreamResponse) -> None:
     """Sends a complete answer to its last byte. Raises ClientGone."""
     try:
         await response.prepare(request)

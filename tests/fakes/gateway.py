@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from dataplane.app import Gateway, GatewayLimits, build_app
+from dataplane.app import Gateway, GatewayLimits
 from dataplane.call import Outcome
 from dataplane.dialects.catalog import DIALECTS, PROVIDERS
 from dataplane.ingress.openai import BodyLimits
@@ -111,7 +111,8 @@ async def start_gateway(
     pipeline = Pipeline(dispatcher, presence, sink, telemetry, lambda: 0.5)
     limits = GatewayLimits(BodyLimits(max_body_bytes, 1.0), max_in_flight=64)
     gateway = Gateway(source, pipeline, sink, telemetry, limits)
-    runner = web.AppRunner(build_app(gateway), handler_cancellation=False, auto_decompress=False, shutdown_timeout=0.1)
+    server = web.Server(gateway.handle, handler_cancellation=False, auto_decompress=False)
+    runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     sweep = asyncio.create_task(presence.run())

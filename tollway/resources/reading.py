@@ -206,7 +206,8 @@ def _integer(value: object, bits: int) -> int:
     elif isinstance(value, str) and value.removeprefix("-").isdecimal():
         number = int(value[:32])
     if isinstance(number, bool) or not isinstance(number, int):
-        raise _WrongValue(f"must be a whole number, not {_kind_of(value)}")
+        shown = value if isinstance(value, float) else _kind_of(value)
+        raise _WrongValue(f"must be a whole number, not {shown}")
     if not -(1 << bits - 1) <= number < 1 << bits - 1:
         raise _WrongValue(f"does not fit {bits} bits")
     return number

@@ -144,6 +144,19 @@ async def test_routes_can_swap_their_models(admin: Admin) -> None:
     assert {action for _, action in actions(swapped)} == {"updated"}
 
 
+@pytest.mark.parametrize("validate_only", [True, False])
+async def test_one_secret_for_two_keys_is_refused_by_a_dry_run_too(
+    admin: Admin, environ: dict[str, str], validate_only: bool
+) -> None:
+    environ["CI_KEY"] = environ["CD_KEY"] = make_virtual_key(secrets.randbelow)
+    other = manifest("VirtualKey", "cd", {"secret": {"ref": "env:CD_KEY"}}, team="growth")
+    with pytest.raises(InvalidArgument) as refused:
+        await apply(admin, TEAM, key("env:CI_KEY"), other, validate_only=validate_only)
+    [violation] = refused.value.violations
+    assert violation.field == "manifests[2].spec.secret.ref"
+    assert "holds the secret of teams/growth/keys/ci" in violation.description
+
+
 async def test_a_reference_that_holds_another_secret_rotates_the_key(admin: Admin, environ: dict[str, str]) -> None:
     environ["CI_KEY"] = old = make_virtual_key(secrets.randbelow)
     await apply(admin, TEAM, key("env:CI_KEY"))

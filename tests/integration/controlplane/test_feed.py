@@ -70,6 +70,38 @@ async def wait_fleet(admin: Admin, name: str, **fields: object) -> DataPlane:
             await asyncio.sleep(0.05)
 
 
+async def test_a_stream_that_comes_before_the_first_load_waits_for_it(admin: Admin) -> None:
+    server = grpc.aio.server()
+    admin.rooms.server.register(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = open_stream(channel, PLANE_TOKEN)
+        await call.write(SubscribeRequest(hello=Hello(node="early")))
+        feeding = asyncio.create_task(admin.rooms.feed.run())
+        async with asyncio.timeout(DEADLINE_S):
+            response = await call.read()
+        assert response.reset
+        assert response.cursor.revision == admin.rooms.feed.revision
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+    admin.rooms.server.close()
+    await server.stop(0)
+
+
+async def test_a_stream_without_a_load_is_sent_to_another_control_plane(admin: Admin) -> None:
+    server = grpc.aio.server()
+    admin.rooms.server.register(server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        call = open_stream(channel, PLANE_TOKEN)
+        await call.write(SubscribeRequest(hello=Hello(node="early")))
+        async with asyncio.timeout(DEADLINE_S):
+            assert await call.code() == grpc.StatusCode.UNAVAILABLE
+    await server.stop(0)
+
+
 async def test_a_new_data_plane_gets_everything_and_the_pepper_first(admin: Admin) -> None:
     await admin.rooms.prepare()
     await create_team(admin, "growth")

@@ -1,5 +1,6 @@
 """The data plane's end of the feed and the control plane's, together; the control plane's state is given, not read."""
 
+import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -25,7 +26,7 @@ class Plane:
 
     def __init__(self) -> None:
         database = Database("postgresql://nobody@127.0.0.1:1/nothing")
-        self.feed = ConfigFeed(database, self._refuse)
+        self.feed = ConfigFeed(database, self._read)
         self.fleet = Fleet(database, lambda: datetime.now(UTC))
         self.server = FeedServer(self.feed, self.fleet, key_pepper=pepper(), plane_token=TOKEN, heartbeat_s=0.2)
 
@@ -38,8 +39,10 @@ class Plane:
         self.feed.state.advance(revision, [Projected(revision, upserts=upserts, removals=removals)])
         self.feed.subscribers.wake()
 
-    async def _refuse(self, state: ConfigState | None) -> ConfigState:
-        raise AssertionError("the feed is not run")
+    async def _read(self, state: ConfigState | None) -> ConfigState:
+        """There is nothing newer than what it was told."""
+        assert state is not None
+        return state
 
 
 @asynccontextmanager
@@ -48,11 +51,14 @@ async def serving_plane(plane: Plane, port: int = 0) -> AsyncIterator[int]:
     plane.server.register(server)
     bound = server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
+    feeding = asyncio.create_task(plane.feed.run())
     try:
         yield bound
     finally:
         plane.server.close()
         await server.stop(0.1)
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
 
 
 def free_port() -> int:

@@ -409,7 +409,7 @@ async def test_control_characters_in_a_model_are_refused(
 ) -> None:
     async with client.post("/v1/chat/completions", json={"model": "b/x\nset-cookie: y", **CHAT}) as response:
         assert (response.status, (await response.json())["error"]["code"]) == (400, "invalid_value")
-    assert "server" not in response.headers
+    assert response.headers["server"] == "tollway"
 
 
 async def test_model_beyond_ascii_is_told_percent_encoded(
@@ -420,3 +420,16 @@ async def test_model_beyond_ascii_is_told_percent_encoded(
         assert response.status == 200
         assert response.headers["x-tollway-model"] == "mod%C3%A8le"
     assert provider.received[0].body["model"] == "modèle"
+
+
+async def test_client_that_waits_for_continue_is_told(gateway: RunningGateway, provider: ScriptedUpstream) -> None:
+    provider.script("a", json_script({"choices": [], "usage": USAGE}))
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+    body = json.dumps({"model": "a/m", **CHAT}).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-api-key: {gateway.key}\r\nexpect: 100-continue\r\n"
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode())
+    async with asyncio.timeout(5):
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        assert b" 200 " in await reader.readline()
+    writer.close()
