@@ -20,21 +20,22 @@ _POLL_INTERVAL_S = 0.02
 
 async def apply_documents(
     admin_port: int, admin_token: str, documents: Sequence[Document], say: Callable[[str], None]
-) -> None:
-    """Apply documents as one transaction, and say each secret that was made on the way, once.
+) -> list[str]:
+    """Apply documents as one transaction, and say each secret that was made on the way, once; these secrets.
 
     Raises ManifestsRefused with all that is wrong.
     """
     if not documents:
-        return
+        return []
     admin = AdminClient(Address("http", LOOPBACK, admin_port, ""), admin_token)
     try:
         results = await asyncio.to_thread(submit_documents, admin, documents, is_dry_run=False)
     except CommandError as error:
         raise ManifestsRefused(str(error)) from None
-    for result in results:
-        if result.secret:
-            say(f"{result.name} has the secret {result.secret} (it is shown this once)")
+    made = [result for result in results if result.secret]
+    for result in made:
+        say(f"{result.name} has the secret {result.secret} (it is shown this once)")
+    return [result.secret for result in made]
 
 
 async def wait_for_key(api_port: int, key: str) -> None:
@@ -42,5 +43,7 @@ async def wait_for_key(api_port: int, key: str) -> None:
     deadline = time.monotonic() + _KEY_TIMEOUT_S
     while (status := await get_status(LOOPBACK, api_port, "/v1/models", key)) != _OK:
         if time.monotonic() >= deadline:
-            raise ServiceFailed(f"the data plane answers {status} to the demo key: see the logs of both planes")
+            raise ServiceFailed(
+                f"the data plane answers {status} to a key that it should know: see the logs of both planes"
+            )
         await asyncio.sleep(_POLL_INTERVAL_S)

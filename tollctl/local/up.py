@@ -116,10 +116,11 @@ class _Stack:
         await self._controlplane_ready.wait()
         ports, credentials = self._blueprint.ports, self._blueprint.credentials
         demo = make_demo_documents(self._blueprint.sim_url, os.environ) if self._options.demo else []
+        keys = [credentials.demo_key] if self._options.demo else []
         for batch in (demo, documents):
-            await apply_documents(ports.admin, credentials.admin_token, batch, self._console.say)
-        if self._options.demo:
-            await wait_for_key(ports.api, credentials.demo_key)
+            keys += await apply_documents(ports.admin, credentials.admin_token, batch, self._console.say)
+        for key in keys:
+            await wait_for_key(ports.api, key)
 
     async def _relay(self, service: Service) -> None:
         """Show a service's log; of the servers that are not ours only what is a warning or worse."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from nats.js.errors import APIError
 from controlplane.ledger.source import BATCH_MESSAGES, UsageSource, delivery_of
 from controlplane.ledger.stream import StreamSettings, ensure_stream
 from tests.integration.ledger.waiting import wait_until
+from tollctl.local.nats import locate_program
 from tollctl.local.ports import find_free_port
 from tollway.kernel.subjects import USAGE_CONSUMER, USAGE_STREAM, usage_subject
 
@@ -29,13 +29,13 @@ SUBJECT = usage_subject("test")
 @pytest_asyncio.fixture
 async def small_nats(tmp_path: Path) -> AsyncIterator[str]:
     """A server that has 300 MiB for its streams."""
-    program = shutil.which("nats-server")
-    assert program is not None
     port = find_free_port()
     limits = f"{{ store_dir: {json.dumps(str(tmp_path / 'store'))}, max_file_store: {300 * MEBIBYTE} }}"
     configuration = tmp_path / "nats.conf"
     configuration.write_text(f"listen: '127.0.0.1:{port}'\njetstream {limits}\n")
-    process = await asyncio.create_subprocess_exec(program, "-c", str(configuration), "-l", str(tmp_path / "nats.log"))
+    process = await asyncio.create_subprocess_exec(
+        locate_program(), "-c", str(configuration), "-l", str(tmp_path / "nats.log")
+    )
     url = f"nats://127.0.0.1:{port}"
 
     async def answers() -> bool:
