@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from controlplane.settings import (
-    DATABASE_URL,
+from controlplane.settings import DATABASE_URL, METRICS_LISTEN
+from tollway.settings import (
     LOG_LEVEL,
-    METRICS_LISTEN,
     OTLP_ENDPOINT,
     OTLP_TRACES_ENDPOINT,
+    Address,
+    Environment,
+    Variable,
+    help_text,
     is_tracing,
+    log_level,
 )
-from tollway.settings import Address, Environment, Variable, help_text
 
 _NATS_SCHEMES = ("nats", "tls")
 _MEBIBYTE = 1 << 20
@@ -75,7 +78,7 @@ class ConsumerSettings:
             stream_replicas=environment.integer(STREAM_REPLICAS, minimum=1, maximum=5),
             metrics_listen=environment.address(METRICS_LISTEN),
             is_tracing=is_tracing(environment),
-            log_level=environment.choice(LOG_LEVEL, ("debug", "info", "warning", "error")),
+            log_level=log_level(environment),
         )
 
 

@@ -3,12 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tollway.settings import Address, Environment, Secret, TlsFiles, Variable, help_text
+from tollway.settings import (
+    LOG_LEVEL,
+    OTLP_ENDPOINT,
+    OTLP_TRACES_ENDPOINT,
+    Address,
+    Environment,
+    Secret,
+    TlsFiles,
+    Variable,
+    help_text,
+    is_tracing,
+    log_level,
+)
 
 MINIMUM_KEY_LENGTH = 32
 MINIMUM_ADMIN_TOKEN_LENGTH = 20
 MINIMUM_PLANE_TOKEN_LENGTH = 16
-_OTLP_HTTP = "http/protobuf"
 
 DATABASE_URL = Variable(
     "TOLLWAY_DATABASE_URL",
@@ -70,18 +81,6 @@ DRAIN_DELAY_S = Variable(
 DRAIN_TIMEOUT_S = Variable(
     "TOLLWAY_DRAIN_TIMEOUT_S", "s", "after the drain delay: how long running calls may take to end", "15"
 )
-LOG_LEVEL = Variable("TOLLWAY_LOG_LEVEL", "debug, info, warning or error", "least severe lines that are logged", "info")
-OTLP_ENDPOINT = Variable(
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "url",
-    "an OTLP/HTTP collector, e.g. http://collector:4318; turns tracing on, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT does. "
-    "The other OTEL_* variables are those of the OpenTelemetry SDK",
-)
-OTLP_TRACES_ENDPOINT = Variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "url", "the same, with the full path for traces")
-_OTLP_PROTOCOL = Variable("OTEL_EXPORTER_OTLP_PROTOCOL", _OTLP_HTTP, "")
-_OTLP_TRACES_PROTOCOL = Variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", _OTLP_HTTP, "")
-_OTEL_DISABLED = Variable("OTEL_SDK_DISABLED", "true or false", "", "false")
-_OTEL_TRACES_EXPORTER = Variable("OTEL_TRACES_EXPORTER", "otlp or none", "", "otlp")
 
 HELP = help_text(
     "tollway-controlplane",
@@ -163,26 +162,8 @@ class Settings:
             ),
             is_notifying=environment.boolean(CONFIG_NOTIFY),
             is_tracing=is_tracing(environment),
-            log_level=environment.choice(LOG_LEVEL, ("debug", "info", "warning", "error")),
+            log_level=log_level(environment),
         )
-
-
-def is_tracing(environment: Environment) -> bool:
-    """Whether spans are exported, as the OpenTelemetry variables say."""
-    schemes = ("http", "https")
-    endpoints = (environment.optional_url(variable, schemes) for variable in (OTLP_TRACES_ENDPOINT, OTLP_ENDPOINT))
-    is_off = environment.boolean(_OTEL_DISABLED) or environment.text(_OTEL_TRACES_EXPORTER) == "none"
-    if is_off or not any(endpoints):
-        return False
-    for protocol in (_OTLP_TRACES_PROTOCOL, _OTLP_PROTOCOL):
-        spoken = environment.optional_text(protocol)
-        if spoken == _OTLP_HTTP:
-            break
-        if spoken is not None:
-            protocol.fail(
-                f"{spoken!r} is not spoken; set it to {_OTLP_HTTP} with an endpoint for that, often port 4318"
-            )
-    return True
 
 
 def _listen(environment: Environment) -> ListenSettings:

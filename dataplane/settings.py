@@ -5,13 +5,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tollway.settings import Address, Environment, Secret, SettingsError, TlsFiles, Variable, help_text
+from tollway.settings import (
+    LOG_LEVEL,
+    OTLP_ENDPOINT,
+    OTLP_TRACES_ENDPOINT,
+    Address,
+    Environment,
+    Secret,
+    SettingsError,
+    TlsFiles,
+    Variable,
+    help_text,
+    is_tracing,
+    log_level,
+)
 
 _MEBIBYTE = 1_048_576
 _DAY_S = 86_400
 _MINIMUM_TOKEN_LENGTH = 16
 _NATS_SCHEMES = ("nats", "tls")
-_OTLP_HTTP = "http/protobuf"
 
 LISTEN = Variable("TOLLWAY_LISTEN", "host:port", "where apps call", "0.0.0.0:8080")
 METRICS_LISTEN = Variable(
@@ -56,18 +68,6 @@ DRAIN_TIMEOUT_S = Variable(
 MAX_BODY_BYTES = Variable("TOLLWAY_MAX_BODY_BYTES", "bytes", "largest request body, 413 beyond", str(8 * _MEBIBYTE))
 BODY_TIMEOUT_S = Variable("TOLLWAY_BODY_TIMEOUT_S", "s", "how long a request body may take to arrive", "30")
 MAX_IN_FLIGHT = Variable("TOLLWAY_MAX_IN_FLIGHT", "calls", "calls at once in one process, 503 beyond", "2048")
-LOG_LEVEL = Variable("TOLLWAY_LOG_LEVEL", "debug, info, warning or error", "least severe lines that are logged", "info")
-OTLP_ENDPOINT = Variable(
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-    "url",
-    "an OTLP/HTTP collector, e.g. http://collector:4318; turns tracing on, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT does. "
-    "The other OTEL_* variables are those of the OpenTelemetry SDK",
-)
-OTLP_TRACES_ENDPOINT = Variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "url", "the same, with the full path for traces")
-_OTLP_PROTOCOL = Variable("OTEL_EXPORTER_OTLP_PROTOCOL", _OTLP_HTTP, "")
-_OTLP_TRACES_PROTOCOL = Variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", _OTLP_HTTP, "")
-_OTEL_DISABLED = Variable("OTEL_SDK_DISABLED", "true or false", "", "false")
-_OTEL_TRACES_EXPORTER = Variable("OTEL_TRACES_EXPORTER", "otlp or none", "", "otlp")
 
 HELP = help_text(
     "tollway-dataplane",
@@ -178,8 +178,8 @@ class Settings:
             metrics_listen=environment.address(METRICS_LISTEN),
             workers=environment.integer(WORKERS, minimum=1, maximum=256),
             node=environment.optional_text(NODE) or socket.gethostname(),
-            log_level=environment.choice(LOG_LEVEL, ("debug", "info", "warning", "error")),
-            is_tracing=_is_tracing(environment),
+            log_level=log_level(environment),
+            is_tracing=is_tracing(environment),
         )
 
 
@@ -227,26 +227,6 @@ def _feed_tls(environment: Environment, addresses: tuple[Address, ...]) -> FeedT
 def _nats_urls(environment: Environment) -> tuple[str, ...]:
     parts = [part.strip() for part in (environment.optional_text(NATS_URL) or "").split(",")]
     return tuple(Environment({NATS_URL.name: part}).url(NATS_URL, _NATS_SCHEMES) for part in parts if part)
-
-
-def _is_tracing(environment: Environment) -> bool:
-    """Whether spans are exported, as the SDK's own variables say."""
-    schemes = ("http", "https")
-    endpoint = environment.optional_url(OTLP_TRACES_ENDPOINT, schemes) or environment.optional_url(
-        OTLP_ENDPOINT, schemes
-    )
-    is_off = environment.boolean(_OTEL_DISABLED) or environment.text(_OTEL_TRACES_EXPORTER) == "none"
-    if is_off or endpoint is None:
-        return False
-    for protocol in (_OTLP_TRACES_PROTOCOL, _OTLP_PROTOCOL):
-        spoken = environment.optional_text(protocol)
-        if spoken == _OTLP_HTTP:
-            break
-        if spoken is not None:
-            protocol.fail(
-                f"{spoken!r} is not spoken; set it to {_OTLP_HTTP} with an endpoint for that, often port 4318"
-            )
-    return True
 
 
 __all__ = ["HELP", "Settings", "SettingsError"]

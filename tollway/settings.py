@@ -273,3 +273,43 @@ def _parse_address(variable: Variable, text: str) -> Address:
     if any(character.isspace() or character in "/@" for character in host):
         variable.fail(f"{_shown(text)} is not host:port; leave out the scheme, path and user")
     return Address(host or "0.0.0.0", int(port_text))  # noqa: S104
+
+
+_OTLP_HTTP = "http/protobuf"
+LOG_LEVEL = Variable("TOLLWAY_LOG_LEVEL", "debug, info, warning or error", "least severe lines that are logged", "info")
+OTLP_ENDPOINT = Variable(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "url",
+    "an OTLP/HTTP collector, e.g. http://collector:4318; turns tracing on, as OTEL_EXPORTER_OTLP_TRACES_ENDPOINT does. "
+    "The other OTEL_* variables are those of the OpenTelemetry SDK",
+)
+OTLP_TRACES_ENDPOINT = Variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "url", "the same, with the full path for traces")
+_OTLP_PROTOCOL = Variable("OTEL_EXPORTER_OTLP_PROTOCOL", _OTLP_HTTP, "")
+_OTLP_TRACES_PROTOCOL = Variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", _OTLP_HTTP, "")
+_OTEL_DISABLED = Variable("OTEL_SDK_DISABLED", "true or false", "", "false")
+_OTEL_TRACES_EXPORTER = Variable("OTEL_TRACES_EXPORTER", "otlp or none", "", "otlp")
+
+
+def log_level(environment: Environment) -> str:
+    """The least severe level that a service logs. Raises SettingsError."""
+    return environment.choice(LOG_LEVEL, ("debug", "info", "warning", "error"))
+
+
+def is_tracing(environment: Environment) -> bool:
+    """Whether spans are exported, as the OpenTelemetry variables say. Raises SettingsError."""
+    schemes = ("http", "https")
+    endpoint = environment.optional_url(OTLP_TRACES_ENDPOINT, schemes) or environment.optional_url(
+        OTLP_ENDPOINT, schemes
+    )
+    is_off = environment.boolean(_OTEL_DISABLED) or environment.text(_OTEL_TRACES_EXPORTER) == "none"
+    if is_off or endpoint is None:
+        return False
+    for protocol in (_OTLP_TRACES_PROTOCOL, _OTLP_PROTOCOL):
+        spoken = environment.optional_text(protocol)
+        if spoken == _OTLP_HTTP:
+            break
+        if spoken is not None:
+            protocol.fail(
+                f"{spoken!r} is not spoken; set it to {_OTLP_HTTP} with an endpoint for that, often port 4318"
+            )
+    return True

@@ -9,29 +9,9 @@ def is_resource_id(text: str) -> bool:
     return ID_PATTERN.fullmatch(text) is not None
 
 
-def team_name(team_id: str) -> str:
-    return f"teams/{team_id}"
-
-
-def key_name(team_id: str, key_id: str) -> str:
-    return f"teams/{team_id}/keys/{key_id}"
-
-
-def upstream_name(upstream_id: str) -> str:
-    return f"upstreams/{upstream_id}"
-
-
 def upstream_secret_name(upstream: str) -> str:
     """Name of the machine resource that holds the secret of `upstream`, a full name."""
     return f"{upstream}/secret"
-
-
-def route_name(route_id: str) -> str:
-    return f"routes/{route_id}"
-
-
-def price_name(price_id: str) -> str:
-    return f"prices/{price_id}"
 
 
 def full_name(collection: str, reference: str) -> str:

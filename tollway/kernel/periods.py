@@ -7,8 +7,3 @@ DAY_MS = 86_400_000
 def quarter_hour_start_s(unix_time_s: int) -> int:
     """Start of the quarter hour that contains `unix_time_s`."""
     return unix_time_s - unix_time_s % QUARTER_HOUR_S
-
-
-def day_start_ms(unix_time_ms: int) -> int:
-    """Start of the UTC day that contains `unix_time_ms`."""
-    return unix_time_ms - unix_time_ms % DAY_MS

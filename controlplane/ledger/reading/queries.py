@@ -11,7 +11,6 @@ from controlplane.ledger.reading.filters import Condition
 Row = Mapping[str, Any]
 """A row of sums or an entry, by column."""
 
-DAY_MS = 86_400_000
 LAST_MS = (1 << 48) - 1
 CLOCK_SLACK_MS = 60_000
 

@@ -29,8 +29,9 @@ from controlplane.db.engine import Database
 from controlplane.errors import FailedPrecondition
 from controlplane.ledger.entries import ROLLUP_SUMS
 from controlplane.ledger.reading.filters import Condition
-from controlplane.ledger.reading.queries import CLOCK_SLACK_MS, DAY_MS, LAST_MS, CallsQuery, Row, SumsQuery
+from controlplane.ledger.reading.queries import CLOCK_SLACK_MS, LAST_MS, CallsQuery, Row, SumsQuery
 from controlplane.ledger.tables import ledger_entry, usage_rollup
+from tollway.kernel.periods import DAY_MS
 from tollway.kernel.usage import event_time_ms, first_event_id
 
 _QUERY_CANCELED = "57014"

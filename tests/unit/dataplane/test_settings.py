@@ -176,8 +176,9 @@ def test_a_protocol_that_is_not_spoken_is_refused() -> None:
 
 
 def test_help_lists_every_variable_that_is_read() -> None:
-    source = Path(__file__).parents[3] / "dataplane" / "settings.py"
-    read_variables = set(re.findall(r'Variable\(\s*"(TOLLWAY_\w+)"', source.read_text()))
+    root = Path(__file__).parents[3]
+    sources = "".join((root / plane / "settings.py").read_text() for plane in ("dataplane", "tollway"))
+    read_variables = set(re.findall(r'Variable\(\s*"(TOLLWAY_\w+)"', sources))
 
     assert len(read_variables) == 20
     assert all(f"\n  {name}  <" in HELP for name in read_variables)
