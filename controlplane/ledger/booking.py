@@ -91,4 +91,4 @@ def _parts(parcels: Sequence[Parcel], reason: str) -> list[list[Parcel]]:
 
 
 def _counted(batch: BookedBatch, dead_letters: int) -> Booked:
-    return Booked(inserted=len(batch.inserted), duplicates=batch.duplicates, dead_letters=dead_letters)
+    return Booked(inserted=batch.inserted, duplicates=batch.duplicates, dead_letters=dead_letters)

@@ -22,6 +22,8 @@ _REQUEST_PREFIX = "req_"
 _REQUEST_LENGTH = len(_REQUEST_PREFIX) + 32
 _TRACEPARENT_LENGTH = 55
 _STATES = {int(state): state for state in SettlementState}
+_BASES = {int(s): s for s in (SettlementState.REPORTED, SettlementState.ESTIMATED, SettlementState.PARTIAL)}
+_STATE_BASES = _BASES | {int(s): SettlementState.REPORTED for s in (SettlementState.UNPRICED, SettlementState.FREE)}
 _METERS = {int(meter): meter for meter in Meter}
 
 
@@ -70,6 +72,9 @@ def entry_of(event: UsageEvent) -> LedgerEntry:
         price=_label(event.price),
         price_revision=_price_revision(event.price_revision),
         traceparent=_traceparent(event.traceparent),
+        service_tier=_label(event.service_tier),
+        basis=_basis(event),
+        call_start_time_us=_optional_time(event.call_start_time_us, "call_start_time_us") or event.start_time_us,
     )
 
 
@@ -163,6 +168,16 @@ def _state(event: UsageEvent) -> SettlementState:
     if state is None:
         raise InvalidEvent(f"state {event.state} is not known")
     return state
+
+
+def _basis(event: UsageEvent) -> SettlementState | None:
+    """As the event says; producers that do not say have it in the state, where a price is known."""
+    if not event.basis:
+        return _STATE_BASES.get(event.state)
+    basis = _BASES.get(event.basis)
+    if basis is None:
+        raise InvalidEvent(f"basis {event.basis} is not reported, estimated or partial")
+    return basis
 
 
 def _cost(event: UsageEvent) -> int:

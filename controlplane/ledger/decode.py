@@ -1,12 +1,14 @@
 """One message of the usage stream -> its entries, and dead letters for what cannot be booked. Pure."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from google.protobuf.message import DecodeError
 
 from controlplane.ledger.convert import InvalidEvent, entry_of
 from controlplane.ledger.entries import WHOLE_MESSAGE, DeadLetter, Delivery, LedgerEntry
-from tollway.usage.v1.usage_pb2 import UsageEventBatch
+from tollway.kernel.usage import BOOT_ID_BITS, SEQUENCE_BITS
+from tollway.usage.v1.usage_pb2 import UsageEvent, UsageEventBatch
 
 
 def decode(delivery: Delivery) -> tuple[list[LedgerEntry], list[DeadLetter]]:
@@ -20,7 +22,7 @@ def decode(delivery: Delivery) -> tuple[list[LedgerEntry], list[DeadLetter]]:
         try:
             entries.append(entry_of(event))
         except InvalidEvent as error:
-            dead_letters.append(dead_letter(delivery, index, event.SerializeToString(), str(error)))
+            dead_letters.append(_dead_event(delivery, index, event, str(error)))
     return entries, dead_letters
 
 
@@ -29,7 +31,7 @@ def refuse(delivery: Delivery, entry: LedgerEntry, reason: str) -> Iterator[Dead
     batch = _batch(delivery.data)
     for index, event in enumerate(batch.events if batch else ()):
         if event.event_id == entry.event_id.bytes:
-            yield dead_letter(delivery, index, event.SerializeToString(), reason)
+            yield _dead_event(delivery, index, event, reason)
 
 
 def dead_letter(delivery: Delivery, event_index: int, payload: bytes, reason: str) -> DeadLetter:
@@ -42,6 +44,13 @@ def dead_letter(delivery: Delivery, event_index: int, payload: bytes, reason: st
         payload=payload,
         reason=reason,
     )
+
+
+def _dead_event(delivery: Delivery, index: int, event: UsageEvent, reason: str) -> DeadLetter:
+    letter = dead_letter(delivery, index, event.SerializeToString(), reason)
+    if 0 < event.boot_id < 1 << BOOT_ID_BITS and 0 < event.sequence < 1 << SEQUENCE_BITS:
+        return replace(letter, boot_id=event.boot_id, sequence=event.sequence)
+    return letter
 
 
 def _batch(data: bytes) -> UsageEventBatch | None:

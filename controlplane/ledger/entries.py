@@ -13,6 +13,11 @@ class LedgerEntry(NamedTuple):
     """One usage event as a fact: an attempt of a call, or with `attempt` 0 a call that was refused before any.
 
     Times are Unix microseconds, 0 where they did not happen. `meters` is ordered by meter and has no zero quantity.
+    `basis` is how the quantities are known, whatever became of their price; None where nothing was used.
+
+    With `adjusts` it is an adjustment of the entry of that event id, posted by run `run_id`: `cost_nano_usd` is then a
+    difference, which may be negative, `prior_state` and `state` are those before and after, there are no meters, and it
+    counts as no attempt.
     """
 
     event_id: uuid.UUID
@@ -47,39 +52,40 @@ class LedgerEntry(NamedTuple):
     price: str
     price_revision: int
     traceparent: str
+    service_tier: str
+    basis: SettlementState | None
+    call_start_time_us: int
+    adjusts: uuid.UUID | None = None
+    run_id: uuid.UUID | None = None
+    prior_state: SettlementState | None = None
 
 
-class Rollup(NamedTuple):
-    """Sums of entries of one quarter hour with the same dimensions, which are the first seven fields."""
+GROUP_DIMENSIONS = (
+    "team",
+    "key",
+    "key_owner",
+    "requested_model",
+    "route",
+    "provider",
+    "upstream",
+    "upstream_model",
+)
+"""What sums are kept by, beside the declared metadata keys; columns of entries and of usage_group alike."""
 
-    quarter_start_s: int
-    team: str
-    key: str
-    requested_model: str
-    provider: str
-    upstream: str
-    upstream_model: str
-    requests: int
-    attempts: int
-    refused: int
-    errors: int
-    input_tokens: int
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    reasoning_tokens: int
-    cost_nano_usd: int
-    state_reported: int
-    state_estimated: int
-    state_partial: int
-    state_unpriced: int
-    state_free: int
-    state_cached: int
-    state_not_billed: int
-
-
-ROLLUP_DIMENSIONS = Rollup._fields[:7]
-ROLLUP_SUMS = Rollup._fields[7:]
+STATE_SUMS = tuple(f"state_{state.word}" for state in SettlementState)
+TOKEN_SUMS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "reasoning_tokens")
+ROLLUP_SUMS = (
+    "requests",
+    "attempts",
+    "refused",
+    "errors",
+    *TOKEN_SUMS,
+    "cost_nano_usd",
+    "failed_cost_nano_usd",
+    "adjustment_nano_usd",
+    *STATE_SUMS,
+)
+LATENCY_COUNTS = ("durations", "first_frames")
 
 
 class TokenSums(NamedTuple):
@@ -112,14 +118,26 @@ class DeadLetter:
     event_index: int
     payload: bytes = field(repr=False)
     reason: str
+    boot_id: int = 0
+    sequence: int = 0
+    """Of an event whose identity can be read all the same; 0 otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
 class BookedBatch:
-    """What one transaction did: the entries that were new, and how many were there before."""
+    """What one transaction did: how many entries were new, and how many were there before."""
 
-    inserted: list[LedgerEntry]
+    inserted: int
     duplicates: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerRange:
+    """Sequence numbers of one producer, both ends included, that a transaction accounts for."""
+
+    boot_id: int
+    first: int
+    last: int
 
 
 _NAMES = {meter: meter.name.lower() for meter in Meter if meter is not Meter.REQUEST}

@@ -1,36 +1,33 @@
-"""Booking: entries, their sums and dead letters in one transaction."""
+"""Booking: entries, their sums, their producers' progress and dead letters in one transaction."""
 
 import hashlib
-import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
 import orjson
-from sqlalchemy import DDL, MetaData, bindparam, column, delete, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY, Insert, insert
+from sqlalchemy import DDL, MetaData, Select, delete, func, literal, select, text
+from sqlalchemy.dialects.postgresql import Insert, Range, insert
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.dml import ReturningInsert
 
 from controlplane.db.engine import Database
 from controlplane.errors import Unavailable
-from controlplane.ledger.aggregate import aggregate
-from controlplane.ledger.entries import (
-    ROLLUP_DIMENSIONS,
-    ROLLUP_SUMS,
-    BookedBatch,
-    DeadLetter,
-    LedgerEntry,
-    Rollup,
-)
+from controlplane.ledger.entries import TOKEN_SUMS, BookedBatch, DeadLetter, LedgerEntry, token_sums
+from controlplane.ledger.latency import bucket_of
 from controlplane.ledger.partitions import DEFAULT_PARTITION, Partition
-from controlplane.ledger.tables import ledger_dead_letter, ledger_entry, usage_rollup
+from controlplane.ledger.rollups import add_groups, add_latencies, add_sums, keyed
+from controlplane.ledger.tables import ledger_dead_letter, ledger_entry, ledger_producer
+from tollway.kernel.periods import DAY_MS
 
 MOST_STRAYS = 10_000
 ROUTING_TRIES = 5
 PARTITION_LOCK = 0x6C6564676572
+DAY_LOCK_SPACE = 0x746F6C6C
+DAY_US = DAY_MS * 1000
+_EPOCH_DAY = date(1970, 1, 1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATA_ERROR_CLASSES = ("22", "23", "54")
 _SCHEMA_ERROR_CLASS = "42"
@@ -66,16 +63,19 @@ class LedgerRepository:
                 inserted = await self._book(unique, dead_letters)
             except _PartitionAppeared:
                 continue
-            return BookedBatch(inserted=inserted, duplicates=len(entries) - len(inserted))
+            return BookedBatch(inserted=inserted, duplicates=len(entries) - inserted)
         raise Unavailable("partitions of the ledger are being made; try again")
 
-    async def _book(self, entries: list[LedgerEntry], dead_letters: Sequence[DeadLetter]) -> list[LedgerEntry]:
+    async def _book(self, entries: list[LedgerEntry], dead_letters: Sequence[DeadLetter]) -> int:
         async with self._database.transaction() as connection:
             try:
                 await connection.execute(_COMMIT_DURABLY)
+                await _open_days(connection, entries)
                 inserted = await _insert_entries(connection, entries)
-                await _add_to_rollups(connection, aggregate(inserted))
+                if inserted:
+                    await connection.execute(_ADD_TO_ROLLUPS)
                 await _keep_dead_letters(connection, dead_letters)
+                await _note_producers(connection, entries, dead_letters)
             except (DBAPIError, asyncpg.PostgresError, ValueError, OverflowError) as error:
                 translated = _translated(error)
                 if translated is None:
@@ -132,23 +132,52 @@ def _ddl(statement: str, partition: Partition) -> DDL:
     return DDL(statement, context=bounds)  # type: ignore[no-untyped-call]
 
 
-async def _insert_entries(connection: AsyncConnection, entries: list[LedgerEntry]) -> list[LedgerEntry]:
+async def _open_days(connection: AsyncConnection, entries: list[LedgerEntry]) -> None:
+    """Days that will have another entry are not folded any more; whoever folds or rebuilds one waits for this."""
+    days = sorted({entry.start_time_us // DAY_US for entry in entries})
+    if days:
+        await connection.execute(_LOCK_DAYS, {"space": DAY_LOCK_SPACE, "days": days})
+        await connection.execute(_UNFOLD_DAYS, {"days": [_EPOCH_DAY + timedelta(days=day) for day in days]})
+
+
+async def _insert_entries(connection: AsyncConnection, entries: list[LedgerEntry]) -> int:
+    """How many were new; the staging table then holds these alone."""
     if not entries:
-        return []
+        return 0
     await connection.execute(_MAKE_STAGING)
     driver: Any = (await connection.get_raw_connection()).driver_connection
     await driver.copy_records_to_table(_STAGING_NAME, records=_records(entries), columns=_ENTRY_COLUMNS)
-    new = set(await connection.scalars(_INSERT_ENTRIES))
-    return entries if len(new) == len(entries) else [entry for entry in entries if entry.event_id in new]
+    inserted = (await connection.execute(_INSERT_ENTRIES)).rowcount
+    if inserted < len(entries):
+        await connection.execute(_DROP_DUPLICATES)
+    return inserted
 
 
-async def _add_to_rollups(connection: AsyncConnection, rollups: list[Rollup]) -> None:
-    if not rollups:
-        return
-    columns: dict[str, Sequence[Any]] = dict(zip(Rollup._fields, zip(*rollups, strict=True), strict=True))
-    columns["quarter_start"] = [_time(rollup.quarter_start_s * 1_000_000) for rollup in rollups]
-    del columns["quarter_start_s"]
-    await connection.execute(_ADD_TO_ROLLUPS, columns)
+async def _note_producers(
+    connection: AsyncConnection, entries: Iterable[LedgerEntry], dead_letters: Iterable[DeadLetter]
+) -> None:
+    """These sequence numbers are accounted for: as entries, as duplicates of some, or as dead letters."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for entry in entries:
+        if entry.adjusts is None:
+            found[entry.boot_id].append(entry.sequence)
+    for letter in dead_letters:
+        if letter.boot_id:
+            found[letter.boot_id].append(letter.sequence)
+    for boot_id in sorted(found):
+        ranges = [Range(first, last, bounds="[]") for first, last in contiguous_ranges(found[boot_id])]
+        await connection.execute(_NOTE_PRODUCER, {"boot_id": boot_id, "booked": ranges})
+
+
+def contiguous_ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """The least number of ranges, both ends included, that hold just `numbers`."""
+    ranges: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if ranges and number <= ranges[-1][1] + 1:
+            ranges[-1] = (ranges[-1][0], number)
+        else:
+            ranges.append((number, number))
+    return ranges
 
 
 async def _keep_dead_letters(connection: AsyncConnection, dead_letters: Sequence[DeadLetter]) -> None:
@@ -168,7 +197,11 @@ async def _keep_dead_letters(connection: AsyncConnection, dead_letters: Sequence
 def _records(entries: list[LedgerEntry]) -> Iterator[tuple[Any, ...]]:
     """`entries` as rows of _ENTRY_COLUMNS, with times and JSON in the form that COPY takes."""
     fields: dict[str, Iterable[Any]] = dict(zip(LedgerEntry._fields, zip(*entries, strict=True), strict=True))
-    for name in ("start_time", "first_frame_time", "end_time"):
+    fields.update(zip(TOKEN_SUMS, zip(*(token_sums(entry.meters) for entry in entries), strict=True), strict=True))
+    fields["duration_bucket"] = map(_duration_bucket, entries)
+    fields["first_frame_bucket"] = map(_first_frame_bucket, entries)
+    fields["basis"] = [basis or 0 for basis in fields["basis"]]
+    for name in ("start_time", "first_frame_time", "end_time", "call_start_time"):
         fields[name] = map(_time, fields.pop(f"{name}_us"))
     fields["metadata"] = map(_json, fields["metadata"])
     fields["meters"] = map(_json, [{meter.word: n for meter, n in meters.items()} for meters in fields["meters"]])
@@ -184,22 +217,38 @@ def _time(time_us: int) -> datetime | None:
     return _EPOCH + timedelta(microseconds=time_us) if time_us else None
 
 
-def _rollup_upsert() -> Insert:
-    """Takes an array of values per column."""
-    columns = list(usage_rollup.columns)
-    arrays = [bindparam(c.name, type_=ARRAY(c.type)) for c in columns]
-    new = func.unnest(*arrays).table_valued(*(column(c.name, c.type) for c in columns)).render_derived(name="new")
-    names = [c.name for c in columns]
-    statement = insert(usage_rollup).from_select(names, select(*(new.c[name] for name in names)))
-    sums = {name: usage_rollup.c[name] + statement.excluded[name] for name in ROLLUP_SUMS}
-    return statement.on_conflict_do_update(index_elements=["quarter_start", *ROLLUP_DIMENSIONS[1:]], set_=sums)
+def _duration_bucket(entry: LedgerEntry) -> int | None:
+    return _bucket(entry, entry.end_time_us)
 
 
-def _entry_insert() -> ReturningInsert[tuple[uuid.UUID]]:
-    staging = ledger_entry.to_metadata(MetaData(), name=_STAGING_NAME)
-    rows = select(*(staging.c[name] for name in _ENTRY_COLUMNS)).order_by(staging.c.event_id)
+def _first_frame_bucket(entry: LedgerEntry) -> int | None:
+    return _bucket(entry, entry.first_frame_time_us)
+
+
+def _bucket(entry: LedgerEntry, time_us: int) -> int | None:
+    """Of the time from the call's start; None where the entry does not stand for a call that was tried."""
+    if not time_us or not entry.final or entry.attempt == 0 or entry.adjusts is not None:
+        return None
+    return bucket_of(time_us - entry.call_start_time_us)
+
+
+def _entry_insert() -> Insert:
+    rows = select(*(_STAGING.c[name] for name in _ENTRY_COLUMNS)).order_by(_STAGING.c.event_id)
     statement = insert(ledger_entry).from_select(_ENTRY_COLUMNS, rows, include_defaults=False)
-    return statement.on_conflict_do_nothing().returning(ledger_entry.c.event_id)
+    return statement.on_conflict_do_nothing()
+
+
+def _rollup_upsert() -> Select[Any]:
+    """Adds what the staging table holds to groups, sums and latencies."""
+    rows = keyed(_STAGING).cte("keyed").prefix_with("MATERIALIZED")
+    changes = [add_groups(rows), add_sums(rows), add_latencies(rows)]
+    return select(literal(1)).add_cte(*(change.cte(f"change_{n}") for n, change in enumerate(changes)))
+
+
+def _producer_upsert() -> Insert:
+    statement = insert(ledger_producer)
+    booked = ledger_producer.c.booked + statement.excluded.booked
+    return statement.on_conflict_do_update(index_elements=["boot_id"], set_={"booked": booked, "last_time": func.now()})
 
 
 def _dead_letter_upsert() -> Insert:
@@ -211,6 +260,7 @@ def _dead_letter_upsert() -> Insert:
     )
 
 
+_STAGING = ledger_entry.to_metadata(MetaData(), name=_STAGING_NAME)
 _DEFAULT = ledger_entry.to_metadata(MetaData(), name=DEFAULT_PARTITION)
 _PARTITION_NAMES = text(
     "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
@@ -223,12 +273,19 @@ _ATTACH = "ALTER TABLE ledger_entry ATTACH PARTITION %(name)s FOR VALUES FROM ('
 _COMMIT_DURABLY = text(
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
 )
+_LOCK_DAYS = text("SELECT pg_advisory_xact_lock_shared(:space, day) FROM unnest(CAST(:days AS integer[])) AS day")
+_UNFOLD_DAYS = text("UPDATE usage_day SET folded = false WHERE folded AND day = ANY(CAST(:days AS date[]))")
 _MAKE_STAGING = text(
     "CREATE TEMPORARY TABLE IF NOT EXISTS ledger_entry_staging (LIKE ledger_entry INCLUDING DEFAULTS)"
     " ON COMMIT DELETE ROWS"
 )
+_DROP_DUPLICATES = text(
+    "DELETE FROM ledger_entry_staging s WHERE NOT EXISTS"
+    " (SELECT FROM ledger_entry e WHERE e.event_id = s.event_id AND e.xmin = pg_current_xact_id()::xid)"
+)
 _INSERT_ENTRIES = _entry_insert()
 _ADD_TO_ROLLUPS = _rollup_upsert()
+_NOTE_PRODUCER = _producer_upsert()
 _KEEP_DEAD_LETTER = _dead_letter_upsert()
 
 

@@ -1,22 +1,24 @@
-"""The ledger's tables, as migration 0002 makes them."""
+"""The ledger's tables, as migrations 0002 and 0003 make them."""
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Integer,
     LargeBinary,
     MetaData,
+    Numeric,
     SmallInteger,
     Table,
     Text,
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB
 
-from controlplane.ledger.entries import ROLLUP_DIMENSIONS, ROLLUP_SUMS
+from controlplane.ledger.entries import GROUP_DIMENSIONS, LATENCY_COUNTS, ROLLUP_SUMS
 
 _Time = DateTime(timezone=True)
 
@@ -58,14 +60,86 @@ ledger_entry = Table(
     Column("price_revision", BigInteger, nullable=False),
     Column("traceparent", Text, nullable=False),
     Column("booked_time", _Time, nullable=False, server_default=func.now()),
+    Column("service_tier", Text, nullable=False),
+    Column("basis", SmallInteger, nullable=False),
+    Column("call_start_time", _Time, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cache_read_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("duration_bucket", SmallInteger),
+    Column("first_frame_bucket", SmallInteger),
+    Column("adjusts", Uuid),
+    Column("run_id", Uuid),
+    Column("prior_state", SmallInteger),
+)
+
+usage_group = Table(
+    "usage_group",
+    ledger_metadata,
+    Column("group_id", Uuid, primary_key=True),
+    *(Column(name, Text, nullable=False) for name in GROUP_DIMENSIONS),
+    Column("labels", JSONB, nullable=False),
 )
 
 usage_rollup = Table(
     "usage_rollup",
     ledger_metadata,
-    Column("quarter_start", _Time, primary_key=True),
-    *(Column(name, Text, primary_key=True) for name in ROLLUP_DIMENSIONS[1:]),
+    Column("span_s", Integer, primary_key=True),
+    Column("slot", _Time, primary_key=True),
+    Column("group_id", Uuid, primary_key=True),
     *(Column(name, BigInteger, nullable=False) for name in ROLLUP_SUMS),
+)
+
+usage_latency = Table(
+    "usage_latency",
+    ledger_metadata,
+    Column("span_s", Integer, primary_key=True),
+    Column("slot", _Time, primary_key=True),
+    Column("group_id", Uuid, primary_key=True),
+    Column("bucket", SmallInteger, primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in LATENCY_COUNTS),
+)
+
+usage_day = Table(
+    "usage_day",
+    ledger_metadata,
+    Column("day", Date, primary_key=True),
+    Column("folded", Boolean, nullable=False),
+)
+
+ledger_producer = Table(
+    "ledger_producer",
+    ledger_metadata,
+    Column("boot_id", BigInteger, primary_key=True),
+    Column("booked", INT8MULTIRANGE, nullable=False),
+    Column("first_time", _Time, nullable=False, server_default=func.now()),
+    Column("last_time", _Time, nullable=False, server_default=func.now()),
+)
+
+ledger_stream_mark = Table(
+    "ledger_stream_mark",
+    ledger_metadata,
+    Column("stream", Text, primary_key=True),
+    Column("drained_through", _Time, nullable=False),
+)
+
+ledger_detached_day = Table(
+    "ledger_detached_day",
+    ledger_metadata,
+    Column("day", Date, primary_key=True),
+    Column("table_name", Text, nullable=False),
+    Column("entries", BigInteger, nullable=False),
+    Column("cost_nano_usd", Numeric, nullable=False),
+    Column("detach_time", _Time, nullable=False, server_default=func.now()),
+)
+
+ledger_metadata_key = Table(
+    "ledger_metadata_key",
+    ledger_metadata,
+    Column("key", Text, primary_key=True),
+    Column("since", _Time, nullable=False),
 )
 
 ledger_dead_letter = Table(

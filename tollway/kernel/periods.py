@@ -1,6 +1,7 @@
 """Time slots of rollups, on Unix time: quarter hours, because half-hour and three-quarter-hour time zones exist."""
 
 QUARTER_HOUR_S = 900
+HOUR_S = 3600
 DAY_MS = 86_400_000
 
 

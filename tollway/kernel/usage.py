@@ -21,6 +21,13 @@ class Meter(IntEnum):
     OUTPUT_AUDIO = 8
     CACHE_READ_AUDIO = 9
     REQUEST = 10
+    IMAGE = 11
+    SECOND = 12
+    CHARACTER = 13
+    PAGE = 14
+    SEARCH = 15
+    INPUT_IMAGE = 16
+    OUTPUT_IMAGE = 17
 
     @property
     def word(self) -> str:
@@ -47,7 +54,10 @@ class SettlementState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Disjoint token counts of one attempt, but for `reasoning`, which is a part of `output`."""
+    """Disjoint quantities of one attempt, but for `reasoning`, which is a part of `output`.
+
+    Tokens, but for `image` and `page` (apiece), `second`, `character` and `search` (apiece).
+    """
 
     input: int = 0
     cache_read: int = 0
@@ -58,6 +68,13 @@ class Usage:
     input_audio: int = 0
     output_audio: int = 0
     cache_read_audio: int = 0
+    image: int = 0
+    second: int = 0
+    character: int = 0
+    page: int = 0
+    search: int = 0
+    input_image: int = 0
+    output_image: int = 0
 
     def readings(self) -> list[tuple[Meter, int]]:
         """Meters with a quantity above zero, in order of meter."""
@@ -73,12 +90,13 @@ class Usage:
             + self.cache_write_1h
             + self.input_audio
             + self.cache_read_audio
+            + self.input_image
         )
 
     @property
     def output_tokens(self) -> int:
         """Everything that came out, reasoning included."""
-        return self.output + self.output_audio
+        return self.output + self.output_audio + self.output_image
 
 
 USAGE_METERS: tuple[tuple[Meter, str], ...] = tuple((Meter[f.name.upper()], f.name) for f in fields(Usage))

@@ -30,8 +30,8 @@ from controlplane.errors import FailedPrecondition
 from controlplane.ledger.entries import ROLLUP_SUMS
 from controlplane.ledger.reading.filters import Condition
 from controlplane.ledger.reading.queries import CLOCK_SLACK_MS, LAST_MS, CallsQuery, Row, SumsQuery
-from controlplane.ledger.tables import ledger_entry, usage_rollup
-from tollway.kernel.periods import DAY_MS
+from controlplane.ledger.tables import ledger_entry, usage_group, usage_rollup
+from tollway.kernel.periods import DAY_MS, QUARTER_HOUR_S
 from tollway.kernel.usage import event_time_ms, first_event_id
 
 _QUERY_CANCELED = "57014"
@@ -108,7 +108,7 @@ def _calls_statement(query: CallsQuery) -> Select[tuple[uuid.UUID]]:
     end = first_event_id(query.end_ms)
     return (
         select(columns.request_id)
-        .where(columns.final)
+        .where(columns.final, columns.adjusts.is_(None))
         .where(columns.request_id >= first_event_id(query.start_ms))
         .where(columns.request_id < (end if query.before is None else min(query.before, end)))
         .where(*_entries_between(query.start_ms, query.end_ms))
@@ -119,15 +119,16 @@ def _calls_statement(query: CallsQuery) -> Select[tuple[uuid.UUID]]:
 
 
 def _sums_statement(query: SumsQuery) -> Select[Any]:
-    columns = usage_rollup.c
-    dimensions: list[Label[Any]] = [columns[_column_name(name)].label(name) for name in query.group_by]
+    sums_of, group = usage_rollup.c, usage_group.c
+    dimensions: list[Label[Any]] = [group[_column_name(name)].label(name) for name in query.group_by]
     if query.interval_s:
         dimensions.insert(0, _slot(query).label("slot"))
-    sums = [func.coalesce(cast(func.sum(columns[name]), BigInteger), 0).label(name) for name in ROLLUP_SUMS]
+    sums = [func.coalesce(cast(func.sum(sums_of[name]), BigInteger), 0).label(name) for name in ROLLUP_SUMS]
     statement = (
         select(*dimensions, *sums)
-        .where(columns.quarter_start >= query.start, columns.quarter_start < query.end)
-        .where(*(_equality(usage_rollup, condition) for condition in query.conditions))
+        .select_from(usage_rollup.join(usage_group, sums_of.group_id == group.group_id))
+        .where(sums_of.span_s == QUARTER_HOUR_S, sums_of.slot >= query.start, sums_of.slot < query.end)
+        .where(*(_equality(usage_group, condition) for condition in query.conditions))
         .group_by(*dimensions)
         .order_by(*dimensions)
         .limit(query.limit)
@@ -141,7 +142,7 @@ def _sums_statement(query: SumsQuery) -> Select[Any]:
 def _slot(query: SumsQuery) -> ColumnElement[datetime]:
     start = literal(query.start, DateTime(timezone=True))
     length = literal(timedelta(seconds=query.interval_s), Interval)
-    return func.date_bin(length, usage_rollup.c.quarter_start, start, type_=DateTime(timezone=True))
+    return func.date_bin(length, usage_rollup.c.slot, start, type_=DateTime(timezone=True))
 
 
 def _equality(table: Table, condition: Condition) -> ColumnElement[bool]:

@@ -38,8 +38,8 @@ async def test_a_second_time_changes_nothing(database: Database, ledger_url: str
     entries = entries_of(events)
     first = await repository.book(entries[:200], [])
     second = await repository.book([*entries, *entries[:50]], [])
-    assert (len(first.inserted), first.duplicates) == (200, 0)
-    assert (len(second.inserted), second.duplicates) == (101, 250)
+    assert (first.inserted, first.duplicates) == (200, 0)
+    assert (second.inserted, second.duplicates) == (101, 250)
     assert await ledger_truth(ledger_url) == Truth.of(events)
     assert await count_drift(ledger_url) == 0
 
@@ -99,7 +99,7 @@ async def test_a_transaction_cut_short_leaves_nothing(database: Database, ledger
     await transaction.rollback()
     await blocker.close()
     assert (await ledger_truth(ledger_url)).events == 0
-    assert len((await repository.book(entries, [])).inserted) == 100
+    assert (await repository.book(entries, [])).inserted == 100
 
 
 async def test_data_that_the_database_cannot_take_is_told_apart(database: Database, ledger_url: str) -> None:

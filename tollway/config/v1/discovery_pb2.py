@@ -25,25 +25,33 @@ _sym_db = _symbol_database.Default()
 from tollway.config.v1 import resources_pb2 as tollway_dot_config_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tollway/config/v1/discovery.proto\x12\x11tollway.config.v1\x1a!tollway/config/v1/resources.proto\"o\n\x10SubscribeRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x18.tollway.config.v1.HelloH\x00\x12%\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x16.tollway.config.v1.AckH\x00\x42\t\n\x07message\"e\n\x05Hello\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\x04\x12\r\n\x05\x62uild\x18\x03 \x01(\t\x12.\n\x0bresume_from\x18\x04 \x01(\x0b\x32\x19.tollway.config.v1.Cursor\"r\n\x03\x41\x63k\x12\r\n\x05nonce\x18\x01 \x01(\t\x12*\n\x07\x61pplied\x18\x02 \x01(\x0b\x32\x19.tollway.config.v1.Cursor\x12\x30\n\nrejections\x18\x03 \x03(\x0b\x32\x1c.tollway.config.v1.Rejection\";\n\tRejection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\")\n\x06\x43ursor\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\xaf\x01\n\x11SubscribeResponse\x12\r\n\x05nonce\x18\x01 \x01(\t\x12)\n\x06\x63ursor\x18\x02 \x01(\x0b\x32\x19.tollway.config.v1.Cursor\x12\r\n\x05reset\x18\x03 \x01(\x08\x12\x11\n\tlast_part\x18\x04 \x01(\x08\x12,\n\x07upserts\x18\x05 \x03(\x0b\x32\x1b.tollway.config.v1.Resource\x12\x10\n\x08removals\x18\x06 \x03(\t2t\n\x16\x43onfigDiscoveryService\x12Z\n\tSubscribe\x12#.tollway.config.v1.SubscribeRequest\x1a$.tollway.config.v1.SubscribeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!tollway/config/v1/discovery.proto\x12\x11tollway.config.v1\x1a!tollway/config/v1/resources.proto\"\xab\x01\n\x10SubscribeRequest\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x18.tollway.config.v1.HelloH\x00\x12%\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x16.tollway.config.v1.AckH\x00\x12:\n\x0eusage_position\x18\x03 \x01(\x0b\x32 .tollway.config.v1.UsagePositionH\x00\x42\t\n\x07message\"e\n\x05Hello\x12\x0c\n\x04node\x18\x01 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x02 \x01(\x04\x12\r\n\x05\x62uild\x18\x03 \x01(\t\x12.\n\x0bresume_from\x18\x04 \x01(\x0b\x32\x19.tollway.config.v1.Cursor\"r\n\x03\x41\x63k\x12\r\n\x05nonce\x18\x01 \x01(\t\x12*\n\x07\x61pplied\x18\x02 \x01(\x0b\x32\x19.tollway.config.v1.Cursor\x12\x30\n\nrejections\x18\x03 \x03(\x0b\x32\x1c.tollway.config.v1.Rejection\";\n\tRejection\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\")\n\x06\x43ursor\x12\r\n\x05\x65poch\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"\xe2\x01\n\x11SubscribeResponse\x12\r\n\x05nonce\x18\x01 \x01(\t\x12)\n\x06\x63ursor\x18\x02 \x01(\x0b\x32\x19.tollway.config.v1.Cursor\x12\r\n\x05reset\x18\x03 \x01(\x08\x12\x11\n\tlast_part\x18\x04 \x01(\x08\x12,\n\x07upserts\x18\x05 \x03(\x0b\x32\x1b.tollway.config.v1.Resource\x12\x10\n\x08removals\x18\x06 \x03(\t\x12\x31\n\x0bledger_acks\x18\x07 \x03(\x0b\x32\x1c.tollway.config.v1.LedgerAck\"G\n\rUsagePosition\x12\x36\n\tproducers\x18\x01 \x03(\x0b\x32#.tollway.config.v1.ProducerPosition\"U\n\x10ProducerPosition\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\x04\x12\x15\n\rlast_sequence\x18\x02 \x01(\x04\x12\x19\n\x11published_through\x18\x03 \x01(\x04\"g\n\tLedgerAck\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\x04\x12\x16\n\x0e\x62ooked_through\x18\x02 \x01(\x04\x12\x31\n\x07missing\x18\x03 \x03(\x0b\x32 .tollway.config.v1.SequenceRange\",\n\rSequenceRange\x12\r\n\x05\x66irst\x18\x01 \x01(\x04\x12\x0c\n\x04last\x18\x02 \x01(\x04\x32t\n\x16\x43onfigDiscoveryService\x12Z\n\tSubscribe\x12#.tollway.config.v1.SubscribeRequest\x1a$.tollway.config.v1.SubscribeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tollway.config.v1.discovery_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBSCRIBEREQUEST']._serialized_start=91
-  _globals['_SUBSCRIBEREQUEST']._serialized_end=202
-  _globals['_HELLO']._serialized_start=204
-  _globals['_HELLO']._serialized_end=305
-  _globals['_ACK']._serialized_start=307
-  _globals['_ACK']._serialized_end=421
-  _globals['_REJECTION']._serialized_start=423
-  _globals['_REJECTION']._serialized_end=482
-  _globals['_CURSOR']._serialized_start=484
-  _globals['_CURSOR']._serialized_end=525
-  _globals['_SUBSCRIBERESPONSE']._serialized_start=528
-  _globals['_SUBSCRIBERESPONSE']._serialized_end=703
-  _globals['_CONFIGDISCOVERYSERVICE']._serialized_start=705
-  _globals['_CONFIGDISCOVERYSERVICE']._serialized_end=821
+  _globals['_SUBSCRIBEREQUEST']._serialized_start=92
+  _globals['_SUBSCRIBEREQUEST']._serialized_end=263
+  _globals['_HELLO']._serialized_start=265
+  _globals['_HELLO']._serialized_end=366
+  _globals['_ACK']._serialized_start=368
+  _globals['_ACK']._serialized_end=482
+  _globals['_REJECTION']._serialized_start=484
+  _globals['_REJECTION']._serialized_end=543
+  _globals['_CURSOR']._serialized_start=545
+  _globals['_CURSOR']._serialized_end=586
+  _globals['_SUBSCRIBERESPONSE']._serialized_start=589
+  _globals['_SUBSCRIBERESPONSE']._serialized_end=815
+  _globals['_USAGEPOSITION']._serialized_start=817
+  _globals['_USAGEPOSITION']._serialized_end=888
+  _globals['_PRODUCERPOSITION']._serialized_start=890
+  _globals['_PRODUCERPOSITION']._serialized_end=975
+  _globals['_LEDGERACK']._serialized_start=977
+  _globals['_LEDGERACK']._serialized_end=1080
+  _globals['_SEQUENCERANGE']._serialized_start=1082
+  _globals['_SEQUENCERANGE']._serialized_end=1126
+  _globals['_CONFIGDISCOVERYSERVICE']._serialized_start=1128
+  _globals['_CONFIGDISCOVERYSERVICE']._serialized_end=1244
 # @@protoc_insertion_point(module_scope)

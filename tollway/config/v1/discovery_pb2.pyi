@@ -27,21 +27,25 @@ class SubscribeRequest(_message.Message):
 
     HELLO_FIELD_NUMBER: _builtins.int
     ACK_FIELD_NUMBER: _builtins.int
+    USAGE_POSITION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
     def ack(self) -> Global___Ack: ...
+    @_builtins.property
+    def usage_position(self) -> Global___UsagePosition: ...
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         ack: Global___Ack | None = ...,
+        usage_position: Global___UsagePosition | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "hello", b"hello", "message", b"message", "usage_position", b"usage_position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "hello", b"hello", "message", b"message", "usage_position", b"usage_position"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "ack"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "ack", "usage_position"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -177,6 +181,7 @@ class SubscribeResponse(_message.Message):
     LAST_PART_FIELD_NUMBER: _builtins.int
     UPSERTS_FIELD_NUMBER: _builtins.int
     REMOVALS_FIELD_NUMBER: _builtins.int
+    LEDGER_ACKS_FIELD_NUMBER: _builtins.int
     nonce: _builtins.str
     reset: _builtins.bool
     last_part: _builtins.bool
@@ -188,6 +193,10 @@ class SubscribeResponse(_message.Message):
     def removals(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of resources that are gone."""
 
+    @_builtins.property
+    def ledger_acks(self) -> _containers.RepeatedCompositeFieldContainer[Global___LedgerAck]:
+        """How far the ledger is with producers that this data plane told of; may come with a heartbeat."""
+
     def __init__(
         self,
         *,
@@ -197,11 +206,120 @@ class SubscribeResponse(_message.Message):
         last_part: _builtins.bool = ...,
         upserts: _abc.Iterable[_resources_pb2.Resource] | None = ...,
         removals: _abc.Iterable[_builtins.str] | None = ...,
+        ledger_acks: _abc.Iterable[Global___LedgerAck] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "last_part", b"last_part", "nonce", b"nonce", "removals", b"removals", "reset", b"reset", "upserts", b"upserts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "last_part", b"last_part", "ledger_acks", b"ledger_acks", "nonce", b"nonce", "removals", b"removals", "reset", b"reset", "upserts", b"upserts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SubscribeResponse: _TypeAlias = SubscribeResponse  # noqa: Y015
+
+@_typing.final
+class UsagePosition(_message.Message):
+    """UsagePosition says how far the producers are whose events a data plane keeps: itself, and earlier processes whose
+    spool it took over. It replaces the position told before.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def producers(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProducerPosition]: ...
+    def __init__(
+        self,
+        *,
+        producers: _abc.Iterable[Global___ProducerPosition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["producers", b"producers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsagePosition: _TypeAlias = UsagePosition  # noqa: Y015
+
+@_typing.final
+class ProducerPosition(_message.Message):
+    """ProducerPosition is the progress of one producer of usage events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOT_ID_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    PUBLISHED_THROUGH_FIELD_NUMBER: _builtins.int
+    boot_id: _builtins.int
+    last_sequence: _builtins.int
+    """The highest sequence number that was given to an event."""
+    published_through: _builtins.int
+    """Every event up to this sequence number was accepted by the message stream."""
+    def __init__(
+        self,
+        *,
+        boot_id: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        published_through: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "last_sequence", b"last_sequence", "published_through", b"published_through"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProducerPosition: _TypeAlias = ProducerPosition  # noqa: Y015
+
+@_typing.final
+class LedgerAck(_message.Message):
+    """LedgerAck says what the ledger's database holds of one producer, by committed transactions only."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOOT_ID_FIELD_NUMBER: _builtins.int
+    BOOKED_THROUGH_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    boot_id: _builtins.int
+    booked_through: _builtins.int
+    """Every event up to this sequence number is committed, as an entry or as a dead letter."""
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___SequenceRange]:
+        """Ranges above booked_through that the message stream has lost; to be published again."""
+
+    def __init__(
+        self,
+        *,
+        boot_id: _builtins.int = ...,
+        booked_through: _builtins.int = ...,
+        missing: _abc.Iterable[Global___SequenceRange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked_through", b"booked_through", "boot_id", b"boot_id", "missing", b"missing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LedgerAck: _TypeAlias = LedgerAck  # noqa: Y015
+
+@_typing.final
+class SequenceRange(_message.Message):
+    """SequenceRange is a range of sequence numbers, both ends included."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    first: _builtins.int
+    last: _builtins.int
+    def __init__(
+        self,
+        *,
+        first: _builtins.int = ...,
+        last: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "last", b"last"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SequenceRange: _TypeAlias = SequenceRange  # noqa: Y015

@@ -37,6 +37,12 @@ class ConfigDiscoveryServiceStub:
     a cursor once acknowledged never needs to be revisited within its epoch. A response with an empty nonce is a
     heartbeat and is not acknowledged. A resource that does not compile is reported in Ack.rejections; its last good form
     stays in force and everything else applies.
+
+    The same stream carries what a data plane needs to forget usage: it tells now and then, and whenever it may have
+    forgotten too little, how far the producers are that it keeps events of (UsagePosition), and hears what of them is
+    committed in the ledger's database (LedgerAck). A data plane forgets an event only when a LedgerAck covers it, never
+    because the message stream took it. What LedgerAck.missing names was accepted by the message stream and is in it no
+    more, nor in the ledger: it is lost there, and the data plane publishes it again under the same event ids.
     Calls carry "authorization: Bearer PLANE_TOKEN" metadata.
     """
 
@@ -59,6 +65,12 @@ class ConfigDiscoveryServiceAsyncStub(ConfigDiscoveryServiceStub):
     a cursor once acknowledged never needs to be revisited within its epoch. A response with an empty nonce is a
     heartbeat and is not acknowledged. A resource that does not compile is reported in Ack.rejections; its last good form
     stays in force and everything else applies.
+
+    The same stream carries what a data plane needs to forget usage: it tells now and then, and whenever it may have
+    forgotten too little, how far the producers are that it keeps events of (UsagePosition), and hears what of them is
+    committed in the ledger's database (LedgerAck). A data plane forgets an event only when a LedgerAck covers it, never
+    because the message stream took it. What LedgerAck.missing names was accepted by the message stream and is in it no
+    more, nor in the ledger: it is lost there, and the data plane publishes it again under the same event ids.
     Calls carry "authorization: Bearer PLANE_TOKEN" metadata.
     """
 
@@ -77,6 +89,12 @@ class ConfigDiscoveryServiceServicer(metaclass=_abc_1.ABCMeta):
     a cursor once acknowledged never needs to be revisited within its epoch. A response with an empty nonce is a
     heartbeat and is not acknowledged. A resource that does not compile is reported in Ack.rejections; its last good form
     stays in force and everything else applies.
+
+    The same stream carries what a data plane needs to forget usage: it tells now and then, and whenever it may have
+    forgotten too little, how far the producers are that it keeps events of (UsagePosition), and hears what of them is
+    committed in the ledger's database (LedgerAck). A data plane forgets an event only when a LedgerAck covers it, never
+    because the message stream took it. What LedgerAck.missing names was accepted by the message stream and is in it no
+    more, nor in the ledger: it is lost there, and the data plane publishes it again under the same event ids.
     Calls carry "authorization: Bearer PLANE_TOKEN" metadata.
     """
 

@@ -40,6 +40,17 @@ class _MeterEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Meter.ValueType
     METER_CACHE_READ_AUDIO: _Meter.ValueType  # 9
     METER_REQUEST: _Meter.ValueType  # 10
     """Calls, for prices per request."""
+    METER_IMAGE: _Meter.ValueType  # 11
+    """Images made or read, where they are charged apiece."""
+    METER_SECOND: _Meter.ValueType  # 12
+    """Seconds of sound or video, rounded up."""
+    METER_CHARACTER: _Meter.ValueType  # 13
+    METER_PAGE: _Meter.ValueType  # 14
+    METER_SEARCH: _Meter.ValueType  # 15
+    """Searches of the web or of documents, and rankings."""
+    METER_INPUT_IMAGE: _Meter.ValueType  # 16
+    """Tokens of images that went in, and of images that came out."""
+    METER_OUTPUT_IMAGE: _Meter.ValueType  # 17
 
 class Meter(_Meter, metaclass=_MeterEnumTypeWrapper):
     """Meter says what is counted."""
@@ -59,6 +70,17 @@ METER_OUTPUT_AUDIO: Meter.ValueType  # 8
 METER_CACHE_READ_AUDIO: Meter.ValueType  # 9
 METER_REQUEST: Meter.ValueType  # 10
 """Calls, for prices per request."""
+METER_IMAGE: Meter.ValueType  # 11
+"""Images made or read, where they are charged apiece."""
+METER_SECOND: Meter.ValueType  # 12
+"""Seconds of sound or video, rounded up."""
+METER_CHARACTER: Meter.ValueType  # 13
+METER_PAGE: Meter.ValueType  # 14
+METER_SEARCH: Meter.ValueType  # 15
+"""Searches of the web or of documents, and rankings."""
+METER_INPUT_IMAGE: Meter.ValueType  # 16
+"""Tokens of images that went in, and of images that came out."""
+METER_OUTPUT_IMAGE: Meter.ValueType  # 17
 Global___Meter: _TypeAlias = Meter  # noqa: Y015
 
 class _SettlementState:
@@ -152,9 +174,11 @@ class UsageEvent(_message.Message):
     UPSTREAM_MODEL_FIELD_NUMBER: _builtins.int
     RESPONSE_MODEL_FIELD_NUMBER: _builtins.int
     STREAM_FIELD_NUMBER: _builtins.int
+    SERVICE_TIER_FIELD_NUMBER: _builtins.int
     START_TIME_US_FIELD_NUMBER: _builtins.int
     FIRST_FRAME_TIME_US_FIELD_NUMBER: _builtins.int
     END_TIME_US_FIELD_NUMBER: _builtins.int
+    CALL_START_TIME_US_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
     ERROR_CODE_FIELD_NUMBER: _builtins.int
     CLIENT_GONE_FIELD_NUMBER: _builtins.int
@@ -163,6 +187,7 @@ class UsageEvent(_message.Message):
     COST_NANO_USD_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
     PRICE_REVISION_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     event_id: _builtins.bytes
     """UUIDv7, 16 bytes: start time, boot id and sequence number (tollway.kernel.usage.event_id)."""
@@ -195,10 +220,16 @@ class UsageEvent(_message.Message):
     upstream_model: _builtins.str
     response_model: _builtins.str
     stream: _builtins.bool
+    service_tier: _builtins.str
+    """Class of service that the upstream says it gave, as prices name it ("flex", "priority", "batch"); empty is the
+    ordinary one.
+    """
     start_time_us: _builtins.int
     """Unix time in microseconds; first_frame and end are 0 where they did not happen."""
     first_frame_time_us: _builtins.int
     end_time_us: _builtins.int
+    call_start_time_us: _builtins.int
+    """When the call began that this attempt is of; the same on all events of a call. 0 stands for start_time_us."""
     status: _builtins.int
     """How it ended: HTTP status the client got (499 when it left), and the error code of a failed attempt."""
     error_code: _builtins.str
@@ -208,6 +239,10 @@ class UsageEvent(_message.Message):
     price: _builtins.str
     """Resource name of the price that cost_nano_usd was computed with, and its revision; empty when unpriced."""
     price_revision: _builtins.int
+    basis: Global___SettlementState.ValueType
+    """How the quantities came to be known, whatever became of their price: REPORTED, ESTIMATED or PARTIAL; unspecified
+    when nothing was used. A price that is found later turns an unpriced event into this state.
+    """
     traceparent: _builtins.str
     """W3C trace context of the attempt, so that the consumer's span links to it; empty when not sampled."""
     @_builtins.property
@@ -239,9 +274,11 @@ class UsageEvent(_message.Message):
         upstream_model: _builtins.str = ...,
         response_model: _builtins.str = ...,
         stream: _builtins.bool = ...,
+        service_tier: _builtins.str = ...,
         start_time_us: _builtins.int = ...,
         first_frame_time_us: _builtins.int = ...,
         end_time_us: _builtins.int = ...,
+        call_start_time_us: _builtins.int = ...,
         status: _builtins.int = ...,
         error_code: _builtins.str = ...,
         client_gone: _builtins.bool = ...,
@@ -250,11 +287,12 @@ class UsageEvent(_message.Message):
         cost_nano_usd: _builtins.int = ...,
         price: _builtins.str = ...,
         price_revision: _builtins.int = ...,
+        basis: Global___SettlementState.ValueType = ...,
         traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "boot_id", b"boot_id", "client_gone", b"client_gone", "client_request_id", b"client_request_id", "cost_nano_usd", b"cost_nano_usd", "end_time_us", b"end_time_us", "end_user", b"end_user", "error_code", b"error_code", "event_id", b"event_id", "final", b"final", "first_frame_time_us", b"first_frame_time_us", "key", b"key", "metadata", b"metadata", "meters", b"meters", "operation", b"operation", "price", b"price", "price_revision", b"price_revision", "provider", b"provider", "request_id", b"request_id", "requested_model", b"requested_model", "response_model", b"response_model", "route", b"route", "sequence", b"sequence", "start_time_us", b"start_time_us", "state", b"state", "status", b"status", "stream", b"stream", "team", b"team", "traceparent", b"traceparent", "upstream", b"upstream", "upstream_model", b"upstream_model", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "basis", b"basis", "boot_id", b"boot_id", "call_start_time_us", b"call_start_time_us", "client_gone", b"client_gone", "client_request_id", b"client_request_id", "cost_nano_usd", b"cost_nano_usd", "end_time_us", b"end_time_us", "end_user", b"end_user", "error_code", b"error_code", "event_id", b"event_id", "final", b"final", "first_frame_time_us", b"first_frame_time_us", "key", b"key", "metadata", b"metadata", "meters", b"meters", "operation", b"operation", "price", b"price", "price_revision", b"price_revision", "provider", b"provider", "request_id", b"request_id", "requested_model", b"requested_model", "response_model", b"response_model", "route", b"route", "sequence", b"sequence", "service_tier", b"service_tier", "start_time_us", b"start_time_us", "state", b"state", "status", b"status", "stream", b"stream", "team", b"team", "traceparent", b"traceparent", "upstream", b"upstream", "upstream_model", b"upstream_model", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,7 +31,7 @@ class FakeRepository:
         new = [entry for entry in entries if entry.sequence not in self.entries]
         self.entries.update((entry.sequence, entry) for entry in new)
         self.dead_letters += dead_letters
-        return BookedBatch(new, len(entries) - len(new))
+        return BookedBatch(len(new), len(entries) - len(new))
 
 
 class FakeKeeper:

@@ -27,6 +27,9 @@ def test_every_field_of_an_event_is_kept() -> None:
         client_gone=True,
         meters=readings({METER_OUTPUT: 2, METER_INPUT: 1}),
         traceparent=TRACEPARENT,
+        service_tier="flex",
+        basis=3,
+        call_start_time_us=1_795_262_400_000_000,
     )
     entry = entry_of(event)
     assert entry.event_id == event_uuid(event)
@@ -34,9 +37,15 @@ def test_every_field_of_an_event_is_kept() -> None:
     assert entry.state is SettlementState.REPORTED
     assert list(entry.meters.items()) == [(Meter.INPUT, 1), (Meter.OUTPUT, 2)]
     assert entry.metadata == {"a": "1", "b": "2"}
-    same = set(LedgerEntry._fields) - {"event_id", "request_id", "state", "meters", "metadata"}
+    assert (entry.basis, entry.adjusts, entry.run_id, entry.prior_state) == (SettlementState.PARTIAL, None, None, None)
+    of_adjustments = {"adjusts", "run_id", "prior_state"}
+    same = (
+        set(LedgerEntry._fields) - {"event_id", "request_id", "state", "basis", "meters", "metadata"} - of_adjustments
+    )
     assert {name: getattr(entry, name) for name in same} == {name: getattr(event, name) for name in same}
-    assert same | {"event_id", "request_id", "state", "meters", "metadata"} == set(UsageEvent.DESCRIPTOR.fields_by_name)
+    assert same | {"event_id", "request_id", "state", "basis", "meters", "metadata"} == set(
+        UsageEvent.DESCRIPTOR.fields_by_name
+    )
 
 
 def test_what_clients_and_upstreams_say_is_cut_and_never_refused() -> None:
@@ -114,7 +123,7 @@ def test_what_the_gateway_writes_must_be_right(fields: dict[str, Any], reason: s
         entry_of(event)
 
 
-@pytest.mark.parametrize("unknown", [11, 99])
+@pytest.mark.parametrize("unknown", [18, 99])
 def test_enum_values_that_are_not_known_are_refused(unknown: int) -> None:
     with pytest.raises(InvalidEvent, match="state"):
         entry_of(UsageEvent.FromString(FakeDataPlane(boot_id=9).event(state=0).SerializeToString() + b"\x98\x03\x63"))
