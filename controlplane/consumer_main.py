@@ -1,6 +1,7 @@
 """`tollway-consumer`: the process that books usage events."""
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -38,12 +39,16 @@ SERVICE = "tollway-consumer"
 SCHEMA_INTERVAL_S = 0.5
 PARTITIONS_INTERVAL_S = 5.0
 _SPARE_CONNECTIONS = 2
+_COLLECT_AFTER_OBJECTS = 100_000
 
 _log = logging.getLogger("controlplane.consumer_main")
 
 
 def main() -> None:
     settings = settings_or_exit(HELP, ConsumerSettings.from_environment)
+    # Booking makes and drops many small objects that hold no cycles: looking for some costs a third of its time.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER_OBJECTS)
     start_logging(settings.log_level)
     raise SystemExit(uvloop.run(run(settings)))
 

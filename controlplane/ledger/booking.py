@@ -8,7 +8,7 @@ from controlplane.ledger.entries import BookedBatch, DeadLetter, Delivery, Ledge
 from controlplane.ledger.keeper import PartitionKeeper
 from controlplane.ledger.repository import EntriesRejected, LedgerRepository
 
-TRANSACTION_ENTRIES = 2048
+TRANSACTION_ENTRIES = 6400
 
 
 @dataclass(frozen=True, slots=True)

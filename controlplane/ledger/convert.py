@@ -5,6 +5,7 @@ client or an upstream said (a model, a label, an error code) never costs an even
 """
 
 import uuid
+from functools import lru_cache
 
 from controlplane.ledger.entries import LedgerEntry
 from tollway.kernel.usage import BOOT_ID_BITS, SEQUENCE_BITS, Meter, SettlementState, event_id
@@ -21,10 +22,11 @@ _LAST_TIME_US = 4_102_444_800_000_000
 _REQUEST_PREFIX = "req_"
 _REQUEST_LENGTH = len(_REQUEST_PREFIX) + 32
 _TRACEPARENT_LENGTH = 55
+_REMEMBERED_NAMES = 8192
 _STATES = {int(state): state for state in SettlementState}
 _BASES = {int(s): s for s in (SettlementState.REPORTED, SettlementState.ESTIMATED, SettlementState.PARTIAL)}
 _STATE_BASES = _BASES | {int(s): SettlementState.REPORTED for s in (SettlementState.UNPRICED, SettlementState.FREE)}
-_METERS = {int(meter): meter for meter in Meter}
+_METERS = {int(meter): meter.word for meter in Meter}
 
 
 class InvalidEvent(ValueError):
@@ -105,6 +107,7 @@ def _identity(event: UsageEvent) -> uuid.UUID:
     return expected
 
 
+@lru_cache(_REMEMBERED_NAMES)
 def _name(text: str, field: str, prefix: str) -> str:
     if not text.startswith(prefix) or len(text) == len(prefix):
         raise InvalidEvent(f"{field} is not a resource name below its parent")
@@ -149,18 +152,20 @@ def _status(status: int) -> int:
     return status
 
 
-def _meters(event: UsageEvent) -> dict[Meter, int]:
-    quantities: dict[Meter, int] = {}
+def _meters(event: UsageEvent) -> dict[str, int]:
+    quantities: dict[int, int] = {}
     for reading in event.meters:
-        meter = _METERS.get(reading.meter)
-        if meter is None:
-            raise InvalidEvent(f"meter {reading.meter} is not known")
-        quantity = reading.quantity + quantities.get(meter, 0)
-        if not 0 <= reading.quantity <= quantity <= MAX_QUANTITY:
-            raise InvalidEvent(f"quantity {reading.quantity} of {meter.word} is not within 0 and {MAX_QUANTITY}")
+        meter, read = reading.meter, reading.quantity
+        quantity = read + quantities.get(meter, 0)
+        if meter not in _METERS:
+            raise InvalidEvent(f"meter {meter} is not known")
+        if not 0 <= read <= quantity <= MAX_QUANTITY:
+            raise InvalidEvent(f"quantity {read} of {_METERS[meter]} is not within 0 and {MAX_QUANTITY}")
         if quantity:
             quantities[meter] = quantity
-    return quantities if len(quantities) < 2 else dict(sorted(quantities.items()))
+    if len(quantities) < 2:
+        return {_METERS[meter]: quantity for meter, quantity in quantities.items()}
+    return {_METERS[meter]: quantities[meter] for meter in sorted(quantities)}
 
 
 def _state(event: UsageEvent) -> SettlementState:

@@ -1,10 +1,11 @@
 """What the ledger keeps, as values: entries, their sums, and what could not be booked."""
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tollway.kernel.usage import Meter, SettlementState, Usage
+from tollway.kernel.usage import SettlementState
 
 WHOLE_MESSAGE = -1
 
@@ -12,7 +13,8 @@ WHOLE_MESSAGE = -1
 class LedgerEntry(NamedTuple):
     """One usage event as a fact: an attempt of a call, or with `attempt` 0 a call that was refused before any.
 
-    Times are Unix microseconds, 0 where they did not happen. `meters` is ordered by meter and has no zero quantity.
+    Times are Unix microseconds, 0 where they did not happen. `meters` has quantities by the word of the meter, in the
+    order of meters, and no zeros.
     `basis` is how the quantities are known, whatever became of their price; None where nothing was used.
 
     With `adjusts` it is an adjustment of the entry of that event id, posted by run `run_id`: `cost_nano_usd` is then a
@@ -46,7 +48,7 @@ class LedgerEntry(NamedTuple):
     status: int
     error_code: str
     client_gone: bool
-    meters: dict[Meter, int]
+    meters: dict[str, int]
     state: SettlementState
     cost_nano_usd: int
     price: str
@@ -140,16 +142,11 @@ class ProducerRange:
     last: int
 
 
-_NAMES = {meter: meter.name.lower() for meter in Meter if meter is not Meter.REQUEST}
-
-
-def token_sums(meters: dict[Meter, int]) -> TokenSums:
+def token_sums(meters: Mapping[str, int]) -> TokenSums:
     """The sums that reports show of one entry's meters."""
-    usage = Usage(**{_NAMES[meter]: quantity for meter, quantity in meters.items() if meter in _NAMES})
-    return TokenSums(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read + usage.cache_read_audio,
-        cache_write_tokens=usage.cache_write_5m + usage.cache_write_1h,
-        reasoning_tokens=usage.reasoning,
-    )
+    read = meters.get
+    cache_read = read("cache_read", 0) + read("cache_read_audio", 0)
+    cache_write = read("cache_write_5m", 0) + read("cache_write_1h", 0)
+    fresh = read("input", 0) + read("input_audio", 0) + read("input_image", 0)
+    output = read("output", 0) + read("output_audio", 0) + read("output_image", 0)
+    return TokenSums(fresh + cache_read + cache_write, output, cache_read, cache_write, read("reasoning", 0))

@@ -204,7 +204,7 @@ def _records(entries: list[LedgerEntry]) -> Iterator[tuple[Any, ...]]:
     for name in ("start_time", "first_frame_time", "end_time", "call_start_time"):
         fields[name] = map(_time, fields.pop(f"{name}_us"))
     fields["metadata"] = map(_json, fields["metadata"])
-    fields["meters"] = map(_json, [{meter.word: n for meter, n in meters.items()} for meters in fields["meters"]])
+    fields["meters"] = map(_json, fields["meters"])
     fields["key_owner"] = fields.pop("user")
     return zip(*(fields[name] for name in _ENTRY_COLUMNS), strict=True)
 

@@ -34,7 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, Insert, distinct_on, insert
 
 from controlplane.ledger.entries import GROUP_DIMENSIONS, LATENCY_COUNTS, ROLLUP_SUMS, TOKEN_SUMS
-from controlplane.ledger.tables import ledger_metadata_key, usage_group, usage_latency, usage_rollup
+from controlplane.ledger.tables import ledger_metadata_key, quarter_latency, quarter_rollup, usage_group
 from tollway.kernel.periods import DAY_MS, HOUR_S, QUARTER_HOUR_S
 from tollway.kernel.usage import SettlementState
 
@@ -87,11 +87,11 @@ def add_groups(rows: FromClause) -> Insert:
 
 
 def add_sums(rows: FromClause) -> Insert:
-    return _adding(insert(usage_rollup), sums_of(rows), ROLLUP_SUMS)
+    return _adding(insert(quarter_rollup), sums_of(rows), ROLLUP_SUMS)
 
 
 def add_latencies(rows: FromClause) -> Insert:
-    return _adding(insert(usage_latency), latencies_of(rows), LATENCY_COUNTS)
+    return _adding(insert(quarter_latency), latencies_of(rows), LATENCY_COUNTS)
 
 
 def folded(sums: FromClause, span_s: int, names: tuple[str, ...], *key: str) -> Select[Any]:

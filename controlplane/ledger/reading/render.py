@@ -11,7 +11,7 @@ from controlplane.ledger.reading.queries import Row
 from tollway.admin.v1.usage_pb2 import UsageAttempt, UsageRecord, UsageRow
 from tollway.kernel.money import format_usd
 from tollway.kernel.names import bare_id
-from tollway.kernel.usage import Meter, SettlementState
+from tollway.kernel.usage import SettlementState
 
 RECORD_COLLECTION = "usageRecords"
 _SHOWN_BARE = frozenset({"team", "upstream"})
@@ -43,7 +43,7 @@ def usage_record(entries: Sequence[Row]) -> UsageRecord:
     """One call; `entries` are its attempts in order, one of them final."""
     first = entries[0]
     final = next(entry for entry in reversed(entries) if entry["final"])
-    tokens = [token_sums(_meters(entry)) for entry in entries]
+    tokens = [token_sums(entry["meters"]) for entry in entries]
     request_id = request_text(final["request_id"])
     return UsageRecord(
         name=f"{RECORD_COLLECTION}/{request_id}",
@@ -100,7 +100,3 @@ def _usage_attempt(entry: Row) -> UsageAttempt:
         price_revision=entry["price_revision"],
         event_id=str(entry["event_id"]),
     )
-
-
-def _meters(entry: Row) -> dict[Meter, int]:
-    return {Meter[word.upper()]: quantity for word, quantity in entry["meters"].items()}
