@@ -16,6 +16,7 @@ from controlplane.discovery.source import ConfigSource
 from controlplane.keys.behaviour import KeyMint, VirtualKeyBehaviour
 from controlplane.keys.handlers import key_handlers
 from controlplane.keys.service import KeyService
+from controlplane.ledger.producers.repository import ProducerProgress
 from controlplane.prices.book import ensure_price_book
 from controlplane.resources.behaviour import Behaviour, PlainBehaviour
 from controlplane.resources.handlers import resource_handlers
@@ -24,6 +25,7 @@ from controlplane.resources.transaction import Transactor
 from controlplane.secrets.behaviour import UpstreamBehaviour
 from controlplane.secrets.checks import check_keys
 from controlplane.secrets.vault import Vault
+from tollway.kernel.subjects import USAGE_STREAM
 from tollway.resources.kinds import UPSTREAM, VIRTUAL_KEY
 from tollway.resources.project import project_key_pepper
 
@@ -79,6 +81,7 @@ def open_config_rooms(
         key_pepper=project_key_pepper(pepper),
         plane_token=secret.plane_token,
         observe_applied_s=observe_applied_s,
+        ledger=ProducerProgress(database, USAGE_STREAM),
     )
     return ConfigRooms(config, vault, pepper, config_handlers(config, vault, mint), feed, fleet, server)
 

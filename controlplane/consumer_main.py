@@ -20,6 +20,7 @@ from controlplane.ledger.connection import connector
 from controlplane.ledger.consumer import BOOKERS, DATABASE, NATS, ConsumerParts, LedgerConsumer
 from controlplane.ledger.keeper import PartitionKeeper
 from controlplane.ledger.metrics import ConsumerMetrics
+from controlplane.ledger.producers.repository import ProducerProgress
 from controlplane.ledger.readiness import ConsumerReadiness
 from controlplane.ledger.repository import LedgerRepository, PartitionRepository
 from controlplane.ledger.stream import StreamSettings
@@ -28,6 +29,7 @@ from controlplane.settings import DATABASE_URL, METRICS_LISTEN
 from controlplane.telemetry import build_registry, build_tracing, software_version
 from controlplane.transport.probe_app import probe_app
 from controlplane.transport.readiness import Readiness
+from tollway.kernel.subjects import USAGE_STREAM
 from tollway.logs import start_logging
 from tollway.settings import settings_or_exit
 
@@ -104,6 +106,7 @@ async def _work(
             bookkeeper=Bookkeeper(LedgerRepository(database), keeper),
             readiness=subjects,
             metrics=metrics,
+            progress=ProducerProgress(database, USAGE_STREAM),
             tracer=_booking_tracer(tracing),
         ),
         stop,

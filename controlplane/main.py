@@ -40,6 +40,7 @@ from tollway.logs import start_logging
 from tollway.settings import settings_or_exit
 
 SERVICE = "tollway-controlplane"
+_STREAMS_END_S = 2.0
 _RETRY_S = 0.2
 _log = logging.getLogger("tollway.controlplane")
 
@@ -194,6 +195,7 @@ class ControlPlane:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(parts.rooms.feed.run(), name="feed")
             tasks.create_task(parts.rooms.fleet.run(), name="fleet")
+            tasks.create_task(parts.rooms.server.run(), name="usage acknowledgement")
             await parts.rooms.feed.wait_loaded()
             if not self._stop.is_set():
                 parts.readiness.set_ready()
@@ -231,6 +233,8 @@ class ControlPlane:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), drain.delay_s)
         self._parts.rooms.server.close()
+        # A stream that the stop of its server meets while it ends may show an internal error instead of its own end.
+        await self._parts.rooms.server.wait_ended(_STREAMS_END_S)
         await asyncio.gather(listeners.grpc.stop(drain.timeout_s), listeners.rest.close())
 
 

@@ -105,8 +105,12 @@ class Attempt:
     price: str = ""
     price_revision: int = 0
     traceparent: str = ""
+    basis: SettlementState | None = None
     may_have_run: bool = False
-    """`may_have_run` says that the upstream took the request and nothing tells what became of it."""
+    is_settled: bool = False
+    is_emitted: bool = False
+    """`basis` is how `usage` is known, whatever its price; `may_have_run` says that the upstream took the request and
+    nothing tells what became of it."""
 
 
 @dataclass(slots=True)

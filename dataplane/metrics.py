@@ -49,6 +49,18 @@ class Families:
         self.usage_buffered = self._gauge("usage_buffered_events", "Usage events not yet delivered.", "livesum")
         self.usage_connected = self._gauge("usage_connected", "1 while connected to NATS.", "livemin")
         self.usage_published = self._counter("usage_published_events", "Usage events delivered.")
+        self.usage_unacknowledged = self._gauge(
+            "usage_unacknowledged_events", "Usage events that the ledger has not acknowledged.", "livesum"
+        )
+        self.spool_bytes = self._gauge("usage_spool_bytes", "Size of the usage spool.", "livesum")
+        self.spool_adopted = self._gauge(
+            "usage_spool_adopted", "Spools of processes that are gone, not yet acknowledged.", "livesum"
+        )
+        self.spool_failures = self._counter("usage_spool_failures", "Writes of the usage spool that failed.")
+        self.usage_resent = self._counter("usage_resent_events", "Usage events sent again, for NATS had lost them.")
+        self.usage_crashed = self._counter(
+            "usage_crash_estimates", "Attempts that a process died within, estimated from its spool."
+        )
         self.usage_retries = self._counter("usage_publish_retries", "Deliveries of usage tried again.")
 
     def _counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:

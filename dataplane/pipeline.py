@@ -12,7 +12,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from dataplane.call import Call, Outcome, Principal
+from dataplane.call import Attempt, Call, Outcome, Principal
 from dataplane.errors import (
     ClientGone,
     GatewayError,
@@ -23,7 +23,7 @@ from dataplane.errors import (
 )
 from dataplane.ingress.presence import ClientPresence
 from dataplane.ingress.writers import ResponseWriter
-from dataplane.metering.meter import Meter, settle_failed
+from dataplane.metering.meter import Meter, estimate_input, settle_failed
 from dataplane.routing.planner import plan
 from dataplane.spans import CallSpan
 from dataplane.telemetry import Telemetry
@@ -36,7 +36,11 @@ _HTTP_OK = 200
 
 
 class UsageSink(Protocol):
-    """Where settled calls go; neither method blocks or fails."""
+    """Where calls are written down: each attempt before it goes out, and how it ended."""
+
+    def begin(self, outcome: Outcome, attempt: Attempt) -> None:
+        """Takes the ends of the attempts before, too. Raises Overloaded when it cannot be written down."""
+        ...
 
     def emit(self, outcome: Outcome) -> None: ...
 
@@ -106,16 +110,24 @@ class Pipeline:
         with self._presence.watch(exchange.request, exchange.writer, outcome):
             sent_s = time.monotonic()
             try:
-                answer = await self._dispatcher.open(call, way, outcome, exchange.span)
+                answer = await self._dispatcher.open(call, way, outcome, exchange.span, self._begin)
             finally:
                 outcome.upstream_wait_s = time.monotonic() - sent_s
             await _relay(answer, exchange.writer, outcome, meter)
 
+    def _begin(self, outcome: Outcome, attempt: Attempt) -> None:
+        """Every attempt is in the spool before its request goes out. Raises Overloaded."""
+        for earlier in outcome.attempts:
+            if not earlier.is_settled:
+                settle_failed(outcome.call, earlier)
+        estimate_input(outcome.call, attempt)
+        self._sink.begin(outcome, attempt)
+        attempt.is_settled = False
+
     def _settle(self, outcome: Outcome, meter: Meter, span: CallSpan) -> None:
-        for attempt in outcome.attempts[:-1]:
-            settle_failed(outcome.call, attempt)
-        if outcome.attempts and not outcome.attempts[-1].first_frame_time_us:
-            settle_failed(outcome.call, outcome.attempts[-1])
+        for attempt in outcome.attempts:
+            if not attempt.is_settled:
+                settle_failed(outcome.call, attempt)
         self._sink.emit(outcome)
         duration_s = time.monotonic() - outcome.call.start_s
         overhead_s = max(0.0, duration_s - outcome.call.body_wait_s - outcome.upstream_wait_s)

@@ -31,14 +31,16 @@ from dataplane.exposition import metrics_listener
 from dataplane.ingress.openai import BodyLimits
 from dataplane.ingress.presence import ClientPresence
 from dataplane.listeners import ServerCertificate, where
-from dataplane.metering.emitter import Emitter
+from dataplane.metering.emitter import SpoolBounds
 from dataplane.metering.jetstream import JetStreamLink
 from dataplane.metering.publisher import Publisher
+from dataplane.metering.room import UsageRoom
+from dataplane.metering.spool.folders import SpoolError
 from dataplane.pipeline import Pipeline
-from dataplane.settings import API_TLS_CERT, CONFIG_FILE, DrainSettings, Settings
+from dataplane.settings import API_TLS_CERT, CONFIG_FILE, SPOOL_DIR, DrainSettings, Settings
 from dataplane.settings import FeedSettings as FeedVariables
 from dataplane.snapshot import Secret
-from dataplane.telemetry import Telemetry
+from dataplane.telemetry import Telemetry, UsageReport
 from dataplane.upstream.dispatcher import Dispatcher
 from dataplane.upstream.transport import Transport
 from tollway.kernel.subjects import usage_subject
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from dataplane.tracing import Tracing
 
 FLUSH_TIMEOUT_S: Final = 10.0
+BOOKED_TIMEOUT_S: Final = 2.0
 _CANCEL_AGAIN_S: Final = 0.5
 _TRACING_TIMEOUT_S: Final = 5.0
 _GAUGES_INTERVAL_S: Final = 0.25
@@ -88,9 +91,10 @@ class DataPlane:
         self.telemetry = Telemetry(place.registry, self.tracing)
         self.holder = SnapshotHolder(time.monotonic)
         self.applier = ConfigApplier(self.holder, os.environ)
-        self.emitter = Emitter(self.boot_id)
+        self.usage = _build_usage(settings, self.boot_id)
+        self.emitter = self.usage.emitter
         self.link = JetStreamLink(settings.usage.nats_urls, usage_subject(place.node), place.node, random.uniform)
-        self.publisher = Publisher(self.emitter, self.link, random.uniform)
+        self.publisher = Publisher(self.usage.outbox, self.link, random.uniform)
         self.transport = Transport()
         self.presence = ClientPresence()
         dispatcher = Dispatcher(self.transport, PROVIDERS, DIALECTS, random.uniform)
@@ -106,10 +110,14 @@ class DataPlane:
             "config": await self._config_source(),
             "config-secrets": self.applier.keep_secrets_fresh,
             "presence": self.presence.run,
-            "usage-link": self.link.run,
-            "usage-publisher": self.publisher.run,
+            "usage-custody": self.usage.custody.run,
+            "usage-spool": self.usage.custody.keep_up,
             "report": self._report,
         }
+        if self.settings.usage.nats_urls:
+            runs |= {"usage-link": self.link.run, "usage-publisher": self.publisher.run}
+        if self.settings.usage.sync_s:
+            runs["usage-sync"] = self._sync_spool
         if self.certificate is not None:
             runs["certificate"] = self.certificate.keep_fresh
         return runs
@@ -127,7 +135,9 @@ class DataPlane:
         return source.run
 
     def _feed_settings(self, chosen: FeedVariables) -> FeedSettings:
-        client = FeedClient(Secret(chosen.token.reveal()), self.place.node, self.boot_id, self.version)
+        client = FeedClient(
+            Secret(chosen.token.reveal()), self.place.node, self.boot_id, self.version, self.usage.custody
+        )
         tls = None
         if chosen.tls is not None:
             own = chosen.tls.client
@@ -138,14 +148,33 @@ class DataPlane:
         """Keeps the gauges and the word on readiness up to date."""
         while True:
             self.telemetry.report_config(self.holder.current, self.holder.age_s)
-            self.telemetry.report_usage(
-                held=self.emitter.held_events,
-                delivered=self.emitter.delivered_events,
-                retries=self.publisher.retries,
-                is_connected=self.link.is_connected,
-            )
+            self.telemetry.report_usage(self._usage_report())
             self.place.report_ready(self.gateway.is_ready)
             await asyncio.sleep(_GAUGES_INTERVAL_S)
+
+    def _usage_report(self) -> UsageReport:
+        custody = self.usage.custody
+        return UsageReport(
+            unpublished_events=self.emitter.unpublished_events,
+            unacknowledged_events=custody.unacknowledged_events,
+            spool_bytes=custody.spool_bytes,
+            adopted_spools=custody.adopted,
+            is_connected=self.link.is_connected,
+            published_events=self.usage.outbox.delivered_events,
+            retries=self.publisher.retries,
+            resent_events=custody.resent_events,
+            crash_estimates=custody.crash_estimates,
+            spool_failures=self.emitter.producer.journal.failures,
+        )
+
+    async def _sync_spool(self) -> None:
+        """The disk keeps what was written up to an interval ago; a failure is told and tried again."""
+        while True:
+            await asyncio.sleep(self.settings.usage.sync_s)
+            try:
+                await asyncio.to_thread(self.emitter.producer.journal.sync)
+            except OSError as error:
+                logger.error("the spool cannot be synced error=%s", error.strerror)
 
 
 async def serve(settings: Settings, place: Place) -> int:
@@ -165,9 +194,9 @@ async def serve(settings: Settings, place: Place) -> int:
             await stack.enter_async_context(listener)
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(run(), name=name) for name, run in background.items()]
-            lost_events = await _serve_until(stop, plane)
+            await _serve_until(stop, plane)
             await _cancel(tasks)
-    return 1 if lost_events else 0
+    return 0
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
@@ -179,8 +208,8 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
         _, pending = await asyncio.wait(pending, timeout=_CANCEL_AGAIN_S)
 
 
-async def _serve_until(stop: asyncio.Event, plane: DataPlane) -> int:
-    """Take calls until `stop`, drain, and flush usage; the number of usage events that are lost."""
+async def _serve_until(stop: asyncio.Event, plane: DataPlane) -> None:
+    """Take calls until `stop`, drain, and hand usage over."""
     context = None if plane.certificate is None else plane.certificate.context
     server = ApiServer(plane.gateway.handle, plane.place.api_listener, context)
     try:
@@ -190,11 +219,20 @@ async def _serve_until(stop: asyncio.Event, plane: DataPlane) -> int:
         await drain(plane.gateway, plane.presence, server, plane.place.drain_bounds())
     finally:
         await server.close()
-    lost_events = await plane.emitter.flush(FLUSH_TIMEOUT_S)
-    if lost_events:
-        logger.error("usage events are lost, for NATS did not take them in time events=%d", lost_events)
-    logger.info("stopped node=%s usage_events=%d", plane.place.node, plane.emitter.delivered_events)
-    return lost_events
+    await _hand_over(plane)
+
+
+async def _hand_over(plane: DataPlane) -> None:
+    """Usage goes to NATS and, while there is time, into the ledger; the rest stays in the spool for the next start."""
+    if plane.settings.usage.nats_urls:
+        unpublished = await plane.emitter.flush(FLUSH_TIMEOUT_S)
+        if not unpublished:
+            await plane.usage.custody.wait_booked(BOOKED_TIMEOUT_S)
+    left = plane.usage.close()
+    if left:
+        folder = plane.settings.usage.spool_dir
+        logger.warning("usage events stay in the spool for the next start events=%d folder=%s", left, folder)
+    logger.info("stopped node=%s usage_events=%d", plane.place.node, plane.usage.outbox.delivered_events)
 
 
 async def _close(plane: DataPlane) -> None:
@@ -203,6 +241,16 @@ async def _close(plane: DataPlane) -> None:
         is_exported = await asyncio.to_thread(plane.tracing.close, _TRACING_TIMEOUT_S)
         if not is_exported:
             logger.warning("spans are lost, for the collector did not take them in time")
+
+
+def _build_usage(settings: Settings, boot_id: int) -> UsageRoom:
+    """Raises SettingsError."""
+    bounds = SpoolBounds(size_bytes=settings.usage.spool_max_bytes)
+    has_ledger = isinstance(settings.config, FeedVariables)
+    try:
+        return UsageRoom.build(settings.usage.spool_dir, boot_id, has_ledger=has_ledger, bounds=bounds)
+    except SpoolError as error:
+        SPOOL_DIR.fail(str(error))
 
 
 def _build_tracing(settings: Settings, node: str, build: str) -> "Tracing | None":

@@ -1,6 +1,8 @@
 """What a data plane is told by its environment, and the --help text that lists it."""
 
+import os
 import socket
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,11 +49,21 @@ TLS_CA = Variable("TOLLWAY_TLS_CA", "path", "PEM certificates that the control p
 INSECURE_PLANE = Variable(
     "TOLLWAY_INSECURE_PLANE", "0 or 1", "dial the feed in plaintext beyond this machine, where no TLS file is set", "0"
 )
+SPOOL_DIR = Variable(
+    "TOLLWAY_SPOOL_DIR",
+    "path",
+    "folder of usage events that are not booked yet; tollway-spool-UID below the system's temporary folder without",
+)
+SPOOL_MAX_BYTES = Variable(
+    "TOLLWAY_SPOOL_MAX_BYTES", "bytes", "how much one process may hold there, 503 beyond", str(256 * _MEBIBYTE)
+)
+SPOOL_SYNC_MS = Variable(
+    "TOLLWAY_SPOOL_SYNC_MS", "ms", "how often the disk is told to keep it; 0 for never, which a crash outlives", "0"
+)
 NATS_URL = Variable(
     "TOLLWAY_NATS_URL",
     "nats://user:password@host:port,...",
-    "where usage events go; tls:// for TLS. Required with TOLLWAY_CONFIG_FILE too",
-    required=True,
+    "where usage events go; tls:// for TLS. Required, but with TOLLWAY_CONFIG_FILE, where they may stay in the spool",
 )
 API_TLS_CERT = Variable(
     "TOLLWAY_API_TLS_CERT", "path", "PEM certificate chain of the apps' API, which is plain without"
@@ -83,6 +95,9 @@ HELP = help_text(
         TLS_CA,
         INSECURE_PLANE,
         NATS_URL,
+        SPOOL_DIR,
+        SPOOL_MAX_BYTES,
+        SPOOL_SYNC_MS,
         API_TLS_CERT,
         API_TLS_KEY,
         WORKERS,
@@ -136,9 +151,15 @@ class FileSettings:
 
 @dataclass(frozen=True, slots=True)
 class UsageSettings:
-    """NATS servers, with credentials in their URLs."""
+    """NATS servers, with credentials in their URLs; none keeps usage in the spool.
+
+    `spool_dir` is shared by processes, each of which has a folder of its own in it; `sync_s` 0 leaves it to the disk.
+    """
 
     nats_urls: tuple[str, ...] = field(repr=False)
+    spool_dir: Path
+    spool_max_bytes: int
+    sync_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +191,7 @@ class Settings:
         return cls(
             api=_api(environment),
             config=_config(environment),
-            usage=UsageSettings(_nats_urls(environment)),
+            usage=_usage(environment),
             drain=DrainSettings(
                 environment.seconds(DRAIN_DELAY_S, minimum=0, maximum=600),
                 environment.seconds(DRAIN_TIMEOUT_S, minimum=0, maximum=_DAY_S),
@@ -222,6 +243,23 @@ def _feed_tls(environment: Environment, addresses: tuple[Address, ...]) -> FeedT
                 f"set {TLS_CA.name}, or accept that with {INSECURE_PLANE.name}=1"
             )
     return None
+
+
+def _usage(environment: Environment) -> UsageSettings:
+    urls = _nats_urls(environment)
+    if not urls and environment.optional_path(CONFIG_FILE) is None:
+        NATS_URL.fail("is required, because usage goes to the control plane's ledger by it; set it to nats://HOST:PORT")
+    return UsageSettings(
+        nats_urls=urls,
+        spool_dir=environment.optional_path(SPOOL_DIR) or _default_spool_dir(),
+        spool_max_bytes=environment.integer(SPOOL_MAX_BYTES, minimum=16 * _MEBIBYTE, maximum=1 << 40),
+        sync_s=environment.integer(SPOOL_SYNC_MS, minimum=0, maximum=60_000) / 1000,
+    )
+
+
+def _default_spool_dir() -> Path:
+    """Below the system's temporary folder, apart for each user."""
+    return Path(tempfile.gettempdir()) / f"tollway-spool-{os.getuid()}"
 
 
 def _nats_urls(environment: Environment) -> tuple[str, ...]:

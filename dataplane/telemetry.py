@@ -1,6 +1,7 @@
 """What a data plane tells the outside about its calls: Prometheus counts always, OpenTelemetry spans when asked."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -18,6 +19,22 @@ __all__ = ["AttemptSpan", "CallSpan", "Telemetry"]
 _PROBES: Final = frozenset({"/livez", "/readyz"})
 
 
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """Where the usage events of this process are, and counts since its start."""
+
+    unpublished_events: int = 0
+    unacknowledged_events: int = 0
+    spool_bytes: int = 0
+    adopted_spools: int = 0
+    is_connected: bool = False
+    published_events: int = 0
+    retries: int = 0
+    resent_events: int = 0
+    crash_estimates: int = 0
+    spool_failures: int = 0
+
+
 class Telemetry:
     """One per process. No method blocks or raises, and none shows a body, a header or a secret."""
 
@@ -25,8 +42,7 @@ class Telemetry:
         self.families = Families(registry)
         self._counts = CallCounts(self.families)
         self._tracing = tracing
-        self._delivered = 0
-        self._retries = 0
+        self._usage = UsageReport()
 
     @property
     def in_flight(self) -> Gauge:
@@ -56,10 +72,17 @@ class Telemetry:
             self.families.config_revision.set(snapshot.revision)
             self.families.config_age.set(age_s)
 
-    def report_usage(self, *, held: int, delivered: int, retries: int, is_connected: bool) -> None:
-        """Show where usage events are: counts since the start of this process."""
-        self.families.usage_buffered.set(held)
-        self.families.usage_connected.set(is_connected)
-        self.families.usage_published.inc(delivered - self._delivered)
-        self.families.usage_retries.inc(retries - self._retries)
-        self._delivered, self._retries = delivered, retries
+    def report_usage(self, report: UsageReport) -> None:
+        """Show where usage events are."""
+        families, before = self.families, self._usage
+        families.usage_buffered.set(report.unpublished_events)
+        families.usage_unacknowledged.set(report.unacknowledged_events)
+        families.spool_bytes.set(report.spool_bytes)
+        families.spool_adopted.set(report.adopted_spools)
+        families.usage_connected.set(report.is_connected)
+        families.usage_published.inc(report.published_events - before.published_events)
+        families.usage_retries.inc(report.retries - before.retries)
+        families.usage_resent.inc(report.resent_events - before.resent_events)
+        families.usage_crashed.inc(report.crash_estimates - before.crash_estimates)
+        families.spool_failures.inc(report.spool_failures - before.spool_failures)
+        self._usage = report

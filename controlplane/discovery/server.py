@@ -9,10 +9,12 @@ from itertools import count
 
 import grpc
 
+from controlplane.discovery.acknowledgement import LedgerProgress, UsageWatch
 from controlplane.discovery.feed import ConfigFeed
 from controlplane.discovery.fleet import Connection, Fleet
 from controlplane.discovery.parts import cut_update
 from controlplane.discovery.state import Update
+from controlplane.errors import Unavailable
 from tollway.config.v1.discovery_pb2 import Ack, Cursor, Hello, SubscribeRequest, SubscribeResponse
 from tollway.config.v1.discovery_pb2_grpc import (
     ConfigDiscoveryServiceServicer,
@@ -24,6 +26,7 @@ logger = logging.getLogger(__name__)
 
 SERVICE_NAME = "tollway.config.v1.ConfigDiscoveryService"
 HEARTBEAT_S = 2.0
+LEDGER_INTERVAL_S = 0.25
 HELLO_TIMEOUT_S = 10.0
 LOAD_WAIT_S = 2.0
 MAX_NODE = 253
@@ -35,7 +38,8 @@ Context = grpc.aio.ServicerContext[SubscribeRequest, SubscribeResponse]
 class FeedServer(ConfigDiscoveryServiceServicer):
     """`key_pepper` goes first on every stream; `plane_token` is what callers must bear.
 
-    `observe_applied_s` is told how long after a change each data plane said that it has applied it.
+    `observe_applied_s` is told how long after a change each data plane said that it has applied it. Without `ledger`,
+    usage is never acknowledged.
     """
 
     def __init__(
@@ -47,6 +51,7 @@ class FeedServer(ConfigDiscoveryServiceServicer):
         plane_token: str,
         heartbeat_s: float = HEARTBEAT_S,
         observe_applied_s: Callable[[float], None] = lambda _: None,
+        ledger: LedgerProgress | None = None,
     ) -> None:
         self._feed = feed
         self._fleet = fleet
@@ -54,7 +59,11 @@ class FeedServer(ConfigDiscoveryServiceServicer):
         self._authorization = f"Bearer {plane_token}".encode()
         self._heartbeat_s = heartbeat_s
         self._observe_applied_s = observe_applied_s
+        self._ledger = ledger
+        self._watches: dict[UsageWatch, asyncio.Event] = {}
+        self._streams = 0
         self._closing = asyncio.Event()
+        self._all_ended = asyncio.Event()
 
     def register(self, server: grpc.aio.Server) -> None:
         add_ConfigDiscoveryServiceServicer_to_server(self, server)
@@ -63,6 +72,20 @@ class FeedServer(ConfigDiscoveryServiceServicer):
         """Ends all streams, so that data planes go to another control plane."""
         self._closing.set()
         self._feed.subscribers.wake()
+
+    async def wait_ended(self, timeout_s: float) -> None:
+        """After `close`: until every stream has ended, at most `timeout_s`."""
+        if self._streams:
+            await _wait(self._all_ended, timeout_s)
+
+    async def run(self) -> None:
+        """Reads the ledger's progress for all streams, until cancelled."""
+        while self._ledger is not None:
+            await asyncio.sleep(LEDGER_INTERVAL_S)
+            try:
+                await self._read_progress(self._ledger)
+            except Unavailable as error:
+                logger.debug("usage is not acknowledged, tried again soon reason=%s", error.message)
 
     async def Subscribe(  # type: ignore[override]  # noqa: N802
         self, request_iterator: AsyncIterator[SubscribeRequest], context: Context
@@ -74,12 +97,16 @@ class FeedServer(ConfigDiscoveryServiceServicer):
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE, "the configuration is not at hand; try another control plane"
             )
+        self._streams += 1
         connection = self._fleet.connect(hello)
         logger.info("data plane connected node=%s boot_id=%d build=%s", hello.node, hello.boot_id, hello.build)
         try:
             await self._serve(hello, connection, request_iterator, context)
         finally:
             self._fleet.disconnect(connection)
+            self._streams -= 1
+            if self._closing.is_set() and not self._streams:
+                self._all_ended.set()
             logger.info("data plane disconnected node=%s boot_id=%d", hello.node, hello.boot_id)
 
     async def _authenticate(self, context: Context) -> None:
@@ -113,11 +140,13 @@ class FeedServer(ConfigDiscoveryServiceServicer):
         self, hello: Hello, connection: Connection, requests: AsyncIterator[SubscribeRequest], context: Context
     ) -> None:
         """Pushes until the data plane leaves or this server closes."""
-        reader = asyncio.create_task(self._read_acks(requests, connection), name=f"feed-acks-{hello.node}")
-        writer = asyncio.create_task(self._push(hello, context), name=f"feed-push-{hello.node}")
+        watch = UsageWatch()
+        reader = asyncio.create_task(self._read_told(requests, connection, watch), name=f"feed-told-{hello.node}")
+        writer = asyncio.create_task(self._push(hello, context, watch), name=f"feed-push-{hello.node}")
         try:
             done, _ = await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._watches.pop(watch, None)
             for task in (reader, writer):
                 task.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
@@ -125,17 +154,20 @@ class FeedServer(ConfigDiscoveryServiceServicer):
             error = task.exception()
             if error is not None and not isinstance(error, grpc.aio.UsageError | asyncio.InvalidStateError):
                 raise error
+        if self._closing.is_set():
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "this control plane stops; go to another one")
 
-    async def _push(self, hello: Hello, context: Context) -> None:
+    async def _push(self, hello: Hello, context: Context, watch: UsageWatch) -> None:
         nonces = count(1)
         sent = hello.resume_from if hello.HasField("resume_from") else None
         is_first = True
         with self._feed.subscribers.subscription() as changed:
+            self._watches[watch] = changed
             while not self._closing.is_set():
                 changed.clear()
                 update = self._due_update(sent, is_first)
                 if update is None:
-                    await context.write(SubscribeResponse())
+                    await context.write(SubscribeResponse(ledger_acks=watch.take_acks()))
                 else:
                     await self._write(update, context, lambda: str(next(nonces)))
                     sent, is_first = update.cursor, False
@@ -156,11 +188,25 @@ class FeedServer(ConfigDiscoveryServiceServicer):
         for part in cut_update(update, make_nonce):
             await context.write(part)
 
-    async def _read_acks(self, requests: AsyncIterator[SubscribeRequest], connection: Connection) -> None:
+    async def _read_told(
+        self, requests: AsyncIterator[SubscribeRequest], connection: Connection, watch: UsageWatch
+    ) -> None:
         async for request in requests:
+            if request.HasField("usage_position"):
+                watch.tell(request.usage_position)
             if request.HasField("ack"):
                 self._observe(request.ack, connection)
                 _note(request.ack, connection)
+
+    async def _read_progress(self, ledger: LedgerProgress) -> None:
+        """One look for all streams; what was told while it is under way is judged by the next one."""
+        asked = {watch: waiting for watch in self._watches if (waiting := watch.waiting())}
+        if not asked:
+            return
+        progress = await ledger.read({boot_id for waiting in asked.values() for boot_id in waiting})
+        for watch, waiting in asked.items():
+            if watch.judge(progress, waiting) and watch in self._watches:
+                self._watches[watch].set()
 
     def _observe(self, ack: Ack, connection: Connection) -> None:
         state = self._feed.state

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from controlplane.errors import Unavailable
 from controlplane.ledger.booking import Bookkeeper, Parcel, read_parcels
 from controlplane.ledger.connection import Connect, close
+from controlplane.ledger.drain import StreamDrain
 from controlplane.ledger.metrics import ConsumerMetrics
+from controlplane.ledger.producers.repository import ProducerProgress
 from controlplane.ledger.readiness import ConsumerReadiness
 from controlplane.ledger.source import UsageSource, delivery_of
 from controlplane.ledger.stream import ACK_WAIT_S, StreamSettings, ensure_stream
@@ -52,6 +55,7 @@ class ConsumerParts:
     bookkeeper: Bookkeeper
     readiness: ConsumerReadiness
     metrics: ConsumerMetrics
+    progress: ProducerProgress
     tracer: "BookingTracer | None" = None
 
 
@@ -111,6 +115,7 @@ class LedgerConsumer:
         """Make the stream at first and whenever it is gone, and report what waits in it."""
         jetstream = client.jetstream(timeout=ACK_WAIT_S)
         is_there = False
+        drain = StreamDrain()
         while True:
             try:
                 if not is_there or source.is_lost:
@@ -120,10 +125,22 @@ class LedgerConsumer:
                 info = await jetstream.consumer_info(USAGE_STREAM, USAGE_CONSUMER)
                 self._parts.metrics.set_pending((info.num_pending or 0) + (info.num_ack_pending or 0))
                 self._parts.readiness.clear(NATS)
+                await self._mark_drained(jetstream, drain)
             except (NatsError, OSError, TimeoutError) as error:
                 is_there = is_there and not isinstance(error, NotFoundError)
                 self._parts.readiness.report(NATS, _described(error))
             await asyncio.sleep(WATCH_INTERVAL_S)
+
+    async def _mark_drained(self, jetstream: JetStreamContext, drain: StreamDrain) -> None:
+        """Note since when nothing older is in the stream; without a database that waits."""
+        progress = self._parts.progress
+        try:
+            asked = await progress.read_time()
+            through = drain.look((await jetstream.stream_info(USAGE_STREAM)), asked)
+            if through is not None:
+                await progress.mark_drained(through)
+        except Unavailable as error:
+            _log.debug("the stream's mark is not written reason=%s", error.message)
 
     async def _book_all(self, source: UsageSource) -> None:
         """Ends when the connection is over, and after a stop when nothing is left that has come."""

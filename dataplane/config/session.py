@@ -1,9 +1,10 @@
 """One stream of the config feed, from hello until it is lost."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import grpc
 
@@ -16,20 +17,43 @@ from tollway.config.v1 import discovery_pb2 as wire
 from tollway.config.v1.discovery_pb2_grpc import ConfigDiscoveryServiceStub
 
 HEARTBEAT_TIMEOUT_S = 10.0
+USAGE_INTERVAL_S = 0.5
 _MOST_REJECTIONS = 500
 _REASON_CHARACTERS = 500
 
 FeedCall: TypeAlias = "grpc.aio.StreamStreamCall[wire.SubscribeRequest, wire.SubscribeResponse]"
 
 
+class UsageProgress(Protocol):
+    """How far one producer of usage events is."""
+
+    @property
+    def boot_id(self) -> int: ...
+    @property
+    def last_sequence(self) -> int: ...
+    @property
+    def published_through(self) -> int: ...
+
+
+class UsageCustody(Protocol):
+    """Who keeps usage events until the ledger acknowledges them."""
+
+    def progress(self) -> Sequence[UsageProgress]: ...
+
+    def acknowledge(self, boot_id: int, through: int, missing: Iterable[tuple[int, int]]) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class FeedClient:
-    """Who subscribes, with which token, and after how long without a word a stream counts as lost."""
+    """Who subscribes, with which token, whose usage the ledger is to acknowledge on the way, and after how long without
+    a word a stream counts as lost.
+    """
 
     plane_token: Secret
     node: str
     boot_id: int
     build: str
+    usage: UsageCustody
     heartbeat_timeout_s: float = HEARTBEAT_TIMEOUT_S
 
 
@@ -54,6 +78,7 @@ class FeedSession:
         self._applier = applier
         self._holder = holder
         self._note_in_force = note_in_force
+        self._writing = asyncio.Lock()
         self.began_s: float | None = None
 
     async def follow(self, channel: grpc.aio.Channel, *, accepts_older: bool) -> None:
@@ -61,8 +86,12 @@ class FeedSession:
         token = self._client.plane_token.reveal()
         stub = ConfigDiscoveryServiceStub(channel)
         call = stub.Subscribe(None, metadata=(("authorization", f"Bearer {token}"),))
+        telling: asyncio.Task[None] | None = None
         try:
-            await self._exchange(call, accepts_older=accepts_older)
+            resume_from = self._holder.applied_cursor
+            await call.write(wire.SubscribeRequest(hello=self._hello(resume_from)))
+            telling = asyncio.create_task(self._tell_usage(call), name="feed-usage")
+            await self._exchange(call, resume_from, accepts_older=accepts_older)
         except grpc.aio.AioRpcError as error:
             raise FeedLost(f"{error.code().name} {error.details() or ''}".strip(), error.code()) from None
         except asyncio.InvalidStateError:
@@ -74,21 +103,41 @@ class FeedSession:
                 raise
             raise FeedLost("the control plane cancelled the stream") from None
         finally:
+            if telling is not None:
+                telling.cancel()
             call.cancel()
 
-    async def _exchange(self, call: FeedCall, *, accepts_older: bool) -> None:
-        resume_from = self._holder.applied_cursor
-        await call.write(wire.SubscribeRequest(hello=self._hello(resume_from)))
+    async def _write(self, call: FeedCall, request: wire.SubscribeRequest) -> None:
+        """gRPC takes one write at a time."""
+        async with self._writing:
+            await call.write(request)
+
+    async def _tell_usage(self, call: FeedCall) -> None:
+        """Says how far this process's producers are, when there is news or something to acknowledge."""
+        told: wire.UsagePosition | None = None
+        # What ends the stream is told by its reader.
+        with suppress(grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            while True:
+                position = _usage_position(self._client.usage)
+                if position != told:
+                    await self._write(call, wire.SubscribeRequest(usage_position=position))
+                    told = position
+                await asyncio.sleep(USAGE_INTERVAL_S)
+
+    async def _exchange(self, call: FeedCall, resume_from: Cursor | None, *, accepts_older: bool) -> None:
         updates = UpdateAssembly(resume_from, accepts_older=accepts_older)
         while True:
             response = await _read(call, self._client.heartbeat_timeout_s)
             if self.began_s is None:
                 self.began_s = asyncio.get_running_loop().time()
+            for ack in response.ledger_acks:
+                missing = [(range_.first, range_.last) for range_ in ack.missing]
+                self._client.usage.acknowledge(ack.boot_id, ack.booked_through, missing)
             delta = updates.add(response) if response.nonce else None
             if delta is not None:
                 await self._applier.apply(delta)
             if response.nonce:
-                await call.write(wire.SubscribeRequest(ack=self._ack(response.nonce)))
+                await self._write(call, wire.SubscribeRequest(ack=self._ack(response.nonce)))
             if updates.is_idle and self._holder.current is not None:
                 self._holder.confirm()
                 self._note_in_force()
@@ -108,6 +157,17 @@ class FeedSession:
                 for r in self._holder.state.rejections[:_MOST_REJECTIONS]
             ],
         )
+
+
+def _usage_position(usage: UsageCustody) -> wire.UsagePosition:
+    return wire.UsagePosition(
+        producers=[
+            wire.ProducerPosition(
+                boot_id=p.boot_id, last_sequence=p.last_sequence, published_through=p.published_through
+            )
+            for p in usage.progress()
+        ]
+    )
 
 
 async def _read(call: FeedCall, timeout_s: float) -> wire.SubscribeResponse:

@@ -1,7 +1,10 @@
 """Usage events gathered into messages: each event is serialised once, and a sealed batch never changes. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Final
+
+from tollway.usage.v1.usage_pb2 import UsageEvent
 
 MAX_BATCH_EVENTS: Final = 256
 MAX_BATCH_BYTES: Final = 64_000
@@ -11,11 +14,16 @@ _EVENTS_FIELD_TAG: Final = b"\x0a"
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The bytes of one UsageEventBatch and the sequence numbers in it, which are contiguous."""
+    """The bytes of one UsageEventBatch, and the sequence numbers in it, which are contiguous.
+
+    `message_id` is the same at every try of it. A batch without payload is in the spool alone, to be read when its
+    turn comes.
+    """
 
     first_sequence: int
     last_sequence: int
-    payload: bytes
+    payload: bytes = field(repr=False)
+    message_id: str
 
     @property
     def events(self) -> int:
@@ -28,9 +36,11 @@ class BatchBuilder:
     An event that is larger than a batch may be makes a batch of its own.
     """
 
-    __slots__ = ("_fields", "_first_sequence", "_size_bytes")
+    __slots__ = ("_boot_id", "_fields", "_first_sequence", "_size_bytes", "_suffix")
 
-    def __init__(self, first_sequence: int = 1) -> None:
+    def __init__(self, boot_id: int, first_sequence: int = 1, suffix: str = "") -> None:
+        self._boot_id = boot_id
+        self._suffix = suffix
         self._first_sequence = first_sequence
         self._fields: list[bytes] = []
         self._size_bytes = 0
@@ -51,11 +61,37 @@ class BatchBuilder:
     def seal(self) -> Batch:
         """The batch of what was added since the last one; at least one event must have been."""
         last_sequence = self._first_sequence + len(self._fields) - 1
-        batch = Batch(self._first_sequence, last_sequence, b"".join(self._fields))
+        message_id = f"{self._boot_id}:{self._first_sequence}-{last_sequence}{self._suffix}"
+        batch = Batch(self._first_sequence, last_sequence, b"".join(self._fields), message_id)
         self._first_sequence = last_sequence + 1
         self._fields = []
         self._size_bytes = 0
         return batch
+
+
+def batches_of(boot_id: int, events: Iterable[bytes], suffix: str = "") -> Iterator[Batch]:
+    """Batches of serialised events that are in order of sequence number, not all of which need be there.
+
+    `suffix` sets their message ids apart from those that the events were sent under before.
+    """
+    builder, expected = BatchBuilder(boot_id, suffix=suffix), 0
+    for event in events:
+        sequence = UsageEvent.FromString(event).sequence
+        if sequence != expected:
+            if not builder.is_empty:
+                yield builder.seal()
+            builder = BatchBuilder(boot_id, sequence, suffix)
+        expected = sequence + 1
+        full = builder.add(event)
+        if full is not None:
+            yield full
+    if not builder.is_empty:
+        yield builder.seal()
+
+
+def joined(events: Iterable[bytes]) -> bytes:
+    """The bytes of a UsageEventBatch of serialised events."""
+    return b"".join(_EVENTS_FIELD_TAG + _varint(len(event)) + event for event in events)
 
 
 def _varint(number: int) -> bytes:

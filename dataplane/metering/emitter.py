@@ -1,106 +1,162 @@
-"""Holds usage events in memory from the end of a call until NATS has them; nothing that was accepted is dropped."""
+"""Makes usage events of calls: each is in the spool before the client has its last byte, and then on its way."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
-from dataplane.call import Outcome
-from dataplane.metering.batches import Batch, BatchBuilder
-from dataplane.metering.events import usage_events
+from dataplane.call import Attempt, Outcome
+from dataplane.errors import Overloaded
+from dataplane.metering.batches import BatchBuilder
+from dataplane.metering.events import ending_event, opening_event, refusal_event
+from dataplane.metering.outbox import Outbox
+from dataplane.metering.producer import Producer
 from tollway.kernel.usage import event_id
 from tollway.usage.v1.usage_pb2 import UsageEvent
 
-CAPACITY_EVENTS: Final = 131_072
+CAPACITY_EVENTS: Final = 1_000_000
+CAPACITY_BYTES: Final = 256 << 20
 RESERVED_EVENTS_PER_CALL: Final = 3
 LINGER_S: Final = 0.05
 IDLE_LINGER_S: Final = 0.02
+_FULL: Final = "The gateway cannot record usage at the moment. Try again in a few seconds."
 
 logger = logging.getLogger(__name__)
+OpenKey = tuple[str, int]
+"""Request id and number of an attempt."""
 
 
 def unix_time_us() -> int:
     return time.time_ns() // 1000
 
 
-class Emitter:
-    """Turns outcomes into events and hands them out in batches. One per process; its loop's thread only.
+@dataclass(frozen=True, slots=True)
+class SpoolBounds:
+    """How many events and bytes the spool may hold before new calls are refused."""
 
-    boot_id: identity of this process start, 1 or more and within tollway.kernel.usage.BOOT_ID_BITS.
-    capacity_events: at how many events `has_room` says no. `emit` takes events beyond it all the same.
+    events: int = CAPACITY_EVENTS
+    size_bytes: int = CAPACITY_BYTES
+
+
+class OpenAttempts:
+    """The attempts that are under way, as the events that they become."""
+
+    def __init__(self) -> None:
+        self._events: dict[OpenKey, UsageEvent] = {}
+
+    def add(self, event: UsageEvent) -> None:
+        self._events[event.request_id, event.attempt] = event
+
+    def take(self, request_id: str, attempt: int) -> UsageEvent | None:
+        return self._events.pop((request_id, attempt), None)
+
+    def __call__(self) -> Iterator[bytes]:
+        """As OPEN records hold them."""
+        return (event.SerializeToString() for event in self._events.values())
+
+
+class Emitter:
+    """Turns outcomes into events of `producer` and hands them out in batches. One per process; its loop's thread only.
+
+    opens: the attempts under way, which the producer's journal repeats in each new segment.
+    `emit` takes events beyond `bounds` all the same.
     """
 
     def __init__(
-        self, boot_id: int, *, capacity_events: int = CAPACITY_EVENTS, clock_us: Callable[[], int] = unix_time_us
+        self,
+        producer: Producer,
+        outbox: Outbox,
+        opens: OpenAttempts,
+        *,
+        bounds: SpoolBounds = SpoolBounds(),
+        clock_us: Callable[[], int] = unix_time_us,
     ) -> None:
-        self._boot_id = boot_id
-        self._capacity_events = capacity_events
+        self._producer = producer
+        self._outbox = outbox
+        self._opens = opens
+        self._bounds = bounds
         self._clock_us = clock_us
-        self._sequence = 0
-        self._delivered = 0
-        self._builder = BatchBuilder()
-        self._sealed: asyncio.Queue[Batch] = asyncio.Queue()
+        self._builder = BatchBuilder(producer.boot_id, producer.last_sequence + 1)
         self._linger: asyncio.TimerHandle | None = None
-        self._all_delivered = asyncio.Event()
 
     @property
-    def boot_id(self) -> int:
-        return self._boot_id
+    def producer(self) -> Producer:
+        return self._producer
 
     @property
-    def held_events(self) -> int:
-        """Events emitted and not yet delivered."""
-        return self._sequence - self._delivered
-
-    @property
-    def delivered_events(self) -> int:
-        return self._delivered
+    def unpublished_events(self) -> int:
+        """Events that NATS has not accepted yet, at most."""
+        return self._producer.last_sequence - self._producer.published_through
 
     def has_room(self, in_flight_calls: int) -> bool:
-        """True when one more call can be taken beside those in flight, with room for the events of each."""
+        """True when one more call can be taken beside those in flight, with room for the events of each.
+
+        What NATS has is given up before a call is refused: the spool is then the second place that has it.
+        """
+        producer, journal = self._producer, self._producer.journal
+        if journal.is_failing:
+            return False
         reserved = RESERVED_EVENTS_PER_CALL * (in_flight_calls + 1)
-        return self.held_events + reserved <= self._capacity_events
+        while producer.unacknowledged_events + reserved > self._bounds.events or (
+            journal.size_bytes > self._bounds.size_bytes
+        ):
+            if not producer.forget_published():
+                return False
+        return True
+
+    def begin(self, outcome: Outcome, attempt: Attempt) -> None:
+        """Write down that `attempt` is about to go out, and the ends of the attempts before it.
+
+        Raises Overloaded when the disk refuses it; then the attempt must not go out.
+        """
+        event = opening_event(outcome, attempt)
+        try:
+            self._producer.journal.write_open(event.SerializeToString())
+        except OSError as error:
+            logger.debug("an attempt is not begun error=%s", error)
+            raise Overloaded(_FULL) from error
+        self._opens.add(event)
+        for earlier in outcome.attempts:
+            if not earlier.is_emitted:
+                self._end(outcome, earlier, is_final=False)
 
     def emit(self, outcome: Outcome) -> None:
-        """Take the events of a call that has ended. Never blocks and never raises."""
+        """Take the events of a call that has ended. Never blocks for long and never raises."""
         try:
-            for event in usage_events(outcome, self._clock_us()):
-                self._append(event)
+            if not outcome.attempts:
+                self._append(refusal_event(outcome, self._clock_us()))
+            for attempt in outcome.attempts:
+                if not attempt.is_emitted:
+                    self._end(outcome, attempt, is_final=attempt is outcome.attempts[-1])
         except Exception:
             logger.exception("a call cannot be recorded request_id=%s", outcome.call.request_id)
 
-    async def next_batch(self) -> Batch:
-        """Wait for a batch; whoever takes it tells `settle` when it is delivered."""
-        return await self._sealed.get()
-
-    def settle(self, batch: Batch) -> None:
-        """Forget a batch that was delivered."""
-        self._delivered += batch.events
-        if self._delivered == self._sequence:
-            self._all_delivered.set()
-
     async def flush(self, timeout_s: float) -> int:
-        """Wait until all events are delivered, at most `timeout_s`; the number of those that are not."""
+        """Wait until NATS has accepted all events, at most `timeout_s`; the number of those that it has not."""
         self._seal()
-        if self.held_events:
-            self._all_delivered.clear()
-            try:
-                await asyncio.wait_for(self._all_delivered.wait(), timeout_s)
-            except TimeoutError:
-                logger.debug("flush ran out of time timeout_s=%s", timeout_s)
-        return self.held_events
+        await self._outbox.wait_empty(timeout_s)
+        return self.unpublished_events
+
+    def _end(self, outcome: Outcome, attempt: Attempt, *, is_final: bool) -> None:
+        opened = self._opens.take(outcome.call.request_id, attempt.number)
+        attempt.is_emitted = True
+        self._append(ending_event(outcome, attempt, opened, is_final=is_final, now_us=self._clock_us()))
 
     def _append(self, event: UsageEvent) -> None:
-        sequence = self._sequence + 1
-        event.boot_id, event.sequence = self._boot_id, sequence
-        event.event_id = event_id(event.start_time_us // 1000, self._boot_id, sequence).bytes
-        was_empty, was_idle = self._builder.is_empty, self.held_events == 0
-        full = self._builder.add(event.SerializeToString())
-        self._sequence = sequence
+        producer = self._producer
+        sequence = producer.last_sequence + 1
+        event.boot_id, event.sequence = producer.boot_id, sequence
+        event.event_id = event_id(event.start_time_us // 1000, producer.boot_id, sequence).bytes
+        was_empty, was_idle = self._builder.is_empty, producer.is_idle
+        serialised = event.SerializeToString()
+        producer.last_sequence = sequence
+        producer.journal.write_close(serialised, sequence)
+        full = self._builder.add(serialised)
         if full is not None:
             self._stop_linger()
-            self._sealed.put_nowait(full)
+            self._outbox.put(producer, full)
         if was_empty or full is not None:
             linger_s = IDLE_LINGER_S if was_idle else LINGER_S
             self._linger = asyncio.get_running_loop().call_later(linger_s, self._seal)
@@ -108,7 +164,7 @@ class Emitter:
     def _seal(self) -> None:
         self._stop_linger()
         if not self._builder.is_empty:
-            self._sealed.put_nowait(self._builder.seal())
+            self._outbox.put(self._producer, self._builder.seal())
 
     def _stop_linger(self) -> None:
         if self._linger is not None:

@@ -9,22 +9,46 @@ from tollway.usage.v1.usage_pb2 import MeterReading, UsageEvent
 LABEL_BYTES: Final = 256
 _LARGEST_INTEGER: Final = 2**53
 _CLIENT_CLOSED_REQUEST: Final = 499
+_INTERNAL_ERROR: Final = 500
+CRASHED: Final = "gateway_crashed"
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
-def usage_events(outcome: Outcome, now_us: int) -> list[UsageEvent]:
-    """The events of a call, the last one final: one per attempt, or one of attempt 0 when there was none.
+def opening_event(outcome: Outcome, attempt: Attempt) -> UsageEvent:
+    """What stands for an attempt if the gateway dies within it: its input, as estimated and priced in `attempt`."""
+    event = _call_event(outcome)
+    event.attempt = attempt.number
+    event.upstream, event.provider = attempt.upstream.name, attempt.upstream.provider
+    event.upstream_model = _label(attempt.upstream_model)
+    event.start_time_us = event.end_time_us = attempt.start_time_us
+    event.status, event.error_code = _INTERNAL_ERROR, CRASHED
+    _fill(event, attempt)
+    return event
 
-    They have neither event_id nor boot_id nor sequence yet. `now_us` is Unix microseconds, and ends what has no end.
+
+def ending_event(
+    outcome: Outcome, attempt: Attempt, opened: UsageEvent | None, *, is_final: bool, now_us: int
+) -> UsageEvent:
+    """The event of a settled attempt; `opened` is what it was opened with, and is used up.
+
+    It has neither event_id nor boot_id nor sequence yet. `now_us` is Unix microseconds, and ends what has no end.
     """
-    attempts = outcome.attempts
-    if not attempts:
-        return [_refusal(outcome, now_us)]
-    last = len(attempts) - 1
-    return [_attempt_event(outcome, attempt, index == last, now_us) for index, attempt in enumerate(attempts)]
+    event = opening_event(outcome, attempt) if opened is None else opened
+    event.route, event.response_model = outcome.route, _label(attempt.response_model)
+    event.first_frame_time_us = attempt.first_frame_time_us
+    event.end_time_us = attempt.end_time_us or now_us
+    event.status, event.error_code = attempt.status, _label(attempt.error_code)
+    event.traceparent = attempt.traceparent
+    if opened is not None:
+        del event.meters[:]
+        _fill(event, attempt)
+    if is_final:
+        _finish(event, outcome)
+    return event
 
 
-def _refusal(outcome: Outcome, now_us: int) -> UsageEvent:
+def refusal_event(outcome: Outcome, now_us: int) -> UsageEvent:
+    """The event of attempt 0, of a call that was refused before any attempt; without identity like the others."""
     event = _call_event(outcome)
     event.start_time_us, event.end_time_us = outcome.call.start_time_us, now_us
     event.state = SettlementState.NOT_BILLED.value  # type: ignore[assignment]
@@ -32,22 +56,12 @@ def _refusal(outcome: Outcome, now_us: int) -> UsageEvent:
     return event
 
 
-def _attempt_event(outcome: Outcome, attempt: Attempt, is_final: bool, now_us: int) -> UsageEvent:
-    event = _call_event(outcome)
-    event.attempt = attempt.number
-    event.upstream, event.provider = attempt.upstream.name, attempt.upstream.provider
-    event.upstream_model, event.response_model = _label(attempt.upstream_model), _label(attempt.response_model)
-    event.start_time_us, event.first_frame_time_us = attempt.start_time_us, attempt.first_frame_time_us
-    event.end_time_us = attempt.end_time_us or now_us
-    event.status, event.error_code = attempt.status, _label(attempt.error_code)
+def _fill(event: UsageEvent, attempt: Attempt) -> None:
     event.meters.extend(_readings(attempt.usage))
     event.state = attempt.state.value  # type: ignore[assignment]
+    event.basis = 0 if attempt.basis is None else attempt.basis.value  # type: ignore[assignment]
     event.cost_nano_usd = _bounded(attempt.cost_nano_usd)
     event.price, event.price_revision = attempt.price, attempt.price_revision
-    event.traceparent = attempt.traceparent
-    if is_final:
-        _finish(event, outcome)
-    return event
 
 
 def _call_event(outcome: Outcome) -> UsageEvent:
@@ -65,6 +79,7 @@ def _call_event(outcome: Outcome) -> UsageEvent:
         route=outcome.route,
         requested_model=_label(call.model),
         stream=call.stream,
+        call_start_time_us=call.start_time_us,
     )
 
 

@@ -62,15 +62,30 @@ def _larger(reported: Usage, estimate: Usage) -> Usage:
 def settle_failed(call: Call, attempt: Attempt) -> None:
     """Fills `attempt`, of whose answer nothing was seen: its input may have been processed, or it cost nothing."""
     if attempt.may_have_run:
-        _settle(call, attempt, Usage(input=input_tokens(call.body)), SettlementState.ESTIMATED)
+        estimate_input(call, attempt)
+        return
+    _forget(attempt)
+
+
+def estimate_input(call: Call, attempt: Attempt) -> None:
+    """Fills `attempt` with its input alone: what it costs at least if nothing more is ever heard of it."""
+    _settle(call, attempt, Usage(input=input_tokens(call.body)), SettlementState.ESTIMATED)
+
+
+def _forget(attempt: Attempt) -> None:
+    """Takes back an estimate: nothing was used."""
+    attempt.usage, attempt.basis, attempt.state = Usage(), None, SettlementState.NOT_BILLED
+    attempt.cost_nano_usd, attempt.price, attempt.price_revision = 0, "", 0
+    attempt.is_settled = True
 
 
 def _settle(call: Call, attempt: Attempt, usage: Usage, state: SettlementState) -> None:
-    attempt.usage = usage
+    attempt.usage, attempt.basis, attempt.is_settled = usage, state, True
     price = call.snapshot.prices.find(attempt.upstream.provider, attempt.upstream_model, attempt.start_time_us // 1000)
     cost_nano_usd = None if price is None else price.cost_nano_usd(usage)
     if price is None or cost_nano_usd is None:
         attempt.state = SettlementState.UNPRICED
+        attempt.cost_nano_usd, attempt.price, attempt.price_revision = 0, "", 0
         return
     attempt.state = SettlementState.FREE if price.is_free else state
     attempt.cost_nano_usd = cost_nano_usd

@@ -1,4 +1,4 @@
-"""Workers that carry batches from the emitter to JetStream, each batch until it is acknowledged."""
+"""Workers that carry batches from the outbox to JetStream, each batch until it is acknowledged."""
 
 import asyncio
 import logging
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from dataplane.metering.batches import Batch
-from dataplane.metering.emitter import Emitter
 from dataplane.metering.jetstream import PublishFailed
+from dataplane.metering.outbox import Outbox
 
 WORKERS: Final = 16
 _FIRST_PAUSE_S: Final = 0.1
@@ -29,13 +29,13 @@ class Link(Protocol):
 
 
 class Publisher:
-    """Takes batches from `emitter` to `link`. A batch is tried under one message id until it is acknowledged.
+    """Takes batches from `outbox` to `link`. A batch is tried under one message id until it is acknowledged.
 
     uniform(low, high): draws the jitter of pauses between tries.
     """
 
-    def __init__(self, emitter: Emitter, link: Link, uniform: Callable[[float, float], float]) -> None:
-        self._emitter = emitter
+    def __init__(self, outbox: Outbox, link: Link, uniform: Callable[[float, float], float]) -> None:
+        self._outbox = outbox
         self._link = link
         self._uniform = uniform
         self._next_log_s = 0.0
@@ -49,20 +49,20 @@ class Publisher:
 
     async def _work(self) -> None:
         while True:
-            batch = await self._emitter.next_batch()
-            await self._deliver(batch)
-            self._emitter.settle(batch)
+            sending = await self._outbox.take()
+            if sending.batch.payload:
+                await self._deliver(sending.batch)
+            self._outbox.settle(sending)
 
     async def _deliver(self, batch: Batch) -> None:
-        message_id = f"{self._emitter.boot_id}:{batch.first_sequence}-{batch.last_sequence}"
         longest_pause_s = _FIRST_PAUSE_S
         while True:
             await self._link.wait_connected()
             try:
-                return await self._link.publish(batch.payload, message_id)
+                return await self._link.publish(batch.payload, batch.message_id)
             except PublishFailed as error:
                 self.retries += 1
-                self._note(message_id, error)
+                self._note(batch.message_id, error)
             await asyncio.sleep(self._uniform(_FIRST_PAUSE_S, longest_pause_s))
             longest_pause_s = min(_LONGEST_PAUSE_S, longest_pause_s * 2)
 

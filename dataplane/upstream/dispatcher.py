@@ -31,10 +31,13 @@ class Dispatcher:
         self._dialects = dialects
         self._uniform = uniform
 
-    async def open(self, call: Call, plan: Plan, outcome: Outcome, span: CallSpan) -> UpstreamAnswer:
+    async def open(
+        self, call: Call, plan: Plan, outcome: Outcome, span: CallSpan, begin: Callable[[Outcome, Attempt], None]
+    ) -> UpstreamAnswer:
         """The answer of the first attempt that gets to content; every attempt is added to `outcome`.
 
-        Raises GatewayError when the plan is exhausted, or a failure allows no further attempt.
+        `begin` writes an attempt down before it goes out. Raises GatewayError, as `begin` does, and when the plan is
+        exhausted or a failure allows no further attempt.
         """
         failures: list[Failure] = []
         deadline_s = call.start_s + plan.deadlines.total_s
@@ -46,18 +49,19 @@ class Dispatcher:
                 if time.monotonic() + shortest_s >= deadline_s:
                     continue
                 await asyncio.sleep(self._uniform(shortest_s, longest_s))
+            attempt = Attempt(len(outcome.attempts) + 1, target.upstream, target.model, time.time_ns() // 1000)
+            begin(outcome, attempt)
+            outcome.attempts.append(attempt)
             try:
-                return await self._attempt(call, plan, target, outcome, span)
+                return await self._attempt(call, plan, target, attempt, span)
             except UpstreamError as error:
                 failures.append((target, error))
         raise client_error(call, failures)
 
     async def _attempt(
-        self, call: Call, plan: Plan, target: Target, outcome: Outcome, span: CallSpan
+        self, call: Call, plan: Plan, target: Target, attempt: Attempt, span: CallSpan
     ) -> UpstreamAnswer:
         """One try, up to its first content. Raises UpstreamError; the attempt then tells how it ended."""
-        attempt = Attempt(len(outcome.attempts) + 1, target.upstream, target.model, time.time_ns() // 1000)
-        outcome.attempts.append(attempt)
         attempt_span = span.begin_attempt(attempt)
         provider = self._providers[target.upstream.provider]
         dialect = self._dialects[provider.dialect]

@@ -10,7 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from dataplane.app import Gateway, GatewayLimits
-from dataplane.call import Outcome
+from dataplane.call import Attempt, Outcome
 from dataplane.dialects.catalog import DIALECTS, PROVIDERS
 from dataplane.ingress.openai import BodyLimits
 from dataplane.ingress.presence import ClientPresence
@@ -33,6 +33,9 @@ class ListSink:
 
     outcomes: list[Outcome] = field(default_factory=list)
     is_full: bool = False
+
+    def begin(self, outcome: Outcome, attempt: Attempt) -> None:
+        assert attempt not in outcome.attempts, "an attempt is written down before it is one of the call"
 
     def emit(self, outcome: Outcome) -> None:
         self.outcomes.append(outcome)

@@ -22,8 +22,6 @@ from tests.integration.chart.cases import EVERYTHING, MINIMAL, MUTUAL_TLS, TLS
 from tests.integration.chart.local_cluster import PROGRAMS, LocalCluster, RunningPod, Secrets
 from tests.integration.chart.release import Values, merge, render
 
-# In the contract; a release without a durable spool does not read it.
-UNREAD = {"TOLLWAY_SPOOL_DIR"}
 COMPONENTS = ("-controlplane", "-consumer", "-dataplane")
 QUICK: Values = {
     "dataplane": {"drain": {"preStopSleepSeconds": 1, "delaySeconds": 2, "timeoutSeconds": 20}},
@@ -90,7 +88,7 @@ async def test_every_setting_that_the_chart_makes_is_known(suffix: str) -> None:
     page, _ = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 0
     made = {name for name in {**pod.env, **insecure.env} if name.startswith("TOLLWAY_")}
-    assert made - UNREAD - set(re.findall(r"TOLLWAY_\w+", page.decode())) == set()
+    assert made - set(re.findall(r"TOLLWAY_\w+", page.decode())) == set()
 
 
 async def check_notes(cluster: LocalCluster, pods: dict[str, RunningPod]) -> None:

@@ -53,6 +53,8 @@ class FeedStream:
         )
         async with asyncio.timeout(DEADLINE_S):
             request = await anext(self._requests)
+            while request.HasField("usage_position"):
+                request = await anext(self._requests)
         assert request.ack.nonce == f"n{self._nonces}"
         return request.ack
 

@@ -88,6 +88,7 @@ class Site:
         self.nats = nats
         self.sim_url = sim_url
         self.key = make_virtual_key(secrets.randbelow)
+        self.spool = folder / "spool"
         self.config = folder / "config.yaml"
         self.config.write_text(_MANIFESTS.format(base_url=sim_url))
         self._started: list[DataPlaneProcess] = []
@@ -102,6 +103,7 @@ class Site:
             "TOLLWAY_METRICS_LISTEN": "127.0.0.1:0",
             "TOLLWAY_DRAIN_DELAY_S": "0",
             "TOLLWAY_NODE": "node",
+            "TOLLWAY_SPOOL_DIR": str(self.spool),
             **variables,
         }
 

@@ -6,7 +6,8 @@ import aiohttp
 import pytest
 
 from tests.integration.dataplane_process.conftest import DataPlaneProcess, Site, status_of
-from tests.integration.emitter.conftest import eventually, stored_sequences
+from tests.integration.emitter.conftest import eventually, stored_events, stored_sequences
+from tollway.kernel.usage import Meter, SettlementState
 
 pytestmark = pytest.mark.xdist_group("dataplane-process")
 
@@ -130,18 +131,75 @@ async def test_calls_that_do_not_end_in_time_are_cut_and_billed(site: Site) -> N
     assert len(await stored_sequences(site.nats.url())) == 1
 
 
-async def test_usage_that_cannot_be_delivered_at_the_end_is_said(site: Site) -> None:
+async def test_usage_that_cannot_be_delivered_at_the_end_waits_in_the_spool_for_the_next_start(site: Site) -> None:
     plane = await site.start()
     await site.nats.stop()
+    assert await ask(plane) == 200
+    plane.terminate()
+    assert await plane.wait() == 0
+    assert "stay in the spool" in plane.log
+    assert "events=1" in plane.log
+
+    await site.nats.start()
+    second = await site.start()
+    await eventually(lambda: stored(site, 1))
+    await eventually(lambda: not spools_but_one(site))
+    second.terminate()
+    assert await second.wait() == 0
+    assert list(site.spool.iterdir()) == []
+
+
+async def test_a_process_that_is_killed_leaves_an_event_for_every_attempt(site: Site) -> None:
+    plane = await site.start()
+    await site.nats.stop()
+    for _ in range(3):
+        assert await ask(plane) == 200
+    body = {"model": "sim/stream-1", "messages": [{"role": "user", "content": "x " * 60}], "stream": True}
+    async with plane.session() as session, session.post(f"{plane.api_url}/v1/chat/completions", json=body) as response:
+        await response.content.readany()
+        plane.process.kill()
+        await plane.process.wait()
+
+    await site.nats.start()
+    second = await site.start()
+    await eventually(lambda: stored(site, 4))
+    events = await stored_events(site.nats.url())
+    assert sorted(event.sequence for event in events) == [1, 2, 3, 4]
+    assert len({event.boot_id for event in events}) == 1
+    [crashed] = [event for event in events if event.error_code == "gateway_crashed"]
+    assert (crashed.sequence, crashed.final, crashed.status, crashed.attempt) == (4, True, 500, 1)
+    assert {int(crashed.state), int(crashed.basis)} == {int(SettlementState.ESTIMATED)}
+    [reading] = crashed.meters
+    assert int(reading.meter) == int(Meter.INPUT)
+    assert crashed.cost_nano_usd == reading.quantity * 1000
+    assert reading.quantity >= 30
+    second.terminate()
+    assert await second.wait() == 0
+
+
+async def test_without_nats_usage_is_kept_for_a_start_that_has_it(site: Site) -> None:
+    plane = await site.start(TOLLWAY_NATS_URL="")
+    assert await ask(plane) == 200
+    plane.terminate()
+    assert await plane.wait() == 0
+    second = await site.start()
+    await eventually(lambda: stored(site, 1))
+    second.terminate()
+    assert await second.wait() == 0
+
+
+async def ask(plane: DataPlaneProcess) -> int:
     body = {"model": "sim/echo", "messages": [{"role": "user", "content": "a"}]}
     async with plane.session() as session, session.post(f"{plane.api_url}/v1/chat/completions", json=body) as response:
-        assert response.status == 200
+        return response.status
 
-    plane.terminate()
 
-    assert await plane.wait() == 1
-    assert "usage events are lost" in plane.log
-    assert "events=1" in plane.log
+async def stored(site: Site, events: int) -> bool:
+    return len(await stored_events(site.nats.url())) == events
+
+
+def spools_but_one(site: Site) -> bool:
+    return len(list(site.spool.iterdir())) > 1
 
 
 async def in_flight(plane: DataPlaneProcess, calls: int) -> bool:

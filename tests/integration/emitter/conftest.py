@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -11,13 +12,14 @@ import pytest
 import pytest_asyncio
 from nats.js.api import DiscardPolicy, RetentionPolicy, StreamConfig
 
-from dataplane.metering.emitter import Emitter
+from dataplane.metering.emitter import SpoolBounds
 from dataplane.metering.jetstream import JetStreamLink
 from dataplane.metering.publisher import Publisher
+from dataplane.metering.room import UsageRoom
 from tests.fakes.outcomes import make_outcome
 from tollctl.local.nats import EmbeddedNats
 from tollway.kernel.subjects import USAGE_STREAM, USAGE_SUBJECTS, usage_subject
-from tollway.usage.v1.usage_pb2 import UsageEventBatch
+from tollway.usage.v1.usage_pb2 import UsageEvent, UsageEventBatch
 
 BOOT_ID = 4711
 
@@ -35,13 +37,19 @@ class Usage:
     """An emitter with its publisher and connection."""
 
     def __init__(self, url: str) -> None:
-        self.emitter = Emitter(BOOT_ID)
+        self._folder = tempfile.TemporaryDirectory(prefix="tollway-test-spool-")
+        self.room = UsageRoom.build(Path(self._folder.name), BOOT_ID, has_ledger=True, bounds=SpoolBounds())
+        self.emitter, self.outbox = self.room.emitter, self.room.outbox
         self.link = JetStreamLink([url], usage_subject("test-node"), "test-node", random.uniform)
-        self.publisher = Publisher(self.emitter, self.link, random.uniform)
+        self.publisher = Publisher(self.outbox, self.link, random.uniform)
 
     def emit(self, calls: int) -> None:
         for _ in range(calls):
             self.emitter.emit(make_outcome())
+
+    def close(self) -> None:
+        self.room.close()
+        self._folder.cleanup()
 
 
 @asynccontextmanager
@@ -55,6 +63,7 @@ async def publishing(url: str) -> AsyncIterator[Usage]:
             task.cancel()
         async with asyncio.timeout(10):
             await asyncio.gather(*tasks, return_exceptions=True)
+        usage.close()
 
 
 @asynccontextmanager
@@ -95,6 +104,17 @@ async def stored_sequences(url: str) -> list[int]:
                 await message.ack()
             remaining -= len(messages)
     return found
+
+
+async def stored_events(url: str) -> list[UsageEvent]:
+    """The events in the stream, each id once; nothing is taken out of it."""
+    found: dict[bytes, UsageEvent] = {}
+    async with jetstream(url) as js:
+        state = (await js.stream_info(USAGE_STREAM)).state
+        for number in range(state.first_seq, state.last_seq + 1) if state.messages else ():
+            batch = UsageEventBatch.FromString((await js.get_msg(USAGE_STREAM, seq=number)).data or b"")
+            found.update((event.event_id, event) for event in batch.events)
+    return list(found.values())
 
 
 async def eventually(condition: Callable[[], bool | Awaitable[bool]], timeout_s: float = 20.0) -> None:

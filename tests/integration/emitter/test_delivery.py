@@ -27,7 +27,7 @@ async def test_a_lone_event_is_stored_at_once_under_its_message_id(server: Embed
         await usage.link.wait_connected()
         started_s = time.monotonic()
         usage.emit(1)
-        await eventually(lambda: usage.emitter.held_events == 0)
+        await eventually(lambda: usage.emitter.unpublished_events == 0)
         assert time.monotonic() - started_s < 1.0
 
     async with jetstream(server.url()) as js:
@@ -41,7 +41,7 @@ async def test_events_wait_for_a_stream_that_comes_later(server: EmbeddedNats) -
         await usage.link.wait_connected()
         usage.emit(1_000)
         await eventually(lambda: usage.publisher.retries > 2)
-        assert usage.emitter.held_events == 1_000
+        assert usage.emitter.unpublished_events == 1_000
 
         await make_stream(server.url())
         assert await usage.emitter.flush(20) == 0
@@ -134,8 +134,8 @@ async def test_a_full_stream_holds_events_back_and_loses_none(server: EmbeddedNa
     await make_stream(server.url(), max_messages=3)
     async with publishing(server.url()) as usage:
         usage.emit(5_000)
-        await eventually(lambda: usage.emitter.delivered_events > 0 and usage.publisher.retries > 20)
-        assert usage.emitter.held_events > 0
+        await eventually(lambda: usage.outbox.delivered_events > 0 and usage.publisher.retries > 20)
+        assert usage.emitter.unpublished_events > 0
 
         await make_stream(server.url(), max_messages=-1)
         assert await usage.emitter.flush(30) == 0
@@ -150,7 +150,7 @@ async def test_a_hundred_thousand_events_outlast_an_outage(server: EmbeddedNats)
         for _ in range(100):
             usage.emit(1_000)
             await asyncio.sleep(0)
-        assert usage.emitter.held_events == 100_000
+        assert usage.emitter.unpublished_events == 100_000
         assert usage.emitter.has_room(2_048)
 
         await server.start()

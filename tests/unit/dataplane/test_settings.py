@@ -1,4 +1,5 @@
 import re
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,8 +63,10 @@ def test_a_config_file_stands_in_for_the_control_plane(tmp_path: Path) -> None:
     assert "does not exist" in missing
 
 
-def test_nats_is_required_with_a_config_file_too(tmp_path: Path) -> None:
-    assert problem({"TOLLWAY_CONFIG_FILE": str(tmp_path)}).startswith("TOLLWAY_NATS_URL: is required")
+def test_nats_is_required_but_with_a_config_file_usage_may_stay_in_the_spool(tmp_path: Path) -> None:
+    with_feed = {"TOLLWAY_CONTROLPLANE_ADDRESS": "127.0.0.1:1", "TOLLWAY_PLANE_TOKEN": secrets.token_hex(32)}
+    assert problem(with_feed).startswith("TOLLWAY_NATS_URL: is required")
+    assert Settings.from_environment({"TOLLWAY_CONFIG_FILE": str(tmp_path)}).usage.nats_urls == ()
 
 
 def test_several_nats_servers_are_read_and_their_passwords_not_shown() -> None:
@@ -180,5 +183,5 @@ def test_help_lists_every_variable_that_is_read() -> None:
     sources = "".join((root / plane / "settings.py").read_text() for plane in ("dataplane", "tollway"))
     read_variables = set(re.findall(r'Variable\(\s*"(TOLLWAY_\w+)"', sources))
 
-    assert len(read_variables) == 20
+    assert len(read_variables) == 23
     assert all(f"\n  {name}  <" in HELP for name in read_variables)

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry
 
 from dataplane.metrics import CallCounts, Families
 from dataplane.spans import NO_ATTEMPT_SPAN, NO_CALL_SPAN
-from dataplane.telemetry import Telemetry
+from dataplane.telemetry import Telemetry, UsageReport
 from tests.fakes.outcomes import KEY, SNAPSHOT, START_TIME_US, make_attempt, make_call, make_outcome
 from tollway.kernel.usage import SettlementState, Usage
 
@@ -122,12 +122,13 @@ def test_gauges_show_configuration_and_usage(registry: CollectorRegistry) -> Non
     assert value(registry, "config_revision") == 0
 
     telemetry.report_config(SNAPSHOT, 1.5)
-    telemetry.report_usage(held=5, delivered=10, retries=1, is_connected=True)
-    telemetry.report_usage(held=2, delivered=13, retries=4, is_connected=False)
+    telemetry.report_usage(UsageReport(5, 7, published_events=10, retries=1, is_connected=True))
+    telemetry.report_usage(UsageReport(2, 6, published_events=13, retries=4, is_connected=False))
 
     assert (value(registry, "config_revision"), value(registry, "config_age_seconds")) == (7, 1.5)
     assert (value(registry, "usage_buffered_events"), value(registry, "usage_connected")) == (2, 0)
     assert value(registry, "usage_published_events_total") == 13
+    assert value(registry, "usage_unacknowledged_events") == 6
     assert value(registry, "usage_publish_retries_total") == 4
 
 

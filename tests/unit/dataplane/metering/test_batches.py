@@ -6,7 +6,7 @@ from tollway.usage.v1.usage_pb2 import UsageEvent, UsageEventBatch
 
 
 def build(events: list[bytes]) -> list[Batch]:
-    builder = BatchBuilder()
+    builder = BatchBuilder(boot_id=3)
     batches = [full for event in events if (full := builder.add(event))]
     return batches if builder.is_empty else [*batches, builder.seal()]
 

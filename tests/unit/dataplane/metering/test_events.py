@@ -3,12 +3,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.ledger.convert import entry_of
-from dataplane.metering.events import LABEL_BYTES, usage_events
+from dataplane.call import Outcome
+from dataplane.metering.events import LABEL_BYTES, ending_event, opening_event, refusal_event
 from tests.fakes.outcomes import KEY, REQUEST_ID, START_TIME_US, make_attempt, make_call, make_outcome
 from tollway.kernel.usage import Meter, SettlementState, Usage, event_id
 from tollway.usage.v1.usage_pb2 import UsageEvent
 
 NOW_US = START_TIME_US + 900_000
+
+
+def usage_events(outcome: Outcome, now_us: int) -> list[UsageEvent]:
+    """All events of a call, of attempts that were opened before."""
+    if not outcome.attempts:
+        return [refusal_event(outcome, now_us)]
+    opened = [opening_event(outcome, attempt) for attempt in outcome.attempts]
+    last = outcome.attempts[-1]
+    return [
+        ending_event(outcome, attempt, event, is_final=attempt is last, now_us=now_us)
+        for attempt, event in zip(outcome.attempts, opened, strict=True)
+    ]
 
 
 def test_an_answered_call_is_one_final_event_with_everything_on_it() -> None:

@@ -1,10 +1,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
-from dataplane.metering.emitter import Emitter
+from dataplane.metering.emitter import Emitter, OpenAttempts
 from dataplane.metering.jetstream import PublishFailed
+from dataplane.metering.outbox import Outbox
+from dataplane.metering.producer import Producer
 from dataplane.metering.publisher import WORKERS, Publisher
+from dataplane.metering.spool.journal import Journal
 from tests.fakes.outcomes import make_outcome
 from tollway.usage.v1.usage_pb2 import UsageEventBatch
 
@@ -45,6 +49,11 @@ class Pauses:
         return 0.0
 
 
+def make_emitter(boot_id: int, folder: Path) -> tuple[Emitter, Outbox]:
+    opens, outbox = OpenAttempts(), Outbox()
+    return Emitter(Producer(boot_id, Journal(folder, opens)), outbox, opens), outbox
+
+
 @asynccontextmanager
 async def running(publisher: Publisher) -> AsyncIterator[None]:
     task = asyncio.create_task(publisher.run())
@@ -55,11 +64,11 @@ async def running(publisher: Publisher) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_batch_is_tried_under_one_id_until_it_is_acknowledged() -> None:
-    emitter, link, pauses = Emitter(9), RecordingLink(failures=8), Pauses()
+async def test_a_batch_is_tried_under_one_id_until_it_is_acknowledged(tmp_path: Path) -> None:
+    (emitter, outbox), link, pauses = make_emitter(9, tmp_path), RecordingLink(failures=8), Pauses()
     emitter.emit(make_outcome())
     emitter.emit(make_outcome())
-    publisher = Publisher(emitter, link, pauses.uniform)
+    publisher = Publisher(outbox, link, pauses.uniform)
 
     async with running(publisher):
         assert await emitter.flush(timeout_s=5) == 0
@@ -71,24 +80,24 @@ async def test_a_batch_is_tried_under_one_id_until_it_is_acknowledged() -> None:
     assert pauses.drawn[-1] == (0.1, 5.0)
 
 
-async def test_nothing_is_tried_while_there_is_no_connection() -> None:
-    emitter, link = Emitter(9), RecordingLink()
+async def test_nothing_is_tried_while_there_is_no_connection(tmp_path: Path) -> None:
+    (emitter, outbox), link = make_emitter(9, tmp_path), RecordingLink()
     link.connected.clear()
     emitter.emit(make_outcome())
 
-    async with running(Publisher(emitter, link, Pauses().uniform)):
+    async with running(Publisher(outbox, link, Pauses().uniform)):
         assert await emitter.flush(timeout_s=0.01) == 1
         assert link.messages == []
         link.connected.set()
         assert await emitter.flush(timeout_s=5) == 0
 
 
-async def test_batches_travel_beside_one_another_and_none_is_lost() -> None:
-    emitter, link = Emitter(9), RecordingLink(failures=5)
+async def test_batches_travel_beside_one_another_and_none_is_lost(tmp_path: Path) -> None:
+    (emitter, outbox), link = make_emitter(9, tmp_path), RecordingLink(failures=5)
     for _ in range(20_000):
         emitter.emit(make_outcome())
 
-    async with running(Publisher(emitter, link, Pauses().uniform)):
+    async with running(Publisher(outbox, link, Pauses().uniform)):
         assert await emitter.flush(timeout_s=30) == 0
 
     received = {event.sequence for _, payload in link.messages for event in UsageEventBatch.FromString(payload).events}

@@ -1,0 +1,1 @@
+"""What the ledger holds of each producer of usage events."""

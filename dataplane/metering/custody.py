@@ -1,0 +1,148 @@
+"""All producers whose events this process keeps: itself, and those whose spool it took over."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Final
+
+from dataplane.metering.outbox import Outbox
+from dataplane.metering.producer import Producer, ProducerProgress, Ranges
+from dataplane.metering.spool.folders import SpoolFolder, abandoned_folders
+from dataplane.metering.spool.recovery import Recovered, recover
+
+ADOPTION_INTERVAL_S: Final = 10.0
+RETRY_INTERVAL_S: Final = 1.0
+
+logger = logging.getLogger(__name__)
+
+
+class Custody:
+    """Forgets events once the ledger has acknowledged them, and sends again what it misses.
+
+    has_ledger: whether acknowledgements of the ledger come; without them, events are forgotten when NATS has them.
+    """
+
+    def __init__(self, own: Producer, outbox: Outbox, root: Path, *, has_ledger: bool) -> None:
+        self._own = own
+        self._outbox = outbox
+        self._root = root
+        self._has_ledger = has_ledger
+        self._adopted: dict[int, tuple[Producer, SpoolFolder]] = {}
+        self._resending: set[asyncio.Task[None]] = set()
+        self.crash_estimates = 0
+        self.resent_events = 0
+
+    @property
+    def adopted(self) -> int:
+        """Producers that were taken over and are not yet acknowledged."""
+        return len(self._adopted)
+
+    @property
+    def unacknowledged_events(self) -> int:
+        return sum(producer.unacknowledged_events for producer in self._producers())
+
+    @property
+    def spool_bytes(self) -> int:
+        return sum(producer.journal.size_bytes for producer in self._producers())
+
+    def progress(self) -> list[ProducerProgress]:
+        """Of every producer with events to acknowledge, and of this process itself."""
+        return [p.progress for p in self._producers() if p is self._own or not p.is_booked]
+
+    def acknowledge(self, boot_id: int, through: int, missing: Ranges) -> None:
+        """What the ledger says of a producer: it has all events up to `through`, and NATS has lost `missing`."""
+        producer = self._find(boot_id)
+        if producer is None:
+            return
+        producer.acknowledge(through)
+        ranges = producer.missing(missing)
+        if ranges:
+            task = asyncio.get_running_loop().create_task(self._resend(producer, ranges), name="usage-resend")
+            self._resending.add(task)
+            task.add_done_callback(self._resending.discard)
+
+    async def run(self) -> None:
+        """Takes over what processes that are gone have left, now and then, until cancelled."""
+        while True:
+            await self._adopt_all()
+            await asyncio.sleep(ADOPTION_INTERVAL_S)
+
+    async def keep_up(self) -> None:
+        """Writes what the disk refused before, and lets go of what is acknowledged, until cancelled."""
+        while True:
+            self._own.journal.retry()
+            if not self._has_ledger:
+                for producer in self._producers():
+                    producer.acknowledge(producer.published_through)
+            self._release()
+            await asyncio.sleep(RETRY_INTERVAL_S)
+
+    async def wait_booked(self, timeout_s: float) -> int:
+        """Wait until the ledger has acknowledged this process's events; the number of those that it has not."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not self._own.is_booked:
+                    if not self._has_ledger:
+                        self._own.acknowledge(self._own.published_through)
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            logger.debug("acknowledgement of the ledger did not come in time timeout_s=%s", timeout_s)
+        return self._own.unacknowledged_events
+
+    def close(self) -> None:
+        """Let go of what was taken over; what is not booked is there for the next process."""
+        self._release()
+        for producer, folder in self._adopted.values():
+            producer.journal.close()
+            folder.release()
+        self._adopted.clear()
+
+    async def _adopt_all(self) -> None:
+        folders = await asyncio.to_thread(lambda: list(abandoned_folders(self._root)))
+        for folder in folders:
+            try:
+                recovered = await asyncio.to_thread(recover, folder.path, folder.boot_id)
+            except OSError as error:
+                logger.error("a spool cannot be taken over folder=%s error=%s", folder.path, error)
+                folder.release()
+                continue
+            self._take_over(folder, recovered)
+
+    def _take_over(self, folder: SpoolFolder, recovered: Recovered) -> None:
+        producer = Producer(folder.boot_id, recovered.journal, recovered.first_sequence)
+        producer.last_sequence = recovered.last_sequence
+        self._adopted[folder.boot_id] = (producer, folder)
+        self.crash_estimates += recovered.estimates
+        events = producer.unacknowledged_events
+        if events:
+            text = "took over the spool of a process that is gone folder=%s events=%d estimated=%d"
+            logger.warning(text, folder.path, events, recovered.estimates)
+            for batch in producer.places(recovered.first_sequence, recovered.last_sequence):
+                self._outbox.put(producer, batch)
+        self._release()
+
+    async def _resend(self, producer: Producer, ranges: list[tuple[int, int]]) -> None:
+        for first, last in ranges:
+            batches = await asyncio.to_thread(producer.batches_again, first, last)
+            for batch in batches:
+                self.resent_events += batch.events
+                self._outbox.put(producer, batch)
+            if not batches:
+                logger.error(
+                    "the ledger misses events that the spool has no more boot_id=%d first=%d last=%d",
+                    producer.boot_id, first, last,
+                )  # fmt: skip
+        logger.warning("sent again what NATS has lost boot_id=%d ranges=%s", producer.boot_id, ranges)
+
+    def _release(self) -> None:
+        for boot_id, (producer, folder) in list(self._adopted.items()):
+            if producer.is_booked:
+                producer.journal.remove()
+                folder.remove()
+                del self._adopted[boot_id]
+
+    def _producers(self) -> list[Producer]:
+        return [self._own, *(producer for producer, _ in self._adopted.values())]
+
+    def _find(self, boot_id: int) -> Producer | None:
+        return next((producer for producer in self._producers() if producer.boot_id == boot_id), None)
