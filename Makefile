@@ -40,8 +40,9 @@ check: $(VENV)/.dev ## format, lint, types, import directions, schemas, generate
 bench: $(VENV)/.dev ## measure the gateway beside a bare aiohttp proxy, in turns within one run
 	$(BIN)/python -m tests.bench $(ARGS)
 
-bench-ledger: $(VENV)/.dev ## measure how fast a consumer books what waits in NATS
+bench-ledger: $(VENV)/.dev ## measure how fast a consumer books what waits in NATS, and its lag behind a steady stream
 	$(BIN)/python -m tests.bench.ledger $(ARGS)
+	$(BIN)/python -m tests.bench.lag
 
 format: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff check --fix $(SOURCES)
