@@ -56,7 +56,16 @@ class Families:
         self.spool_adopted = self._gauge(
             "usage_spool_adopted", "Spools of processes that are gone, not yet acknowledged.", "livesum"
         )
-        self.spool_failures = self._counter("usage_spool_failures", "Writes of the usage spool that failed.")
+        self.spool_fill = self._gauge(
+            "usage_spool_fill_ratio", "How full the fullest spool is; calls are refused at 1.", "livemax"
+        )
+        self.spool_failures = self._counter("usage_spool_failures", "Writes and syncs of the usage spool that failed.")
+        self.spool_damages = self._counter(
+            "usage_spool_damages", "Places in spools of processes that are gone that could not be read."
+        )
+        self.usage_unreadable = self._counter(
+            "usage_unreadable_events", "Usage events that were to be sent and are not in the spool."
+        )
         self.usage_resent = self._counter("usage_resent_events", "Usage events sent again, for NATS had lost them.")
         self.usage_crashed = self._counter(
             "usage_crash_estimates", "Attempts that a process died within, estimated from its spool."

@@ -32,6 +32,7 @@ from dataplane.ingress.openai import BodyLimits
 from dataplane.ingress.presence import ClientPresence
 from dataplane.listeners import ServerCertificate, where
 from dataplane.metering.emitter import SpoolBounds
+from dataplane.metering.fill import FillAlarm
 from dataplane.metering.jetstream import JetStreamLink
 from dataplane.metering.publisher import Publisher
 from dataplane.metering.room import UsageRoom
@@ -146,9 +147,12 @@ class DataPlane:
 
     async def _report(self) -> None:
         """Keeps the gauges and the word on readiness up to date."""
+        alarm = FillAlarm()
         while True:
             self.telemetry.report_config(self.holder.current, self.holder.age_s)
-            self.telemetry.report_usage(self._usage_report())
+            usage = self._usage_report()
+            self.telemetry.report_usage(usage)
+            alarm.look(usage.spool_fill_ratio)
             self.place.report_ready(self.gateway.is_ready)
             await asyncio.sleep(_GAUGES_INTERVAL_S)
 
@@ -165,16 +169,23 @@ class DataPlane:
             resent_events=custody.resent_events,
             crash_estimates=custody.crash_estimates,
             spool_failures=self.emitter.producer.journal.failures,
+            spool_damages=custody.damages,
+            spool_fill_ratio=self.emitter.fill_ratio,
+            unreadable_events=self.usage.outbox.unreadable_events,
         )
 
     async def _sync_spool(self) -> None:
-        """The disk keeps what was written up to an interval ago; a failure is told and tried again."""
+        """The disk keeps what was written up to an interval and the length of a sync ago.
+
+        A failure is told and counted; what it was about may be lost if the machine stops, though never by the process.
+        """
+        journal = self.emitter.producer.journal
         while True:
             await asyncio.sleep(self.settings.usage.sync_s)
             try:
-                await asyncio.to_thread(self.emitter.producer.journal.sync)
+                await asyncio.to_thread(journal.sync)
             except OSError as error:
-                logger.error("the spool cannot be synced error=%s", error.strerror)
+                journal.note_failure(error)
 
 
 async def serve(settings: Settings, place: Place) -> int:
@@ -247,8 +258,11 @@ def _build_usage(settings: Settings, boot_id: int) -> UsageRoom:
     """Raises SettingsError."""
     bounds = SpoolBounds(size_bytes=settings.usage.spool_max_bytes)
     has_ledger = isinstance(settings.config, FeedVariables)
+    is_synced = settings.usage.sync_s > 0
     try:
-        return UsageRoom.build(settings.usage.spool_dir, boot_id, has_ledger=has_ledger, bounds=bounds)
+        return UsageRoom.build(
+            settings.usage.spool_dir, boot_id, has_ledger=has_ledger, bounds=bounds, is_synced=is_synced
+        )
     except SpoolError as error:
         SPOOL_DIR.fail(str(error))
 

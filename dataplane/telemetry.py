@@ -33,6 +33,9 @@ class UsageReport:
     resent_events: int = 0
     crash_estimates: int = 0
     spool_failures: int = 0
+    spool_damages: int = 0
+    spool_fill_ratio: float = 0.0
+    unreadable_events: int = 0
 
 
 class Telemetry:
@@ -85,4 +88,7 @@ class Telemetry:
         families.usage_resent.inc(report.resent_events - before.resent_events)
         families.usage_crashed.inc(report.crash_estimates - before.crash_estimates)
         families.spool_failures.inc(report.spool_failures - before.spool_failures)
+        families.spool_damages.inc(report.spool_damages - before.spool_damages)
+        families.spool_fill.set(report.spool_fill_ratio)
+        families.usage_unreadable.inc(report.unreadable_events - before.unreadable_events)
         self._usage = report

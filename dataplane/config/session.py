@@ -30,6 +30,8 @@ class UsageProgress(Protocol):
     @property
     def boot_id(self) -> int: ...
     @property
+    def first_sequence(self) -> int: ...
+    @property
     def last_sequence(self) -> int: ...
     @property
     def published_through(self) -> int: ...
@@ -163,7 +165,10 @@ def _usage_position(usage: UsageCustody) -> wire.UsagePosition:
     return wire.UsagePosition(
         producers=[
             wire.ProducerPosition(
-                boot_id=p.boot_id, last_sequence=p.last_sequence, published_through=p.published_through
+                boot_id=p.boot_id,
+                last_sequence=p.last_sequence,
+                published_through=p.published_through,
+                first_sequence=p.first_sequence,
             )
             for p in usage.progress()
         ]

@@ -4,26 +4,26 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+from dataplane.metering.wire import events_field
 from tollway.usage.v1.usage_pb2 import UsageEvent
 
 MAX_BATCH_EVENTS: Final = 256
 MAX_BATCH_BYTES: Final = 64_000
-_EVENTS_FIELD_TAG: Final = b"\x0a"
-"""Field 1 of UsageEventBatch, length-delimited: a batch's bytes are the concatenation of such fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """The bytes of one UsageEventBatch, and the sequence numbers in it, which are contiguous.
 
-    `message_id` is the same at every try of it. A batch without payload is in the spool alone, to be read when its
-    turn comes.
+    `message_id` is the same at every try of it; it ends in `suffix`, which is not empty for what NATS may know under
+    the plain id and has lost. A batch without payload is in the spool alone, to be read when its turn comes.
     """
 
     first_sequence: int
     last_sequence: int
     payload: bytes = field(repr=False)
     message_id: str
+    suffix: str = ""
 
     @property
     def events(self) -> int:
@@ -51,7 +51,7 @@ class BatchBuilder:
 
     def add(self, event: bytes) -> Batch | None:
         """Take the next event; the batch that had no room for it, or None."""
-        field = _EVENTS_FIELD_TAG + _varint(len(event)) + event
+        field = events_field(event)
         is_full = len(self._fields) >= MAX_BATCH_EVENTS or self._size_bytes + len(field) > MAX_BATCH_BYTES
         full = self.seal() if is_full and self._fields else None
         self._fields.append(field)
@@ -62,7 +62,7 @@ class BatchBuilder:
         """The batch of what was added since the last one; at least one event must have been."""
         last_sequence = self._first_sequence + len(self._fields) - 1
         message_id = f"{self._boot_id}:{self._first_sequence}-{last_sequence}{self._suffix}"
-        batch = Batch(self._first_sequence, last_sequence, b"".join(self._fields), message_id)
+        batch = Batch(self._first_sequence, last_sequence, b"".join(self._fields), message_id, self._suffix)
         self._first_sequence = last_sequence + 1
         self._fields = []
         self._size_bytes = 0
@@ -87,17 +87,3 @@ def batches_of(boot_id: int, events: Iterable[bytes], suffix: str = "") -> Itera
             yield full
     if not builder.is_empty:
         yield builder.seal()
-
-
-def joined(events: Iterable[bytes]) -> bytes:
-    """The bytes of a UsageEventBatch of serialised events."""
-    return b"".join(_EVENTS_FIELD_TAG + _varint(len(event)) + event for event in events)
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 0x7F:
-        encoded.append(number & 0x7F | 0x80)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)

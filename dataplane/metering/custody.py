@@ -2,16 +2,20 @@
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from dataplane.metering.outbox import Outbox
 from dataplane.metering.producer import Producer, ProducerProgress, Ranges
 from dataplane.metering.spool.folders import SpoolFolder, abandoned_folders
-from dataplane.metering.spool.recovery import Recovered, recover
+from dataplane.metering.spool.journal import Journal
+from dataplane.metering.spool.recovery import Recovered, SpoolUnreadable, recover
 
 ADOPTION_INTERVAL_S: Final = 10.0
 RETRY_INTERVAL_S: Final = 1.0
+RESEND_INTERVAL_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -20,17 +24,29 @@ class Custody:
     """Forgets events once the ledger has acknowledged them, and sends again what it misses.
 
     has_ledger: whether acknowledgements of the ledger come; without them, events are forgotten when NATS has them.
+    clock_s: monotonic seconds.
     """
 
-    def __init__(self, own: Producer, outbox: Outbox, root: Path, *, has_ledger: bool) -> None:
+    def __init__(
+        self,
+        own: Producer,
+        outbox: Outbox,
+        root: Path,
+        *,
+        has_ledger: bool,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._own = own
         self._outbox = outbox
         self._root = root
         self._has_ledger = has_ledger
+        self._clock_s = clock_s
         self._adopted: dict[int, tuple[Producer, SpoolFolder]] = {}
-        self._resending: set[asyncio.Task[None]] = set()
+        self._refused: set[str] = set()
+        self._resent_s: dict[int, float] = {}
         self.crash_estimates = 0
         self.resent_events = 0
+        self.damages = 0
 
     @property
     def adopted(self) -> int:
@@ -50,16 +66,19 @@ class Custody:
         return [p.progress for p in self._producers() if p is self._own or not p.is_booked]
 
     def acknowledge(self, boot_id: int, through: int, missing: Ranges) -> None:
-        """What the ledger says of a producer: it has all events up to `through`, and NATS has lost `missing`."""
+        """What the ledger says of a producer: it has all events up to `through`, and NATS has lost `missing`.
+
+        What is asked for again too soon is not sent: the ledger may not have seen yet what was sent the last time.
+        """
         producer = self._find(boot_id)
         if producer is None:
             return
         producer.acknowledge(through)
         ranges = producer.missing(missing)
-        if ranges:
-            task = asyncio.get_running_loop().create_task(self._resend(producer, ranges), name="usage-resend")
-            self._resending.add(task)
-            task.add_done_callback(self._resending.discard)
+        now_s = self._clock_s()
+        if ranges and now_s - self._resent_s.get(boot_id, -RESEND_INTERVAL_S) >= RESEND_INTERVAL_S:
+            self._resent_s[boot_id] = now_s
+            self._resend(producer, ranges)
 
     async def run(self) -> None:
         """Takes over what processes that are gone have left, now and then, until cancelled."""
@@ -98,21 +117,36 @@ class Custody:
         self._adopted.clear()
 
     async def _adopt_all(self) -> None:
-        folders = await asyncio.to_thread(lambda: list(abandoned_folders(self._root)))
+        try:
+            folders = await asyncio.to_thread(lambda: list(abandoned_folders(self._root)))
+        except OSError as error:
+            logger.error("the spool's folder cannot be read folder=%s error=%s", self._root, error)
+            return
         for folder in folders:
             try:
                 recovered = await asyncio.to_thread(recover, folder.path, folder.boot_id)
-            except OSError as error:
-                logger.error("a spool cannot be taken over folder=%s error=%s", folder.path, error)
-                folder.release()
-                continue
-            self._take_over(folder, recovered)
+            except (OSError, SpoolUnreadable) as error:
+                self._refuse(folder, error)
+            else:
+                self._take_over(folder, recovered)
+
+    def _refuse(self, folder: SpoolFolder, error: Exception) -> None:
+        """Leave a spool where it is; what is the matter with it is said once."""
+        folder.release()
+        if folder.path.name not in self._refused:
+            self._refused.add(folder.path.name)
+            text = "a spool cannot be taken over, its usage is not billed until it is folder=%s error=%s"
+            logger.error(text, folder.path, error)
 
     def _take_over(self, folder: SpoolFolder, recovered: Recovered) -> None:
         producer = Producer(folder.boot_id, recovered.journal, recovered.first_sequence)
         producer.last_sequence = recovered.last_sequence
         self._adopted[folder.boot_id] = (producer, folder)
+        self._refused.discard(folder.path.name)
         self.crash_estimates += recovered.estimates
+        if recovered.damages:
+            self.damages += recovered.damages
+            logger.error("a spool is damaged, see what is missing folder=%s places=%d", folder.path, recovered.damages)
         events = producer.unacknowledged_events
         if events:
             text = "took over the spool of a process that is gone folder=%s events=%d estimated=%d"
@@ -121,28 +155,31 @@ class Custody:
                 self._outbox.put(producer, batch)
         self._release()
 
-    async def _resend(self, producer: Producer, ranges: list[tuple[int, int]]) -> None:
-        for first, last in ranges:
-            batches = await asyncio.to_thread(producer.batches_again, first, last)
-            for batch in batches:
-                self.resent_events += batch.events
-                self._outbox.put(producer, batch)
-            if not batches:
-                logger.error(
-                    "the ledger misses events that the spool has no more boot_id=%d first=%d last=%d",
-                    producer.boot_id, first, last,
-                )  # fmt: skip
-        logger.warning("sent again what NATS has lost boot_id=%d ranges=%s", producer.boot_id, ranges)
+    def _resend(self, producer: Producer, ranges: list[tuple[int, int]]) -> None:
+        logger.warning("sending again what NATS has lost boot_id=%d ranges=%s", producer.boot_id, ranges)
+        for batch in producer.places_again(ranges):
+            self.resent_events += batch.events
+            self._outbox.put(producer, batch)
 
     def _release(self) -> None:
         for boot_id, (producer, folder) in list(self._adopted.items()):
             if producer.is_booked:
-                producer.journal.remove()
-                folder.remove()
                 del self._adopted[boot_id]
+                self._resent_s.pop(boot_id, None)
+                remove(folder, producer.journal)
 
     def _producers(self) -> list[Producer]:
         return [self._own, *(producer for producer, _ in self._adopted.values())]
 
     def _find(self, boot_id: int) -> Producer | None:
         return next((producer for producer in self._producers() if producer.boot_id == boot_id), None)
+
+
+def remove(folder: SpoolFolder, journal: Journal) -> None:
+    """Delete a spool in which everything is booked; where the disk does not let it go, the next process tries again."""
+    try:
+        journal.remove()
+        folder.remove()
+    except OSError as error:
+        logger.error("a spool that is booked cannot be deleted folder=%s error=%s", folder.path, error)
+        folder.release()

@@ -3,18 +3,16 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from dataplane.call import Attempt, Outcome
 from dataplane.errors import Overloaded
 from dataplane.metering.batches import BatchBuilder
-from dataplane.metering.events import ending_event, opening_event, refusal_event
+from dataplane.metering.events import EventNumber, Opening, crash_event, ending_event, opening_of, refusal_event
 from dataplane.metering.outbox import Outbox
 from dataplane.metering.producer import Producer
-from tollway.kernel.usage import event_id
-from tollway.usage.v1.usage_pb2 import UsageEvent
 
 CAPACITY_EVENTS: Final = 1_000_000
 CAPACITY_BYTES: Final = 256 << 20
@@ -41,20 +39,19 @@ class SpoolBounds:
 
 
 class OpenAttempts:
-    """The attempts that are under way, as the events that they become."""
+    """The attempts that are under way, as OPEN records hold them."""
 
     def __init__(self) -> None:
-        self._events: dict[OpenKey, UsageEvent] = {}
+        self._openings: dict[OpenKey, Opening] = {}
 
-    def add(self, event: UsageEvent) -> None:
-        self._events[event.request_id, event.attempt] = event
+    def add(self, request_id: str, attempt: int, opening: Opening) -> None:
+        self._openings[request_id, attempt] = opening
 
-    def take(self, request_id: str, attempt: int) -> UsageEvent | None:
-        return self._events.pop((request_id, attempt), None)
+    def take(self, request_id: str, attempt: int) -> Opening | None:
+        return self._openings.pop((request_id, attempt), None)
 
-    def __call__(self) -> Iterator[bytes]:
-        """As OPEN records hold them."""
-        return (event.SerializeToString() for event in self._events.values())
+    def __call__(self) -> Iterable[bytes]:
+        return (opening.event for opening in self._openings.values())
 
 
 class Emitter:
@@ -106,32 +103,35 @@ class Emitter:
                 return False
         return True
 
+    @property
+    def fill_ratio(self) -> float:
+        """How full the spool is, 1 where new calls are refused."""
+        producer, bounds = self._producer, self._bounds
+        return max(producer.unacknowledged_events / bounds.events, producer.journal.size_bytes / bounds.size_bytes)
+
     def begin(self, outcome: Outcome, attempt: Attempt) -> None:
         """Write down that `attempt` is about to go out, and the ends of the attempts before it.
 
         Raises Overloaded when the disk refuses it; then the attempt must not go out.
         """
-        event = opening_event(outcome, attempt)
+        opening = opening_of(outcome, attempt)
         try:
-            self._producer.journal.write_open(event.SerializeToString())
+            self._producer.journal.write_open(opening.event)
         except OSError as error:
             logger.debug("an attempt is not begun error=%s", error)
             raise Overloaded(_FULL) from error
-        self._opens.add(event)
+        self._opens.add(outcome.call.request_id, attempt.number, opening)
         for earlier in outcome.attempts:
             if not earlier.is_emitted:
                 self._end(outcome, earlier, is_final=False)
 
     def emit(self, outcome: Outcome) -> None:
         """Take the events of a call that has ended. Never blocks for long and never raises."""
-        try:
-            if not outcome.attempts:
-                self._append(refusal_event(outcome, self._clock_us()))
-            for attempt in outcome.attempts:
-                if not attempt.is_emitted:
-                    self._end(outcome, attempt, is_final=attempt is outcome.attempts[-1])
-        except Exception:
-            logger.exception("a call cannot be recorded request_id=%s", outcome.call.request_id)
+        if not outcome.attempts:
+            self._refuse(outcome)
+        for attempt in outcome.attempts:
+            if not attempt.is_emitted:
+                self._end(outcome, attempt, is_final=attempt is outcome.attempts[-1])
 
     async def flush(self, timeout_s: float) -> int:
         """Wait until NATS has accepted all events, at most `timeout_s`; the number of those that it has not."""
@@ -139,26 +139,40 @@ class Emitter:
         await self._outbox.wait_empty(timeout_s)
         return self.unpublished_events
 
+    def _refuse(self, outcome: Outcome) -> None:
+        try:
+            self._append(refusal_event(outcome, self._next_number(), self._clock_us()))
+        except Exception:
+            logger.exception("a refused call cannot be recorded request_id=%s", outcome.call.request_id)
+
     def _end(self, outcome: Outcome, attempt: Attempt, *, is_final: bool) -> None:
+        """An attempt of which no event can be made has what it was opened with as its event."""
         opened = self._opens.take(outcome.call.request_id, attempt.number)
         attempt.is_emitted = True
-        self._append(ending_event(outcome, attempt, opened, is_final=is_final, now_us=self._clock_us()))
+        number, now_us = self._next_number(), self._clock_us()
+        try:
+            self._append(ending_event(outcome, attempt, opened, number, is_final=is_final, now_us=now_us))
+        except Exception:
+            logger.exception("an attempt is recorded as it was begun request_id=%s", outcome.call.request_id)
+            if opened is not None:
+                self._append(crash_event(opened.event, number, is_final=is_final))
 
-    def _append(self, event: UsageEvent) -> None:
-        producer = self._producer
+    def _next_number(self) -> EventNumber:
+        return EventNumber(self._producer.boot_id, self._producer.last_sequence + 1)
+
+    def _append(self, event: bytes) -> None:
+        """Take the event of the next number."""
+        producer, builder = self._producer, self._builder
         sequence = producer.last_sequence + 1
-        event.boot_id, event.sequence = producer.boot_id, sequence
-        event.event_id = event_id(event.start_time_us // 1000, producer.boot_id, sequence).bytes
-        was_empty, was_idle = self._builder.is_empty, producer.is_idle
-        serialised = event.SerializeToString()
+        producer.journal.write_close(event, sequence)
         producer.last_sequence = sequence
-        producer.journal.write_close(serialised, sequence)
-        full = self._builder.add(serialised)
+        was_empty = builder.is_empty
+        full = builder.add(event)
         if full is not None:
             self._stop_linger()
             self._outbox.put(producer, full)
         if was_empty or full is not None:
-            linger_s = IDLE_LINGER_S if was_idle else LINGER_S
+            linger_s = IDLE_LINGER_S if producer.is_idle else LINGER_S
             self._linger = asyncio.get_running_loop().call_later(linger_s, self._seal)
 
     def _seal(self) -> None:

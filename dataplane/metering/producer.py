@@ -1,10 +1,11 @@
 """One producer of usage events, this process or one that is gone: what of it NATS and the ledger have."""
 
+import heapq
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from dataplane.metering.batches import Batch, batches_of
+from dataplane.metering.batches import Batch
 from dataplane.metering.spool.journal import Journal
 
 Ranges = Iterable[tuple[int, int]]
@@ -15,32 +16,40 @@ PLACED_EVENTS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class ProducerProgress:
-    """How far a producer is: the last sequence number it gave, and up to where NATS has accepted every event."""
+    """How far a producer is: the lowest number that is still kept, the last one given, and up to where NATS has all."""
 
     boot_id: int
+    first_sequence: int
     last_sequence: int
     published_through: int
 
 
 class Producer:
-    """Keeps account of batches on their way and of what the ledger has acknowledged."""
+    """Keeps account of batches on their way and of what the ledger has acknowledged.
+
+    `booked_through` is up to where nothing is kept any more: acknowledged, given up, or not to be had.
+    """
 
     def __init__(self, boot_id: int, journal: Journal, first_sequence: int = 1) -> None:
         self.boot_id = boot_id
         self.journal = journal
         self.last_sequence = first_sequence - 1
+        self.booked_through = first_sequence - 1
         self._sealed = first_sequence - 1
         self._on_their_way: dict[int, Batch] = {}
-        self.booked_through = first_sequence - 1
+        self._lowest: list[int] = []
+        self._absent: dict[int, int] = {}
         self._resends = 0
 
     @property
     def progress(self) -> ProducerProgress:
-        return ProducerProgress(self.boot_id, self.last_sequence, self.published_through)
+        return ProducerProgress(self.boot_id, self.booked_through + 1, self.last_sequence, self.published_through)
 
     @property
     def published_through(self) -> int:
-        return min(self._on_their_way, default=self._sealed + 1) - 1
+        while self._lowest and self._lowest[0] not in self._on_their_way:
+            heapq.heappop(self._lowest)
+        return self._lowest[0] - 1 if self._lowest else self._sealed
 
     @property
     def unacknowledged_events(self) -> int:
@@ -58,6 +67,7 @@ class Producer:
     def send(self, batch: Batch) -> Batch:
         """Note that `batch` is on its way."""
         self._on_their_way[batch.first_sequence] = batch
+        heapq.heappush(self._lowest, batch.first_sequence)
         self._sealed = max(self._sealed, batch.last_sequence)
         return batch
 
@@ -71,15 +81,23 @@ class Producer:
         through = self.journal.oldest_forgettable()
         if not 0 < through <= self.published_through:
             return False
-        self.booked_through = max(self.booked_through, through)
-        self.journal.forget(through)
-        return True
+        self._let_go(through)
+        return self.journal.oldest_forgettable() != through
 
     def acknowledge(self, through: int) -> None:
-        """The ledger's database has every event up to `through`."""
+        """The ledger's database has every event that is kept up to `through`."""
         if through > self.booked_through:
-            self.booked_through = min(through, self.last_sequence)
-            self.journal.forget(self.booked_through)
+            self._let_go(min(through, self.last_sequence))
+
+    def note_absent(self, ranges: Ranges) -> int:
+        """The journal cannot give these events, so that nobody is to wait for them; how many were still wanted."""
+        wanted = 0
+        for first, last in ranges:
+            if last > self.booked_through and self._absent.get(first, 0) < last:
+                wanted += last - max(first - 1, self.booked_through)
+                self._absent[first] = last
+        self._let_go(self.booked_through)
+        return wanted
 
     def missing(self, ranges: Ranges) -> list[tuple[int, int]]:
         """What of `ranges` is to be sent again: neither acknowledged nor on its way."""
@@ -87,16 +105,21 @@ class Producer:
         clipped = [(max(first, lowest), min(last, highest)) for first, last in ranges]
         return [(first, last) for first, last in clipped if first <= last]
 
-    def batches_again(self, first: int, last: int) -> list[Batch]:
-        """Batches of what the journal still has of that range; may be called in a thread.
-
-        Their message ids are new: NATS may still refuse as duplicates what it has lost.
-        """
+    def places_again(self, ranges: Ranges) -> list[Batch]:
+        """As `places`. Message ids are new: NATS may still refuse as duplicates what it has lost."""
         self._resends += 1
-        return list(batches_of(self.boot_id, self.journal.read(first, last), f":again-{self._resends}"))
+        suffix = f":again-{self._resends}"
+        return [place for first, last in ranges for place in self.places(first, last, suffix)]
 
-    def places(self, first: int, last: int) -> Iterator[Batch]:
+    def places(self, first: int, last: int, suffix: str = "") -> Iterator[Batch]:
         """Batches of all events of that range, each to be read from the journal when its turn comes."""
         for start in range(first, last + 1, PLACED_EVENTS):
             end = min(last, start + PLACED_EVENTS - 1)
-            yield Batch(start, end, b"", f"{self.boot_id}:{start}-{end}")
+            yield Batch(start, end, b"", f"{self.boot_id}:{start}-{end}{suffix}", suffix)
+
+    def _let_go(self, through: int) -> None:
+        self.booked_through = max(self.booked_through, through)
+        for first in sorted(self._absent):
+            if first <= self.booked_through + 1:
+                self.booked_through = max(self.booked_through, self._absent.pop(first))
+        self.journal.forget(self.booked_through)

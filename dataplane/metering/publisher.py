@@ -50,8 +50,8 @@ class Publisher:
     async def _work(self) -> None:
         while True:
             sending = await self._outbox.take()
-            if sending.batch.payload:
-                await self._deliver(sending.batch)
+            for message in sending.messages:
+                await self._deliver(message)
             self._outbox.settle(sending)
 
     async def _deliver(self, batch: Batch) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dataplane.metering.custody import Custody
+from dataplane.metering.custody import Custody, remove
 from dataplane.metering.emitter import Emitter, OpenAttempts, SpoolBounds
 from dataplane.metering.outbox import Outbox
 from dataplane.metering.producer import Producer
@@ -21,12 +21,14 @@ class UsageRoom:
     custody: Custody
 
     @classmethod
-    def build(cls, root: Path, boot_id: int, *, has_ledger: bool, bounds: SpoolBounds) -> "UsageRoom":
-        """Raises SpoolError when `root` cannot be used."""
+    def build(
+        cls, root: Path, boot_id: int, *, has_ledger: bool, bounds: SpoolBounds, is_synced: bool = False
+    ) -> "UsageRoom":
+        """`is_synced`: the journal's `sync` will be called. Raises SpoolError when `root` cannot be used."""
         make_root(root)
         folder = make_folder(root, boot_id)
         opens = OpenAttempts()
-        producer = Producer(boot_id, Journal(folder.path, opens))
+        producer = Producer(boot_id, Journal(folder.path, opens, is_synced=is_synced))
         outbox = Outbox()
         return cls(
             folder=folder,
@@ -38,12 +40,12 @@ class UsageRoom:
     def close(self) -> int:
         """Let the spool go: deleted when everything in it is booked; the number of events that are not."""
         producer = self.emitter.producer
+        producer.journal.retry()
         left = producer.unacknowledged_events
         if left:
             producer.journal.close()
             self.folder.release()
         else:
-            producer.journal.remove()
-            self.folder.remove()
+            remove(self.folder, producer.journal)
         self.custody.close()
         return left

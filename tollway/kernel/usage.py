@@ -3,6 +3,8 @@
 import uuid
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from itertools import compress
+from operator import attrgetter
 
 BOOT_ID_BITS = 34
 SEQUENCE_BITS = 40
@@ -78,7 +80,8 @@ class Usage:
 
     def readings(self) -> list[tuple[Meter, int]]:
         """Meters with a quantity above zero, in order of meter."""
-        return [(meter, quantity) for meter, name in USAGE_METERS if (quantity := getattr(self, name))]
+        quantities = _quantities(self)
+        return list(zip(compress(_METERS, quantities), filter(None, quantities), strict=True))
 
     @property
     def input_tokens(self) -> int:
@@ -100,6 +103,8 @@ class Usage:
 
 
 USAGE_METERS: tuple[tuple[Meter, str], ...] = tuple((Meter[f.name.upper()], f.name) for f in fields(Usage))
+_METERS = tuple(meter for meter, _ in USAGE_METERS)
+_quantities = attrgetter(*(name for _, name in USAGE_METERS))
 
 
 def event_id(start_time_ms: int, boot_id: int, sequence: int) -> uuid.UUID:
@@ -107,6 +112,11 @@ def event_id(start_time_ms: int, boot_id: int, sequence: int) -> uuid.UUID:
 
     Raises ValueError when an argument does not fit its field.
     """
+    return uuid.UUID(bytes=event_id_bytes(start_time_ms, boot_id, sequence))
+
+
+def event_id_bytes(start_time_ms: int, boot_id: int, sequence: int) -> bytes:
+    """The 16 bytes of `event_id`. Raises ValueError as it does."""
     if not 0 <= start_time_ms < 1 << 48:
         raise ValueError(f"start time {start_time_ms} ms does not fit 48 bits")
     if not 0 <= boot_id < 1 << BOOT_ID_BITS:
@@ -114,7 +124,8 @@ def event_id(start_time_ms: int, boot_id: int, sequence: int) -> uuid.UUID:
     if not 0 <= sequence < 1 << SEQUENCE_BITS:
         raise ValueError(f"sequence {sequence} does not fit {SEQUENCE_BITS} bits")
     tail = boot_id << SEQUENCE_BITS | sequence
-    return uuid.UUID(int=start_time_ms << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & (1 << 62) - 1)
+    number = start_time_ms << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & (1 << 62) - 1
+    return number.to_bytes(16, "big")
 
 
 def event_time_ms(identity: uuid.UUID) -> int:

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tollway.kernel.usage import BOOT_ID_BITS
+
 _LOCK_NAME: Final = "lock"
 _UNLOCKED_PREFIX: Final = "new-"
+_REMOVED_PREFIX: Final = "old-"
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 
@@ -27,12 +30,16 @@ class SpoolFolder:
     descriptor: int
 
     def release(self) -> None:
-        os.close(self.descriptor)
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
     def remove(self) -> None:
-        """Delete the folder, which holds nothing any more but its lock."""
-        (self.path / _LOCK_NAME).unlink(missing_ok=True)
-        self.path.rmdir()
+        """Delete the folder, which holds nothing any more but its lock. Raises OSError."""
+        # Under that name nobody takes it over while it is half gone.
+        removed = self.path.rename(self.path.with_name(f"{_REMOVED_PREFIX}{self.path.name}"))
+        (removed / _LOCK_NAME).unlink(missing_ok=True)
+        removed.rmdir()
         self.release()
 
 
@@ -67,7 +74,7 @@ def make_folder(root: Path, boot_id: int) -> SpoolFolder:
 
 
 def abandoned_folders(root: Path) -> Iterator[SpoolFolder]:
-    """The folders whose process is gone, each locked by this one now."""
+    """The folders whose process is gone, each locked by this one now. Raises OSError when `root` cannot be read."""
     for path in sorted(root.iterdir()):
         boot_id = _boot_id_of(path)
         folder = _lock(path, boot_id) if boot_id else None
@@ -76,10 +83,13 @@ def abandoned_folders(root: Path) -> Iterator[SpoolFolder]:
 
 
 def _boot_id_of(path: Path) -> int:
+    """0 for what is no folder of a process."""
     try:
-        return int(path.name, 16) if path.is_dir() and not path.is_symlink() else 0
+        boot_id = int(path.name, 16)
     except ValueError:
         return 0
+    is_own_name = path.name == f"{boot_id:x}" and 0 < boot_id < 1 << BOOT_ID_BITS
+    return boot_id if is_own_name and path.is_dir() and not path.is_symlink() else 0
 
 
 def _lock(path: Path, boot_id: int) -> SpoolFolder | None:

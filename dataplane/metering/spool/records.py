@@ -1,43 +1,48 @@
 """Records of a spool file: length, CRC-32, kind, payload. Pure.
 
-A file is whole records one after another. What a killed process was writing is a torn record at the end; reading stops
-at the first record that is not whole, so that nothing damaged is ever taken for usage.
+A file is whole records one after another. What a killed process was writing is a torn record at the end. Where
+something else cannot be read, it is told as damage, and reading goes on with the next whole record.
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-_HEAD: Final = struct.Struct("<II")
-_KIND: Final = struct.Struct("<B")
+_HEAD: Final = struct.Struct("<IIB")
+_LENGTHS: Final = struct.Struct("<II")
 _MARK: Final = struct.Struct("<Q")
-_HEAD_BYTES: Final = _HEAD.size
 MAX_PAYLOAD_BYTES: Final = 1 << 20
+_WHOLE_HEAD: Final = re.compile(rb"(?=..[\x00-\x10]\x00.{4}[\x01-\x03])", re.DOTALL)
+"""Where a record may begin: a length of at most MAX_PAYLOAD_BYTES and one, a checksum, a kind."""
 
 
 class RecordKind(IntEnum):
     """What a record says.
 
     OPEN: an attempt begins, and what it will be if nothing more is heard of it. CLOSE: one has ended. MARK, the first
-    of each file: the last sequence number that was given before it, 8 bytes, the least significant first.
+    of each file: the last sequence number that was given before it, 8 bytes, the least significant first. DAMAGE is
+    never written: it stands for bytes that are no record.
     """
 
+    DAMAGE = 0
     OPEN = 1
     CLOSE = 2
     MARK = 3
 
 
-_KINDS: Final = {int(kind): kind for kind in RecordKind}
-_PREFIXES: Final = {kind: _KIND.pack(kind) for kind in RecordKind}
+_KINDS: Final = {int(kind): kind for kind in RecordKind if kind}
+_KIND_CHECKSUMS: Final = {kind: zlib.crc32(bytes((kind,))) for kind in RecordKind}
 
 
 class Record(NamedTuple):
-    """One record; `end` is the offset of the byte after it."""
+    """One record, from offset `start` to before `end`."""
 
     kind: RecordKind
     payload: bytes
+    start: int
     end: int
 
 
@@ -45,8 +50,7 @@ def write_record(kind: RecordKind, payload: bytes) -> bytes:
     """The bytes of one record. Raises ValueError for a payload beyond MAX_PAYLOAD_BYTES."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"a record of {len(payload)} bytes is larger than {MAX_PAYLOAD_BYTES}")
-    content = _PREFIXES[kind] + payload
-    return _HEAD.pack(len(content), zlib.crc32(content)) + content
+    return _HEAD.pack(len(payload) + 1, zlib.crc32(payload, _KIND_CHECKSUMS[kind]), kind) + payload
 
 
 def write_mark(last_sequence: int) -> bytes:
@@ -60,16 +64,47 @@ def marked_sequence(payload: bytes) -> int:
 
 
 def read_records(data: bytes) -> Iterator[Record]:
-    """The whole records that `data` begins with."""
+    """The records of `data`, damage among them; a torn record at the end is left out."""
     offset, size = 0, len(data)
-    while size - offset > _HEAD_BYTES:
-        length, checksum = _HEAD.unpack_from(data, offset)
-        start, end = offset + _HEAD_BYTES, offset + _HEAD_BYTES + length
-        if not 1 <= length <= MAX_PAYLOAD_BYTES + 1 or end > size:
-            return
-        content = data[start:end]
-        kind = _KINDS.get(content[0])
-        if kind is None or zlib.crc32(content) != checksum:
-            return
-        yield Record(kind, content[1:], end)
-        offset = end
+    while offset < size:
+        record = _record_at(data, offset)
+        if record is None:
+            start, record = offset, _next_record(data, offset + 1)
+            if record is None and _is_torn(data, start):
+                return
+            end = size if record is None else record.start
+            yield Record(RecordKind.DAMAGE, b"", start, end)
+            if record is None:
+                return
+        yield record
+        offset = record.end
+
+
+def _record_at(data: bytes, offset: int) -> Record | None:
+    """The whole record that begins there."""
+    if len(data) - offset < _HEAD.size:
+        return None
+    length, checksum, kind = _HEAD.unpack_from(data, offset)
+    start, end = offset + _LENGTHS.size, offset + _LENGTHS.size + length
+    if kind not in _KINDS or not 1 <= length <= MAX_PAYLOAD_BYTES + 1 or end > len(data):
+        return None
+    if zlib.crc32(memoryview(data)[start:end]) != checksum:
+        return None
+    return Record(_KINDS[kind], data[start + 1 : end], offset, end)
+
+
+def _next_record(data: bytes, offset: int) -> Record | None:
+    """The first whole record that begins at `offset` or later."""
+    for place in _WHOLE_HEAD.finditer(data, offset):
+        record = _record_at(data, place.start())
+        if record is not None:
+            return record
+    return None
+
+
+def _is_torn(data: bytes, offset: int) -> bool:
+    """Whether `data` ends within what may be a record that begins there."""
+    if len(data) - offset < _HEAD.size:
+        return True
+    length, _, kind = _HEAD.unpack_from(data, offset)
+    return kind in _KINDS and 1 <= length <= MAX_PAYLOAD_BYTES + 1 and offset + _LENGTHS.size + length > len(data)

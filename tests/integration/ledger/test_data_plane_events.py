@@ -22,7 +22,7 @@ async def test_every_outcome_is_booked_whatever_the_upstream_said(tmp_path: Path
     emitter.emit(make_outcome())
     emitter.emit(make_outcome(failed, absurd, call=make_call(model="\U0001f600" * 500, end_user="\0")))
     emitter.emit(refused)
-    batch = (await room.outbox.take()).batch
+    [batch] = (await room.outbox.take()).messages
     entries, dead_letters = decode(Delivery("tollway.usage.v1.a", 1, 1, batch.payload))
     assert dead_letters == []
     assert [(entry.attempt, entry.final, entry.sequence) for entry in entries] == [

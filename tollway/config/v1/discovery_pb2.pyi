@@ -249,21 +249,27 @@ class ProducerPosition(_message.Message):
     BOOT_ID_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     PUBLISHED_THROUGH_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.int
     last_sequence: _builtins.int
     """The highest sequence number that was given to an event."""
     published_through: _builtins.int
     """Every event up to this sequence number was accepted by the message stream."""
+    first_sequence: _builtins.int
+    """The lowest sequence number that the data plane still keeps; what is below was acknowledged to it before, or is
+    not to be had any more. 0 stands for 1.
+    """
     def __init__(
         self,
         *,
         boot_id: _builtins.int = ...,
         last_sequence: _builtins.int = ...,
         published_through: _builtins.int = ...,
+        first_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "last_sequence", b"last_sequence", "published_through", b"published_through"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "published_through", b"published_through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -280,7 +286,9 @@ class LedgerAck(_message.Message):
     MISSING_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.int
     booked_through: _builtins.int
-    """Every event up to this sequence number is committed, as an entry or as a dead letter."""
+    """Every event from ProducerPosition.first_sequence up to this sequence number is committed, as an entry or as a
+    dead letter.
+    """
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___SequenceRange]:
         """Ranges above booked_through that the message stream has lost; to be published again."""

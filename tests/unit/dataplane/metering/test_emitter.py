@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from controlplane.ledger.convert import entry_of
 from dataplane.metering.batches import Batch
 from dataplane.metering.emitter import CAPACITY_EVENTS, Emitter, OpenAttempts, SpoolBounds
 from dataplane.metering.outbox import Outbox, Sending
@@ -25,7 +26,8 @@ class Room:
         self.emitter = Emitter(producer, self.outbox, opens, bounds=bounds, clock_us=lambda: START_TIME_US)
 
     async def next_batch(self) -> Batch:
-        return (await self.outbox.take()).batch
+        [message] = (await self.outbox.take()).messages
+        return message
 
     async def next_sending(self) -> Sending:
         return await self.outbox.take()
@@ -143,11 +145,24 @@ async def test_flush_counts_what_was_not_delivered_in_time(room: Room) -> None:
 
 async def test_what_cannot_be_recorded_fails_no_call_and_leaves_no_gap(room: Room) -> None:
     emitter = room.emitter
-    emitter.emit(make_outcome(make_attempt(start_time_us=-1)))
+    emitter.emit(make_outcome(make_attempt(start_time_us=-1), make_attempt(2)))
     emitter.emit(make_outcome(call=make_call(request_id=5)))
     emitter.emit(make_outcome())
 
     events = events_of(await room.next_batch()).events
 
-    assert [event.sequence for event in events] == [1]
-    assert emitter.unpublished_events == 1
+    assert [(event.sequence, event.attempt) for event in events] == [(1, 2), (2, 1)]
+    assert emitter.unpublished_events == 2
+
+
+async def test_an_attempt_whose_end_cannot_be_told_is_recorded_as_it_was_begun(room: Room) -> None:
+    outcome = make_outcome()
+    begun, outcome.attempts = outcome.attempts[0], []
+    room.emitter.begin(outcome, begun)
+    outcome.attempts.append(make_attempt(response_model=7))
+
+    room.emitter.emit(outcome)
+
+    [event] = events_of(await room.next_batch()).events
+    assert (event.sequence, event.final, event.error_code) == (1, True, "gateway_crashed")
+    assert entry_of(event).cost_nano_usd == 123

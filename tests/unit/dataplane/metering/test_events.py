@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from controlplane.ledger.convert import entry_of
 from dataplane.call import Outcome
-from dataplane.metering.events import LABEL_BYTES, ending_event, opening_event, refusal_event
+from dataplane.metering.events import LABEL_BYTES, EventNumber, crash_event, ending_event, opening_of, refusal_event
 from tests.fakes.outcomes import KEY, REQUEST_ID, START_TIME_US, make_attempt, make_call, make_outcome
 from tollway.kernel.usage import Meter, SettlementState, Usage, event_id
 from tollway.usage.v1.usage_pb2 import UsageEvent
@@ -12,16 +12,21 @@ from tollway.usage.v1.usage_pb2 import UsageEvent
 NOW_US = START_TIME_US + 900_000
 
 
-def usage_events(outcome: Outcome, now_us: int) -> list[UsageEvent]:
-    """All events of a call, of attempts that were opened before."""
+BOOT_ID = 9
+
+
+def usage_events(outcome: Outcome, now_us: int, *, are_opened: bool = True) -> list[UsageEvent]:
+    """All events of a call, numbered from one."""
     if not outcome.attempts:
-        return [refusal_event(outcome, now_us)]
-    opened = [opening_event(outcome, attempt) for attempt in outcome.attempts]
+        return [UsageEvent.FromString(refusal_event(outcome, EventNumber(BOOT_ID, 1), now_us))]
     last = outcome.attempts[-1]
-    return [
-        ending_event(outcome, attempt, event, is_final=attempt is last, now_us=now_us)
-        for attempt, event in zip(outcome.attempts, opened, strict=True)
-    ]
+    events = []
+    for sequence, attempt in enumerate(outcome.attempts, start=1):
+        opening = opening_of(outcome, attempt) if are_opened else None
+        number = EventNumber(BOOT_ID, sequence)
+        event = ending_event(outcome, attempt, opening, number, is_final=attempt is last, now_us=now_us)
+        events.append(UsageEvent.FromString(event))
+    return events
 
 
 def test_an_answered_call_is_one_final_event_with_everything_on_it() -> None:
@@ -45,7 +50,22 @@ def test_an_answered_call_is_one_final_event_with_everything_on_it() -> None:
     assert int(event.state) == SettlementState.REPORTED
     assert (event.cost_nano_usd, event.price, event.price_revision) == (123, "prices/x", 4)
     assert event.traceparent == "00-1-2-01"
-    assert (event.event_id, event.boot_id, event.sequence) == (b"", 0, 0)
+    assert (event.boot_id, event.sequence) == (BOOT_ID, 1)
+    assert event.event_id == event_id(event.start_time_us // 1000, BOOT_ID, 1).bytes
+    assert usage_events(make_outcome(attempt, call=call), NOW_US, are_opened=False) == [event]
+
+
+def test_what_an_attempt_is_opened_with_is_its_event_when_nothing_more_is_known() -> None:
+    outcome = make_outcome(make_attempt(2, usage=Usage(input=3), state=SettlementState.ESTIMATED))
+    opening = opening_of(outcome, outcome.attempts[0])
+
+    event = UsageEvent.FromString(crash_event(opening.event, EventNumber(BOOT_ID, 4), is_final=True))
+
+    assert (event.boot_id, event.sequence, event.attempt, event.final) == (BOOT_ID, 4, 2, True)
+    assert (event.status, event.error_code, event.response_model) == (500, "gateway_crashed", "")
+    assert event.end_time_us == event.start_time_us == START_TIME_US + 1_000
+    assert (int(event.state), [r.quantity for r in event.meters]) == (SettlementState.ESTIMATED, [3])
+    assert entry_of(event).cost_nano_usd == 123
 
 
 def test_a_refused_call_is_one_final_event_of_attempt_zero_that_is_not_billed() -> None:
@@ -128,7 +148,4 @@ def test_every_event_can_be_booked(said: str, status: int, tokens: int, gone: bo
     outcome = make_outcome(*attempts, call=call, status=status, error_code=said, client_gone=gone)
 
     for sequence, event in enumerate(usage_events(outcome, NOW_US), start=1):
-        event.boot_id, event.sequence = 1, sequence
-        event.event_id = event_id(event.start_time_us // 1000, 1, sequence).bytes
-        entry = entry_of(UsageEvent.FromString(event.SerializeToString()))
-        assert entry.attempt == sequence
+        assert entry_of(event).attempt == sequence
