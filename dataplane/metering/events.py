@@ -62,6 +62,7 @@ def _fill(event: UsageEvent, attempt: Attempt) -> None:
     event.basis = 0 if attempt.basis is None else attempt.basis.value  # type: ignore[assignment]
     event.cost_nano_usd = _bounded(attempt.cost_nano_usd)
     event.price, event.price_revision = attempt.price, attempt.price_revision
+    event.service_tier = _label(attempt.service_tier)
 
 
 def _call_event(outcome: Outcome) -> UsageEvent:
