@@ -18,6 +18,8 @@ from controlplane.keys.handlers import key_handlers
 from controlplane.keys.service import KeyService
 from controlplane.ledger.producers.repository import ProducerProgress
 from controlplane.prices.book import ensure_price_book
+from controlplane.prices.handlers import price_book_handlers
+from controlplane.prices.reading import PriceBookReader
 from controlplane.resources.behaviour import Behaviour, PlainBehaviour
 from controlplane.resources.handlers import resource_handlers
 from controlplane.resources.kinds import resource_kinds
@@ -87,7 +89,7 @@ def open_config_rooms(
 
 
 def config_handlers(config: ConfigStore, vault: Vault, mint: KeyMint) -> dict[str, Handler]:
-    """Handlers of the services of teams, keys, upstreams, routes, prices, manifests, audit events and the fleet."""
+    """Handlers of the services of teams, keys, upstreams, routes, prices and books, manifests, audit and the fleet."""
     keys = VirtualKeyBehaviour(mint)
     behaviours: dict[str, Behaviour] = {VIRTUAL_KEY.name: keys, UPSTREAM.name: UpstreamBehaviour(vault)}
     kinds = resource_kinds(lambda name: behaviours.get(name, PlainBehaviour()))
@@ -95,6 +97,7 @@ def config_handlers(config: ConfigStore, vault: Vault, mint: KeyMint) -> dict[st
     return {
         **resource_handlers(config, transactor, kinds),
         **key_handlers(KeyService(kinds[VIRTUAL_KEY.name], keys), transactor),
+        **price_book_handlers(PriceBookReader(config), transactor),
         **audit_handlers(config),
         **fleet_handlers(config, config.now),
     }

@@ -22,6 +22,7 @@ from controlplane.discovery.server import SERVICE_NAME as FEED_SERVICE
 from controlplane.errors import DatabaseRefused, Unavailable
 from controlplane.ledger.api import ledger_handlers
 from controlplane.migrations import SchemaMismatch, require_current_schema
+from controlplane.prices.book import keep_retiring
 from controlplane.secrets.checks import KeyMismatch
 from controlplane.settings import ADMIN_LISTEN, DATABASE_URL, GRPC_LISTEN, HELP, METRICS_LISTEN, TLS_CERT, Settings
 from controlplane.telemetry import Telemetry, Tracing, build_registry, build_tracing, software_version
@@ -196,6 +197,7 @@ class ControlPlane:
             tasks.create_task(parts.rooms.feed.run(), name="feed")
             tasks.create_task(parts.rooms.fleet.run(), name="fleet")
             tasks.create_task(parts.rooms.server.run(), name="usage acknowledgement")
+            tasks.create_task(keep_retiring(parts.rooms.config), name="superseded price books")
             await parts.rooms.feed.wait_loaded()
             if not self._stop.is_set():
                 parts.readiness.set_ready()

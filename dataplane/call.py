@@ -99,6 +99,7 @@ class Attempt:
     status: int = 0
     error_code: str = ""
     response_model: str = ""
+    service_tier: str = ""
     usage: Usage = field(default_factory=Usage)
     state: SettlementState = SettlementState.NOT_BILLED
     cost_nano_usd: int = 0

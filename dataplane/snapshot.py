@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from tollway.kernel.pricing import PriceIndex
+from tollway.kernel.price_index import PriceIndex
 
 
 class Secret:

@@ -11,6 +11,7 @@ from controlplane.audit.rows import AuditEntry
 from controlplane.audit.store import AuditStore
 from controlplane.db.engine import Database
 from controlplane.keys.store import DigestStore
+from controlplane.prices.store import BookStore
 from controlplane.resources.rows import Head, StoredResource
 from controlplane.resources.store import HeadStore, ResourceStore, ServedRequestStore
 from controlplane.secrets.store import SecretStore
@@ -30,6 +31,7 @@ class ReadView:
     resources: ResourceStore
     digests: DigestStore
     secrets: SecretStore
+    books: BookStore
     audit: AuditStore
 
 
@@ -46,6 +48,7 @@ class UnitOfWork:
         self.resources = ResourceStore(connection)
         self.digests = DigestStore(connection)
         self.secrets = SecretStore(connection)
+        self.books = BookStore(connection)
         self.audit = AuditStore(connection)
         self.requests = ServedRequestStore(connection)
         self.changes: list[tuple[StoredResource, AuditEntry]] = []
@@ -82,6 +85,7 @@ class ConfigStore:
                 resources=ResourceStore(connection),
                 digests=DigestStore(connection),
                 secrets=SecretStore(connection),
+                books=BookStore(connection),
                 audit=AuditStore(connection),
             )
 

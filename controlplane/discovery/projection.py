@@ -8,7 +8,7 @@ from typing import cast
 from google.protobuf.json_format import ParseError
 
 from controlplane.keys.rows import StoredDigest
-from controlplane.prices.book import PRICE_BOOK_KIND, stored_price_book
+from controlplane.prices.headers import PRICE_BOOK_KIND, header_of, project_book
 from controlplane.resources.convert import resource_to_message
 from controlplane.resources.rows import StoredResource
 from tollway.admin.v1.keys_pb2 import KEY_STATE_REVOKED, VirtualKey
@@ -16,7 +16,7 @@ from tollway.admin.v1.prices_pb2 import Price
 from tollway.admin.v1.routes_pb2 import Route
 from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
-from tollway.config.v1.resources_pb2 import KeyDigest, Resource
+from tollway.config.v1.resources_pb2 import BookPrice, KeyDigest, Resource
 from tollway.kernel.names import upstream_secret_name
 from tollway.resources import project
 from tollway.resources.kinds import KINDS, UPSTREAM
@@ -43,12 +43,17 @@ class Projected:
     removals: Sequence[str] = ()
 
 
-def project_row(row: StoredResource, digests: Iterable[StoredDigest], credential: Credential | None) -> Projected:
+def project_row(
+    row: StoredResource,
+    digests: Iterable[StoredDigest],
+    credential: Credential | None,
+    book_rows: Iterable[BookPrice] = (),
+) -> Projected:
     """Raises NotProjectable for a row that this release does not understand."""
     if row.deleted:
         return Projected(row.revision, removals=machine_names(row))
     if row.kind == PRICE_BOOK_KIND:
-        return Projected(row.revision, [project.project_price_book(stored_price_book(row), row.revision)])
+        return _project_price_book(row, book_rows)
     kind = KINDS.get(row.kind)
     if kind is None:
         raise NotProjectable(f"kind {row.kind} is not known")
@@ -67,6 +72,17 @@ def project_row(row: StoredResource, digests: Iterable[StoredDigest], credential
             return Projected(row.revision, [project.project_route(message, row.revision)])
         case Price():
             return Projected(row.revision, [project.project_price(message, row.revision)])
+
+
+def is_distributed_book(row: StoredResource) -> bool:
+    """Whether data planes get the book that `row` is."""
+    return row.kind == PRICE_BOOK_KIND and not row.deleted and header_of(row).distributed
+
+
+def _project_price_book(row: StoredResource, book_rows: Iterable[BookPrice]) -> Projected:
+    if not is_distributed_book(row):
+        return Projected(row.revision, removals=[row.name])
+    return Projected(row.revision, [project_book(row, book_rows)])
 
 
 def machine_names(row: StoredResource) -> list[str]:

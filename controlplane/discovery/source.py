@@ -4,13 +4,21 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from controlplane.db.unit_of_work import ConfigStore, ReadView
-from controlplane.discovery.projection import Credential, NotProjectable, Projected, group_digests, project_row
+from controlplane.discovery.projection import (
+    Credential,
+    NotProjectable,
+    Projected,
+    group_digests,
+    is_distributed_book,
+    project_row,
+)
 from controlplane.discovery.state import ConfigState
 from controlplane.keys.rows import StoredDigest
 from controlplane.resources.rows import LAST_NAME, StoredResource
 from controlplane.secrets.behaviour import open_credential
 from controlplane.secrets.rows import SealedSecret
 from controlplane.secrets.vault import SecretUnreadable, Vault
+from tollway.config.v1.resources_pb2 import BookPrice
 from tollway.resources.kinds import UPSTREAM, VIRTUAL_KEY
 
 logger = logging.getLogger(__name__)
@@ -46,7 +54,8 @@ class ConfigSource:
             digests = group_digests(await view.digests.list_of(_names(rows, VIRTUAL_KEY.name)))
             sealed = await view.secrets.list_of(_names(rows, UPSTREAM.name))
             credentials = {row.resource_name: self._open(row) for row in sealed}
-            changes.extend(_project(rows, digests, credentials))
+            books = await view.books.rows_of([row.name for row in rows if is_distributed_book(row)])
+            changes.extend(_project(rows, digests, credentials, books))
             last = rows[-1]
             rows = [] if len(rows) < _PAGE else await view.resources.changed_after(last.revision, last.name, _PAGE)
         return changes
@@ -60,11 +69,14 @@ class ConfigSource:
 
 
 def _project(
-    rows: Iterable[StoredResource], digests: Mapping[str, Iterable[StoredDigest]], credentials: Mapping[str, Credential]
+    rows: Iterable[StoredResource],
+    digests: Mapping[str, Iterable[StoredDigest]],
+    credentials: Mapping[str, Credential],
+    books: Mapping[str, Iterable[BookPrice]],
 ) -> Iterator[Projected]:
     for row in rows:
         try:
-            yield project_row(row, digests.get(row.name, ()), credentials.get(row.name))
+            yield project_row(row, digests.get(row.name, ()), credentials.get(row.name), books.get(row.name, ()))
         except NotProjectable as error:
             logger.error("resource withheld from data planes resource=%s reason=%r", row.name, str(error))
 

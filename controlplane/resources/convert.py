@@ -11,6 +11,8 @@ from tollway.resources.kinds import KINDS, Kind
 from tollway.resources.messages import SERVER_FIELDS, AdminResource
 from tollway.resources.writing import write_message
 
+_LONG_FIELDS = frozenset({"omissions", "prices"})
+
 
 def resource_to_message(kind: Kind, row: StoredResource) -> AdminResource:
     """The message of a row, without what only its room computes."""
@@ -31,7 +33,8 @@ def resource_to_audit(row: StoredResource) -> Mapping[str, Any]:
     """A row as the audit log shows it, in the words of the admin API; specs hold no secrets."""
     kind = KINDS.get(row.kind)
     if kind is None:
-        return {"name": row.name, "uid": str(row.uid), "etag": row.etag, "source": row.spec.get("source", "")}
+        shown = {field: value for field, value in row.spec.items() if field not in _LONG_FIELDS}
+        return {"name": row.name, "uid": str(row.uid), "etag": row.etag, **shown}
     return write_message(resource_to_message(kind, row), _is_audited, lambda _: True)
 
 

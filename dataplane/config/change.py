@@ -50,4 +50,5 @@ def _known_names(state: CompiledState) -> Iterator[str]:
     yield from state.upstream_secrets
     yield from state.routes
     yield from state.prices
+    yield from state.books
     yield from state.rejected

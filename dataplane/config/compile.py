@@ -6,16 +6,14 @@ gets no call. A rejected form is tried again with every change, so that order wi
 matter. Only the indexes of kinds that changed are copied; the others are shared with the state before.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from dataplane.config.change import Change, Forms, spell_out
-from dataplane.config.forms import KeyCompiler, compile_book, compile_price
+from dataplane.config.forms import KeyCompiler
 from dataplane.config.linking import apply_routes, apply_upstream_secrets, apply_upstreams
 from dataplane.config.state import CompiledState, ConfigDelta, Rejected
 from dataplane.snapshot import KeyEntry
-from tollway.kernel.pricing import Price, PriceIndex
-from tollway.resources.project import PRICE_BOOK_NAME
+from tollway.resources.pricing import compile_book, compile_price, make_index
 
 
 def apply(state: CompiledState, delta: ConfigDelta) -> CompiledState:
@@ -97,26 +95,20 @@ def _drop_digests(entries: dict[bytes, KeyEntry], digests: tuple[bytes, ...]) ->
 
 
 def _apply_prices(state: CompiledState, change: Change, rejected: dict[str, Rejected]) -> CompiledState:
-    own, books = change.of_kind("price"), change.of_kind("price_book")
-    gone = change.removals & state.prices.keys()
-    if not own and not books and not gone:
+    own, versions = change.of_kind("price"), change.of_kind("price_book")
+    gone = change.removals & (state.prices.keys() | state.books.keys())
+    if not own and not versions and not gone:
         return state
-    prices = {name: rows for name, rows in state.prices.items() if name not in gone}
+    prices = {name: price for name, price in state.prices.items() if name not in gone}
     for name, form in own.items():
         try:
-            prices[name] = (compile_price(form),)
+            prices[name] = compile_price(form)
         except ValueError as error:
             rejected[name] = Rejected(form, str(error))
-    for name, form in books.items():
-        prices[name], problems = compile_book(form)
+    books = {name: book for name, book in state.books.items() if name not in gone}
+    for name, form in versions.items():
+        books[name], problems = compile_book(form)
         if problems:
             rejected[name] = Rejected(form, problems)
-    index = PriceIndex(_in_order(prices))
-    return replace(state, prices=prices, snapshot=replace(state.snapshot, prices=index))
-
-
-def _in_order(prices: Mapping[str, tuple[Price, ...]]) -> tuple[Price, ...]:
-    """Admins' prices in order of name, then the book's rows as they stand."""
-    return tuple(
-        row for name in sorted(prices, key=lambda name: (name == PRICE_BOOK_NAME, name)) for row in prices[name]
-    )
+    snapshot = replace(state.snapshot, prices=make_index(prices, books))
+    return replace(state, prices=prices, books=books, snapshot=snapshot)

@@ -117,7 +117,8 @@ class FileSource:
         if problems:
             raise config_file_error(problems)
         if self._book is None:
-            self._book = project_price_book(build_price_book(), revision)
+            built = build_price_book()
+            self._book = project_price_book(built.name, built.book, revision)
         resources = [project_key_pepper(self._pepper, revision), self._book]
         for found in objects:
             try:

@@ -1,21 +1,18 @@
 """Pure: one machine resource into its compiled form, or a ValueError that says why it does not compile."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 
-from dataplane.config.patterns import compile_globs, compile_model_matches
 from dataplane.config.state import RefSecrets, Unresolved
 from dataplane.snapshot import KeyEntry, Route, RouteTimeouts, Secret, Strategy, Target, Upstream, VirtualKey
 from tollway.config.v1 import resources_pb2 as machine
 from tollway.kernel.names import bare_id
-from tollway.kernel.pricing import Price, Rate
-from tollway.kernel.usage import Meter
+from tollway.resources.patterns import compile_globs
 from tollway.resources.providers import PROVIDERS, provider_names
 
 DIGEST_BYTES = 32
 DEFAULT_MAX_ATTEMPTS = 3
-_METERS = frozenset(int(meter) for meter in Meter)
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 
 
@@ -138,47 +135,3 @@ def _strategy(value: int) -> Strategy:
 
 def _seconds(milliseconds: int) -> float | None:
     return milliseconds / 1000 if milliseconds > 0 else None
-
-
-def compile_price(resource: machine.Resource) -> Price:
-    """An admin's price, which wins over the book's."""
-    form = resource.price
-    tests = [match.WhichOneof("test") for match in form.models]
-    exact = all(test == "exact" for test in tests)
-    return _compile_rates(form, resource.name, resource.revision, override=True, exact=exact)
-
-
-def compile_book(resource: machine.Resource) -> tuple[tuple[Price, ...], str]:
-    """The rows that compile, in order, and what is wrong with the others, "" when nothing is."""
-    rows = []
-    problems = []
-    for row in resource.price_book.prices:
-        try:
-            rows.append(_compile_rates(row.price, f"{resource.name}/{row.id}", resource.revision))
-        except ValueError as error:
-            problems.append(f"row {row.id}: {error}")
-    return tuple(rows), "; ".join(problems)
-
-
-def _compile_rates(
-    form: machine.Price, name: str, revision: int, *, override: bool = False, exact: bool = False
-) -> Price:
-    return Price(
-        name=name,
-        revision=revision,
-        provider=form.provider,
-        models=compile_model_matches(form.models),
-        rates=tuple(_rates(form.rates)),
-        effective_from_ms=form.effective_from_ms,
-        override=override,
-        exact=exact,
-    )
-
-
-def _rates(rates: Iterable[machine.Rate]) -> Iterable[Rate]:
-    for rate in rates:
-        if rate.meter not in _METERS:
-            raise ValueError(f"has a rate for meter {rate.meter}, which this release does not know")
-        if rate.nano_usd_per_million < 0:
-            raise ValueError(f"has a negative rate for {Meter(rate.meter).word}")
-        yield Rate(Meter(rate.meter), rate.nano_usd_per_million, rate.above_input_tokens)

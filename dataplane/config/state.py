@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from dataplane.snapshot import Route, Secret, Snapshot, Upstream
 from tollway.config.v1.resources_pb2 import Resource
+from tollway.kernel.price_index import PriceBook
 from tollway.kernel.pricing import Price
 
 
@@ -73,8 +74,8 @@ class CompiledState:
     """The snapshot and what it was compiled from, by full resource name.
 
     `keys` holds the digests of each key, `upstreams` and `routes` the latest forms, whatever is in force of them,
-    `upstream_secrets` by upstream the values that came over the feed, `prices` the rows of each price or book, and
-    `rejected` every form that is not in force.
+    `upstream_secrets` by upstream the values that came over the feed, `prices` and `books` what last compiled of them,
+    and `rejected` every form that is not in force.
     """
 
     snapshot: Snapshot = field(default_factory=Snapshot)
@@ -85,7 +86,8 @@ class CompiledState:
     ref_secrets: RefSecrets = field(default_factory=dict, repr=False)
     routes: Mapping[str, RouteForms] = field(default_factory=dict)
     routes_in_force: Mapping[str, Route] = field(default_factory=dict)
-    prices: Mapping[str, tuple[Price, ...]] = field(default_factory=dict)
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    books: Mapping[str, PriceBook] = field(default_factory=dict)
     rejected: Mapping[str, Rejected] = field(default_factory=dict)
 
     @property

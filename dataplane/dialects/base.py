@@ -40,7 +40,8 @@ class Frame:
     `data` is the JSON text as the client gets it; that of a chunk holds no line break. `is_content` is False for
     what precedes the answer proper, so that an attempt can still be given up; `is_usage_only` marks the extra chunk
     that only reports usage.
-    `text_bytes` and `deltas` count generated text, for estimates when no usage is reported.
+    `text_bytes` and `deltas` count generated text, for estimates when no usage is reported. `service_tier` is the
+    class of service that the answer says it is, "" for the ordinary one, None where it says nothing.
     """
 
     data: bytes = field(repr=False)
@@ -50,6 +51,7 @@ class Frame:
     is_usage_only: bool = False
     text_bytes: int = 0
     deltas: int = 0
+    service_tier: str | None = None
 
 
 class StreamParser(Protocol):

@@ -103,6 +103,8 @@ def _settled(event: UsageEvent, attempt: Attempt) -> bytes:
     event.cost_nano_usd = _bounded(attempt.cost_nano_usd)
     if attempt.price:
         event.price, event.price_revision = attempt.price, attempt.price_revision
+    if attempt.service_tier:
+        event.service_tier = _label(attempt.service_tier)
     meters = [meters_field(meter, _bounded(quantity)) for meter, quantity in attempt.usage.readings()]
     return event.SerializeToString() + b"".join(meters)
 

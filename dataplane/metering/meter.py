@@ -12,11 +12,12 @@ from tollway.kernel.usage import SettlementState, Usage
 class Meter:
     """What the frames of one answer said; it never fails a call."""
 
-    __slots__ = ("_is_complete", "deltas", "model", "text_bytes", "usage")
+    __slots__ = ("_is_complete", "deltas", "model", "service_tier", "text_bytes", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.model = ""
+        self.service_tier = ""
         self.text_bytes = 0
         self.deltas = 0
         self._is_complete = False
@@ -28,6 +29,8 @@ class Meter:
                 self._is_complete = frame.is_usage_only
             if frame.model:
                 self.model = frame.model
+            if frame.service_tier is not None:
+                self.service_tier = frame.service_tier
             self.text_bytes += frame.text_bytes
             self.deltas += frame.deltas
 
@@ -40,7 +43,7 @@ class Meter:
 
         Output is still to be reported when an answer breaks off, and where zero is reported though text came.
         """
-        attempt.response_model = self.model
+        attempt.response_model, attempt.service_tier = self.model, self.service_tier
         has_text = self.text_bytes > 0 or self.deltas > 0
         reported = self.usage
         if reported is None or (has_text and not reported.readings()):
@@ -82,7 +85,7 @@ def _forget(attempt: Attempt) -> None:
 def _settle(call: Call, attempt: Attempt, usage: Usage, state: SettlementState) -> None:
     attempt.usage, attempt.basis, attempt.is_settled = usage, state, True
     price = call.snapshot.prices.find(attempt.upstream.provider, attempt.upstream_model, attempt.start_time_us // 1000)
-    cost_nano_usd = None if price is None else price.cost_nano_usd(usage)
+    cost_nano_usd = None if price is None else price.cost_nano_usd(usage, attempt.service_tier)
     if price is None or cost_nano_usd is None:
         attempt.state = SettlementState.UNPRICED
         attempt.cost_nano_usd, attempt.price, attempt.price_revision = 0, "", 0

@@ -20,7 +20,8 @@ from dataplane.telemetry import Telemetry
 from dataplane.upstream.dispatcher import Dispatcher
 from dataplane.upstream.transport import Transport
 from tollway.kernel.keys import key_digest, make_virtual_key
-from tollway.kernel.pricing import Price, PriceIndex, Rate
+from tollway.kernel.price_index import PriceIndex
+from tollway.kernel.pricing import Price, Rate
 from tollway.kernel.usage import Meter
 
 PEPPER = b"p" * 32

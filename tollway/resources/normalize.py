@@ -6,6 +6,7 @@ from tollway.admin.v1.routes_pb2 import ROUTE_STRATEGY_UNSPECIFIED, ROUTE_STRATE
 from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.kernel.names import bare_id, full_name
+from tollway.kernel.service_tiers import canonical_tier
 from tollway.resources.rates import default_per
 
 DEFAULT_MAX_ATTEMPTS = 3
@@ -46,3 +47,4 @@ def normalize_route(route: Route) -> None:
 def normalize_price(price: Price) -> None:
     for rate in price.rates:
         rate.per = rate.per or default_per(rate.meter)
+        rate.service_tier = canonical_tier(rate.service_tier)

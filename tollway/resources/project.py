@@ -6,18 +6,18 @@ from typing import cast
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollway.admin.v1.keys_pb2 import VirtualKey
-from tollway.admin.v1.prices_pb2 import Price
+from tollway.admin.v1.prices_pb2 import Price, Rate
 from tollway.admin.v1.routes_pb2 import Route, Timeouts
 from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.config.v1 import resources_pb2 as machine
 from tollway.kernel.names import upstream_secret_name
 from tollway.kernel.usage import Meter
-from tollway.resources.rates import nano_usd_per_million
+from tollway.resources.bands import project_band
+from tollway.resources.rates import discount_ppm, nano_usd_per_million
 from tollway.usage.v1 import usage_pb2
 
 KEY_PEPPER_NAME = "keyPeppers/default"
-PRICE_BOOK_NAME = "priceBooks/default"
 
 
 def project_team(team: Team, revision: int) -> machine.Resource:
@@ -98,23 +98,30 @@ def _project_timeouts(timeouts: Timeouts) -> machine.Timeouts:
 
 def project_price(price: Price, revision: int) -> machine.Resource:
     model = machine.ModelMatch(glob=price.model) if "*" in price.model else machine.ModelMatch(exact=price.model)
-    rates = [
-        machine.Rate(
-            meter=cast(usage_pb2.Meter.ValueType, int(Meter[rate.meter.upper()])),
-            nano_usd_per_million=nano_usd_per_million(rate),
-            above_input_tokens=rate.above_input_tokens,
-        )
-        for rate in price.rates
-    ]
     since = price.effective_from if price.HasField("effective_from") else Timestamp()
     return machine.Resource(
         name=price.name,
         revision=revision,
         price=machine.Price(
-            provider=price.provider, models=[model], rates=rates, effective_from_ms=since.ToMilliseconds()
+            provider=price.provider,
+            models=[model],
+            rates=[_project_rate(rate) for rate in price.rates],
+            effective_from_ms=since.ToMilliseconds(),
+            band=project_band(price.band) if price.HasField("band") else None,
+            discount_ppm=discount_ppm(price.discount_percent) if price.discount_percent else 0,
         ),
     )
 
 
-def project_price_book(book: machine.PriceBook, revision: int) -> machine.Resource:
-    return machine.Resource(name=PRICE_BOOK_NAME, revision=revision, price_book=book)
+def _project_rate(rate: Rate) -> machine.Rate:
+    return machine.Rate(
+        meter=cast(usage_pb2.Meter.ValueType, int(Meter[rate.meter.upper()])),
+        nano_usd_per_million=nano_usd_per_million(rate),
+        above_input_tokens=rate.above_input_tokens,
+        service_tier=rate.service_tier,
+    )
+
+
+def project_price_book(name: str, book: machine.PriceBook, revision: int) -> machine.Resource:
+    """`name` is the full resource name."""
+    return machine.Resource(name=name, revision=revision, price_book=book)

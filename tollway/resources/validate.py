@@ -11,10 +11,12 @@ from tollway.admin.v1.routes_pb2 import Route, Target
 from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.kernel.names import bare_id, is_resource_id
+from tollway.kernel.service_tiers import is_tier
 from tollway.resources.addresses import base_url_problem
+from tollway.resources.bands import band_violations
 from tollway.resources.messages import AdminResource
 from tollway.resources.providers import PROVIDERS, provider_names
-from tollway.resources.rates import METER_WORDS, rate_problem
+from tollway.resources.rates import METER_WORDS, discount_ppm, rate_problem
 from tollway.resources.secret_refs import secret_ref_problem
 from tollway.resources.violations import Violation
 
@@ -196,16 +198,35 @@ def validate_price(price: Price) -> Iterator[Violation]:
     if price.provider and price.provider not in PROVIDERS:
         yield Violation("provider", f'"{price.provider}" is not a known provider; known are {provider_names()}')
     yield from _validate_model("model", price.model)
-    if not price.rates:
-        yield Violation("rates", "needs at least one rate: {meter, price_usd}")
-    seen: set[tuple[str, int]] = set()
+    yield from _validate_discount(price)
+    if price.HasField("band"):
+        yield from band_violations("band", price.band)
+    seen: set[tuple[str, str, int]] = set()
     for index, rate in enumerate(price.rates):
         path = f"rates[{index}]"
         yield from _validate_rate(path, rate)
-        identity = (rate.meter, rate.above_input_tokens)
+        identity = (rate.meter, rate.service_tier, rate.above_input_tokens)
         if identity in seen:
-            yield Violation(path, f"{rate.meter} above {rate.above_input_tokens} input tokens has a rate already")
+            tier = f" of tier {rate.service_tier}" if rate.service_tier else ""
+            yield Violation(path, f"{rate.meter}{tier} above {rate.above_input_tokens} input tokens has a rate already")
         seen.add(identity)
+
+
+def _validate_discount(price: Price) -> Iterator[Violation]:
+    if not price.discount_percent:
+        if not price.rates:
+            text = (
+                "needs at least one rate, {meter, price_usd}, or set discount_percent to take it off the book's rates"
+            )
+            yield Violation("rates", text)
+        return
+    try:
+        discount = discount_ppm(price.discount_percent)
+    except ValueError as error:
+        yield Violation("discount_percent", str(error))
+        return
+    if not discount and not price.rates:
+        yield Violation("discount_percent", "is 0 and there are no rates, so that it would change nothing")
 
 
 def _validate_rate(path: str, rate: Rate) -> Iterator[Violation]:
@@ -213,6 +234,9 @@ def _validate_rate(path: str, rate: Rate) -> Iterator[Violation]:
         yield Violation(f"{path}.meter", f'"{rate.meter}" is not one of {", ".join(METER_WORDS)}')
     if rate.above_input_tokens < 0:
         yield Violation(f"{path}.above_input_tokens", "must be 0 or more")
+    if rate.service_tier and not is_tier(rate.service_tier):
+        text = "must be a lower-case word as the upstream reports it, e.g. flex, priority or batch"
+        yield Violation(f"{path}.service_tier", text)
     problem = rate_problem(rate)
     if problem:
         yield Violation(f"{path}.{problem[0]}", problem[1])

@@ -6,7 +6,7 @@ from dataplane.dialects.base import Frame
 from dataplane.dialects.openai.content import message_bytes, text_bytes
 from dataplane.dialects.openai.errors import parse_error_object
 from dataplane.dialects.openai.payload import parse_payload
-from dataplane.dialects.openai.usage import parse_usage
+from dataplane.dialects.openai.usage import parse_service_tier, parse_usage
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 
@@ -20,6 +20,7 @@ def parse_result(body: bytes) -> Frame:
         model=model if isinstance(model, str) else "",
         usage=parse_usage(payload.get("usage")),
         text_bytes=sum([_choice_bytes(choice) for choice in choices]) if isinstance(choices, list) else 0,
+        service_tier=parse_service_tier(payload),
     )
 
 

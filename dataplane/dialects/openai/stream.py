@@ -7,7 +7,7 @@ from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.openai.content import has_content, message_bytes, text_bytes
 from dataplane.dialects.openai.errors import parse_error_object
 from dataplane.dialects.openai.payload import parse_payload
-from dataplane.dialects.openai.usage import parse_usage
+from dataplane.dialects.openai.usage import parse_service_tier, parse_usage
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 _DONE = b"[DONE]"
@@ -67,6 +67,8 @@ class OpenAIStreamParser:
             choices = []
         model = payload.get("model")
         frame = Frame(data, model=model if isinstance(model, str) else "")
+        if "service_tier" in payload:
+            frame.service_tier = parse_service_tier(payload)
         reported = payload.get("usage") or ("x_groq" in payload and _groq_usage(payload))
         if reported:
             frame.usage = parse_usage(reported)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
 _MOST_TOKENS = 10**12
@@ -24,6 +25,12 @@ def parse_usage(reported: Any) -> Usage | None:
     if completion is None:
         completion = max(0, (total or 0) - prompt)
     return _disjoint(reported, prompt, completion, total)
+
+
+def parse_service_tier(payload: dict[str, Any]) -> str | None:
+    """The class of service that an answer or a chunk says it is; None when it says none."""
+    reported = payload.get("service_tier")
+    return canonical_tier(reported) if isinstance(reported, str) else None
 
 
 def _disjoint(reported: dict[str, Any], prompt: int, completion: int, total: int | None) -> Usage:

@@ -13,7 +13,7 @@ from dataplane.snapshot import Target
 from tests.fakes.gateway import UPSTREAM_SECRET, RunningGateway, route, start_gateway, upstream, virtual_key
 from tests.fakes.upstream import Script, ScriptedUpstream, json_script, sse_script
 from tests.golden.recordings import Recording, read_recordings
-from tollway.kernel.pricing import PriceIndex
+from tollway.kernel.price_index import PriceIndex
 from tollway.kernel.usage import SettlementState
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}

@@ -29,7 +29,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtollway/admin/v1/prices.proto\x12\x10tollway.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x03\n\x05Price\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x33\n\x06labels\x18\x03 \x03(\x0b\x32#.tollway.admin.v1.Price.LabelsEntry\x12\x11\n\x03uid\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x10\n\x08provider\x18\n \x01(\t\x12\x13\n\x05model\x18\x0b \x01(\tB\x04\xe2\x41\x01\x02\x12+\n\x05rates\x18\x0c \x03(\x0b\x32\x16.tollway.admin.v1.RateB\x04\xe2\x41\x01\x02\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_from\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"]\n\x04Rate\x12\x13\n\x05meter\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprice_usd\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0b\n\x03per\x18\x03 \x01(\x03\x12\x1a\n\x12\x61\x62ove_input_tokens\x18\x04 \x01(\x03\"\x85\x01\n\x12\x43reatePriceRequest\x12\x16\n\x08price_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12,\n\x05price\x18\x02 \x01(\x0b\x32\x17.tollway.admin.v1.PriceB\x04\xe2\x41\x01\x02\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"%\n\x0fGetPriceRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\":\n\x11ListPricesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x12ListPricesResponse\x12\'\n\x06prices\x18\x01 \x03(\x0b\x32\x17.tollway.admin.v1.Price\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb5\x01\n\x12UpdatePriceRequest\x12,\n\x05price\x18\x01 \x01(\x0b\x32\x17.tollway.admin.v1.PriceB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"x\n\x12\x44\x65letePriceRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t2\xab\x04\n\x0cPriceService\x12g\n\x0b\x43reatePrice\x12$.tollway.admin.v1.CreatePriceRequest\x1a\x17.tollway.admin.v1.Price\"\x19\x82\xd3\xe4\x93\x02\x13\"\n/v1/prices:\x05price\x12\x63\n\x08GetPrice\x12!.tollway.admin.v1.GetPriceRequest\x1a\x17.tollway.admin.v1.Price\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=prices/*}\x12k\n\nListPrices\x12#.tollway.admin.v1.ListPricesRequest\x1a$.tollway.admin.v1.ListPricesResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/prices\x12v\n\x0bUpdatePrice\x12$.tollway.admin.v1.UpdatePriceRequest\x1a\x17.tollway.admin.v1.Price\"(\x82\xd3\xe4\x93\x02\"2\x19/v1/{price.name=prices/*}:\x05price\x12h\n\x0b\x44\x65letePrice\x12$.tollway.admin.v1.DeletePriceRequest\x1a\x16.google.protobuf.Empty\"\x1b\x82\xd3\xe4\x93\x02\x15*\x13/v1/{name=prices/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dtollway/admin/v1/prices.proto\x12\x10tollway.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x03\n\x05Price\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x33\n\x06labels\x18\x03 \x03(\x0b\x32#.tollway.admin.v1.Price.LabelsEntry\x12\x11\n\x03uid\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x10\n\x08provider\x18\n \x01(\t\x12\x13\n\x05model\x18\x0b \x01(\tB\x04\xe2\x41\x01\x02\x12%\n\x05rates\x18\x0c \x03(\x0b\x32\x16.tollway.admin.v1.Rate\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_from\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x04\x62\x61nd\x18\x0e \x01(\x0b\x32\x1b.tollway.admin.v1.PriceBand\x12\x18\n\x10\x64iscount_percent\x18\x0f \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"O\n\tPriceBand\x12\x18\n\nstart_time\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x65nd_time\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x10\n\x08weekdays\x18\x03 \x03(\t\"s\n\x04Rate\x12\x13\n\x05meter\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tprice_usd\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0b\n\x03per\x18\x03 \x01(\x03\x12\x1a\n\x12\x61\x62ove_input_tokens\x18\x04 \x01(\x03\x12\x14\n\x0cservice_tier\x18\x05 \x01(\t\"\x85\x01\n\x12\x43reatePriceRequest\x12\x16\n\x08price_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12,\n\x05price\x18\x02 \x01(\x0b\x32\x17.tollway.admin.v1.PriceB\x04\xe2\x41\x01\x02\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"%\n\x0fGetPriceRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\":\n\x11ListPricesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"V\n\x12ListPricesResponse\x12\'\n\x06prices\x18\x01 \x03(\x0b\x32\x17.tollway.admin.v1.Price\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb5\x01\n\x12UpdatePriceRequest\x12,\n\x05price\x18\x01 \x01(\x0b\x32\x17.tollway.admin.v1.PriceB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"x\n\x12\x44\x65letePriceRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t2\xab\x04\n\x0cPriceService\x12g\n\x0b\x43reatePrice\x12$.tollway.admin.v1.CreatePriceRequest\x1a\x17.tollway.admin.v1.Price\"\x19\x82\xd3\xe4\x93\x02\x13\"\n/v1/prices:\x05price\x12\x63\n\x08GetPrice\x12!.tollway.admin.v1.GetPriceRequest\x1a\x17.tollway.admin.v1.Price\"\x1b\x82\xd3\xe4\x93\x02\x15\x12\x13/v1/{name=prices/*}\x12k\n\nListPrices\x12#.tollway.admin.v1.ListPricesRequest\x1a$.tollway.admin.v1.ListPricesResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/prices\x12v\n\x0bUpdatePrice\x12$.tollway.admin.v1.UpdatePriceRequest\x1a\x17.tollway.admin.v1.Price\"(\x82\xd3\xe4\x93\x02\"2\x19/v1/{price.name=prices/*}:\x05price\x12h\n\x0b\x44\x65letePrice\x12$.tollway.admin.v1.DeletePriceRequest\x1a\x16.google.protobuf.Empty\"\x1b\x82\xd3\xe4\x93\x02\x15*\x13/v1/{name=prices/*}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,8 +48,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRICE'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_PRICE'].fields_by_name['model']._loaded_options = None
   _globals['_PRICE'].fields_by_name['model']._serialized_options = b'\342A\001\002'
-  _globals['_PRICE'].fields_by_name['rates']._loaded_options = None
-  _globals['_PRICE'].fields_by_name['rates']._serialized_options = b'\342A\001\002'
+  _globals['_PRICEBAND'].fields_by_name['start_time']._loaded_options = None
+  _globals['_PRICEBAND'].fields_by_name['start_time']._serialized_options = b'\342A\001\002'
+  _globals['_PRICEBAND'].fields_by_name['end_time']._loaded_options = None
+  _globals['_PRICEBAND'].fields_by_name['end_time']._serialized_options = b'\342A\001\002'
   _globals['_RATE'].fields_by_name['meter']._loaded_options = None
   _globals['_RATE'].fields_by_name['meter']._serialized_options = b'\342A\001\002'
   _globals['_RATE'].fields_by_name['price_usd']._loaded_options = None
@@ -75,23 +77,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRICESERVICE'].methods_by_name['DeletePrice']._loaded_options = None
   _globals['_PRICESERVICE'].methods_by_name['DeletePrice']._serialized_options = b'\202\323\344\223\002\025*\023/v1/{name=prices/*}'
   _globals['_PRICE']._serialized_start=211
-  _globals['_PRICE']._serialized_end=639
-  _globals['_PRICE_LABELSENTRY']._serialized_start=594
-  _globals['_PRICE_LABELSENTRY']._serialized_end=639
-  _globals['_RATE']._serialized_start=641
-  _globals['_RATE']._serialized_end=734
-  _globals['_CREATEPRICEREQUEST']._serialized_start=737
-  _globals['_CREATEPRICEREQUEST']._serialized_end=870
-  _globals['_GETPRICEREQUEST']._serialized_start=872
-  _globals['_GETPRICEREQUEST']._serialized_end=909
-  _globals['_LISTPRICESREQUEST']._serialized_start=911
-  _globals['_LISTPRICESREQUEST']._serialized_end=969
-  _globals['_LISTPRICESRESPONSE']._serialized_start=971
-  _globals['_LISTPRICESRESPONSE']._serialized_end=1057
-  _globals['_UPDATEPRICEREQUEST']._serialized_start=1060
-  _globals['_UPDATEPRICEREQUEST']._serialized_end=1241
-  _globals['_DELETEPRICEREQUEST']._serialized_start=1243
-  _globals['_DELETEPRICEREQUEST']._serialized_end=1363
-  _globals['_PRICESERVICE']._serialized_start=1366
-  _globals['_PRICESERVICE']._serialized_end=1921
+  _globals['_PRICE']._serialized_end=702
+  _globals['_PRICE_LABELSENTRY']._serialized_start=657
+  _globals['_PRICE_LABELSENTRY']._serialized_end=702
+  _globals['_PRICEBAND']._serialized_start=704
+  _globals['_PRICEBAND']._serialized_end=783
+  _globals['_RATE']._serialized_start=785
+  _globals['_RATE']._serialized_end=900
+  _globals['_CREATEPRICEREQUEST']._serialized_start=903
+  _globals['_CREATEPRICEREQUEST']._serialized_end=1036
+  _globals['_GETPRICEREQUEST']._serialized_start=1038
+  _globals['_GETPRICEREQUEST']._serialized_end=1075
+  _globals['_LISTPRICESREQUEST']._serialized_start=1077
+  _globals['_LISTPRICESREQUEST']._serialized_end=1135
+  _globals['_LISTPRICESRESPONSE']._serialized_start=1137
+  _globals['_LISTPRICESRESPONSE']._serialized_end=1223
+  _globals['_UPDATEPRICEREQUEST']._serialized_start=1226
+  _globals['_UPDATEPRICEREQUEST']._serialized_end=1407
+  _globals['_DELETEPRICEREQUEST']._serialized_start=1409
+  _globals['_DELETEPRICEREQUEST']._serialized_end=1529
+  _globals['_PRICESERVICE']._serialized_start=1532
+  _globals['_PRICESERVICE']._serialized_end=2087
 # @@protoc_insertion_point(module_scope)

@@ -22,7 +22,13 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Price(_message.Message):
-    """Price is what the models that it matches cost."""
+    """Price is what the models that it matches cost, or a discount on what the price book says.
+
+    One for the provider comes before one for every provider, a plain model before a pattern, one with a band before one
+    without, then the later effective_from.
+
+    Field numbers 30 to 39 are kept for fixed fees, e.g. per month or per reserved unit.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -57,6 +63,8 @@ class Price(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     RATES_FIELD_NUMBER: _builtins.int
     EFFECTIVE_FROM_FIELD_NUMBER: _builtins.int
+    BAND_FIELD_NUMBER: _builtins.int
+    DISCOUNT_PERCENT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `prices/{price}`."""
     display_name: _builtins.str
@@ -68,6 +76,8 @@ class Price(_message.Message):
     """Provider that it is for; empty matches every provider."""
     model: _builtins.str
     """Upstream model; `*` stands for any characters."""
+    discount_percent: _builtins.str
+    """Taken off the sum of each call, a decimal string from "0" to "100" with at most four decimals, e.g. "12.5"."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -75,10 +85,16 @@ class Price(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
-    def rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rate]: ...
+    def rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rate]:
+        """Rates by meter; none makes it a discount on the book's rates, which needs discount_percent."""
+
     @_builtins.property
     def effective_from(self) -> _timestamp_pb2.Timestamp:
         """From when it holds; always when unset."""
+
+    @_builtins.property
+    def band(self) -> Global___PriceBand:
+        """Times of day when it holds; all day when unset."""
 
     def __init__(
         self,
@@ -94,14 +110,48 @@ class Price(_message.Message):
         model: _builtins.str = ...,
         rates: _abc.Iterable[Global___Rate] | None = ...,
         effective_from: _timestamp_pb2.Timestamp | None = ...,
+        band: Global___PriceBand | None = ...,
+        discount_percent: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "effective_from", b"effective_from", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["band", b"band", "create_time", b"create_time", "effective_from", b"effective_from", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "effective_from", b"effective_from", "etag", b"etag", "labels", b"labels", "model", b"model", "name", b"name", "provider", b"provider", "rates", b"rates", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["band", b"band", "create_time", b"create_time", "discount_percent", b"discount_percent", "display_name", b"display_name", "effective_from", b"effective_from", "etag", b"etag", "labels", b"labels", "model", b"model", "name", b"name", "provider", b"provider", "rates", b"rates", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Price: _TypeAlias = Price  # noqa: Y015
+
+@_typing.final
+class PriceBand(_message.Message):
+    """PriceBand is a part of each day, in UTC."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    WEEKDAYS_FIELD_NUMBER: _builtins.int
+    start_time: _builtins.str
+    """When it begins, e.g. "16:30"."""
+    end_time: _builtins.str
+    """Before when it ends, e.g. "00:30": on the next day when that is earlier than start_time."""
+    @_builtins.property
+    def weekdays(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Days on which it begins: `mon`, `tue`, `wed`, `thu`, `fri`, `sat`, `sun`; every day when empty."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _builtins.str = ...,
+        end_time: _builtins.str = ...,
+        weekdays: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time", "weekdays", b"weekdays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PriceBand: _TypeAlias = PriceBand  # noqa: Y015
 
 @_typing.final
 class Rate(_message.Message):
@@ -113,16 +163,22 @@ class Rate(_message.Message):
     PRICE_USD_FIELD_NUMBER: _builtins.int
     PER_FIELD_NUMBER: _builtins.int
     ABOVE_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    SERVICE_TIER_FIELD_NUMBER: _builtins.int
     meter: _builtins.str
-    """`input`, `output`, `cache_read`, `cache_write_5m`, `cache_write_1h`, `reasoning`, `input_audio`, `output_audio`,
-    `cache_read_audio` or `request`.
+    """Tokens: `input`, `cache_read`, `cache_write_5m`, `cache_write_1h`, `output`, `reasoning`, `input_audio`,
+    `output_audio`, `cache_read_audio`, `input_image` or `output_image`. Apiece: `request`, `image`, `page` or `search`.
+    Else `second` or `character`.
     """
     price_usd: _builtins.str
     """Decimal string, e.g. "2.50"."""
     per: _builtins.int
-    """How many units price_usd buys; 1000000 when 0, and 1 for `request`."""
+    """How many units price_usd buys. When 0: 1000000 tokens or characters, and 1 of everything else."""
     above_input_tokens: _builtins.int
     """The rate of calls with more input tokens than this, cached ones included."""
+    service_tier: _builtins.str
+    """Class of service that the rate is for, as upstreams report it: `flex`, `priority`, `batch`, ... Empty is the
+    ordinary one, which also holds for a class without a rate of its own.
+    """
     def __init__(
         self,
         *,
@@ -130,10 +186,11 @@ class Rate(_message.Message):
         price_usd: _builtins.str = ...,
         per: _builtins.int = ...,
         above_input_tokens: _builtins.int = ...,
+        service_tier: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["above_input_tokens", b"above_input_tokens", "meter", b"meter", "per", b"per", "price_usd", b"price_usd"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["above_input_tokens", b"above_input_tokens", "meter", b"meter", "per", b"per", "price_usd", b"price_usd", "service_tier", b"service_tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 
 class PriceServiceStub:
-    """PriceService manages price overrides; they win over the built-in price book.
+    """PriceService manages price overrides; they win over price books.
     """
 
     def __init__(self, channel):
@@ -64,7 +64,7 @@ class PriceServiceStub:
 
 
 class PriceServiceServicer:
-    """PriceService manages price overrides; they win over the built-in price book.
+    """PriceService manages price overrides; they win over price books.
     """
 
     def CreatePrice(self, request, context):
@@ -139,7 +139,7 @@ def add_PriceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PriceService:
-    """PriceService manages price overrides; they win over the built-in price book.
+    """PriceService manages price overrides; they win over price books.
     """
 
     @staticmethod

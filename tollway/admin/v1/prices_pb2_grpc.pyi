@@ -28,7 +28,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PriceServiceStub:
-    """PriceService manages price overrides; they win over the built-in price book."""
+    """PriceService manages price overrides; they win over price books."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -47,7 +47,7 @@ class PriceServiceStub:
 
 @_typing.type_check_only
 class PriceServiceAsyncStub(PriceServiceStub):
-    """PriceService manages price overrides; they win over the built-in price book."""
+    """PriceService manages price overrides; they win over price books."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreatePrice: _aio.UnaryUnaryMultiCallable[_prices_pb2.CreatePriceRequest, _prices_pb2.Price]  # type: ignore[assignment]
@@ -62,7 +62,7 @@ class PriceServiceAsyncStub(PriceServiceStub):
     """Deletes a price that nothing refers to."""
 
 class PriceServiceServicer(metaclass=_abc_1.ABCMeta):
-    """PriceService manages price overrides; they win over the built-in price book."""
+    """PriceService manages price overrides; they win over price books."""
 
     @_abc_1.abstractmethod
     def CreatePrice(

@@ -487,7 +487,10 @@ Global___Timeouts: _TypeAlias = Timeouts  # noqa: Y015
 
 @_typing.final
 class Price(_message.Message):
-    """Price is the rates of the models that it matches."""
+    """Price is the rates of the models that it matches. Without rates it is a discount on what the book says.
+
+    Field numbers 20 to 29 are kept for fixed fees, e.g. per month or per reserved unit.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -495,16 +498,24 @@ class Price(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     RATES_FIELD_NUMBER: _builtins.int
     EFFECTIVE_FROM_MS_FIELD_NUMBER: _builtins.int
+    BAND_FIELD_NUMBER: _builtins.int
+    DISCOUNT_PPM_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """Provider that it is for; empty matches every provider."""
     effective_from_ms: _builtins.int
     """Unix milliseconds from which it holds; 0 for always."""
+    discount_ppm: _builtins.int
+    """Parts per million taken off the sum of a call, from 0 to 1000000; 0 in the rows of books."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelMatch]:
         """Any of these must match the upstream model."""
 
     @_builtins.property
     def rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rate]: ...
+    @_builtins.property
+    def band(self) -> Global___Band:
+        """Times of day when it holds; all day when unset."""
+
     def __init__(
         self,
         *,
@@ -512,14 +523,49 @@ class Price(_message.Message):
         models: _abc.Iterable[Global___ModelMatch] | None = ...,
         rates: _abc.Iterable[Global___Rate] | None = ...,
         effective_from_ms: _builtins.int = ...,
+        band: Global___Band | None = ...,
+        discount_ppm: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["band", b"band"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_from_ms", b"effective_from_ms", "models", b"models", "provider", b"provider", "rates", b"rates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["band", b"band", "discount_ppm", b"discount_ppm", "effective_from_ms", b"effective_from_ms", "models", b"models", "provider", b"provider", "rates", b"rates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Price: _TypeAlias = Price  # noqa: Y015
+
+@_typing.final
+class Band(_message.Message):
+    """Band is a part of each day, in UTC."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_MINUTE_FIELD_NUMBER: _builtins.int
+    END_MINUTE_FIELD_NUMBER: _builtins.int
+    WEEKDAYS_FIELD_NUMBER: _builtins.int
+    start_minute: _builtins.int
+    """Minutes of the day, from 0 to 1439. It begins with start_minute and ends before end_minute, on the next day when
+    that is not the later one.
+    """
+    end_minute: _builtins.int
+    @_builtins.property
+    def weekdays(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Days on which it begins, 1 for Monday to 7 for Sunday; every day when empty."""
+
+    def __init__(
+        self,
+        *,
+        start_minute: _builtins.int = ...,
+        end_minute: _builtins.int = ...,
+        weekdays: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_minute", b"end_minute", "start_minute", b"start_minute", "weekdays", b"weekdays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Band: _TypeAlias = Band  # noqa: Y015
 
 @_typing.final
 class ModelMatch(_message.Message):
@@ -620,21 +666,27 @@ class Rate(_message.Message):
     METER_FIELD_NUMBER: _builtins.int
     NANO_USD_PER_MILLION_FIELD_NUMBER: _builtins.int
     ABOVE_INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    SERVICE_TIER_FIELD_NUMBER: _builtins.int
     meter: _usage_pb2.Meter.ValueType
     nano_usd_per_million: _builtins.int
     """Nano-USD for one million of the meter's unit."""
     above_input_tokens: _builtins.int
     """Input tokens of the call (cached ones included) above which this rate replaces the one below it; 0 is the base rate."""
+    service_tier: _builtins.str
+    """Class of service that it is for ("flex", "priority", "batch"); empty is the ordinary one, and what holds for a
+    class that has no rate of its own.
+    """
     def __init__(
         self,
         *,
         meter: _usage_pb2.Meter.ValueType = ...,
         nano_usd_per_million: _builtins.int = ...,
         above_input_tokens: _builtins.int = ...,
+        service_tier: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["above_input_tokens", b"above_input_tokens", "meter", b"meter", "nano_usd_per_million", b"nano_usd_per_million"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["above_input_tokens", b"above_input_tokens", "meter", b"meter", "nano_usd_per_million", b"nano_usd_per_million", "service_tier", b"service_tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -642,25 +694,34 @@ Global___Rate: _TypeAlias = Rate  # noqa: Y015
 
 @_typing.final
 class PriceBook(_message.Message):
-    """PriceBook is the catalog's prices, in order: the first match of a provider holds where no admin price matches."""
+    """PriceBook is all prices at a version, which never change. A call is priced by the book that took effect last before
+    it began. Of the rows in order, the first whose models match tells the model; of that model's rows the latest that
+    is in effect and in its band holds, where no admin price matches.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SOURCE_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_FROM_MS_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """Where it comes from, e.g. "genai-prices 0.2.3"."""
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookPrice]: ...
+    @_builtins.property
+    def effective_from_ms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Unix milliseconds from which it holds, each time until another book takes effect; none stands for always."""
+
     def __init__(
         self,
         *,
         source: _builtins.str = ...,
         prices: _abc.Iterable[Global___BookPrice] | None = ...,
+        effective_from_ms: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["prices", b"prices", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effective_from_ms", b"effective_from_ms", "prices", b"prices", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -674,8 +735,11 @@ class BookPrice(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Unique inside the book, e.g. "openai/gpt-4o"."""
+    model: _builtins.str
+    """The model as the book's source names it; rows of one model differ by time. Empty takes what the id says."""
     @_builtins.property
     def price(self) -> Global___Price: ...
     def __init__(
@@ -683,10 +747,11 @@ class BookPrice(_message.Message):
         *,
         id: _builtins.str = ...,
         price: Global___Price | None = ...,
+        model: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "price", b"price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "model", b"model", "price", b"price"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

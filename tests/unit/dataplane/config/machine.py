@@ -73,9 +73,12 @@ def machine_price(match: machine.ModelMatch, nano_usd: int) -> machine.Price:
     return machine.Price(provider="sim", models=[match], rates=rates)
 
 
-def book(*rows: tuple[str, machine.ModelMatch]) -> machine.Resource:
-    prices = [machine.BookPrice(id=row_id, price=machine_price(match, 7)) for row_id, match in rows]
-    return machine.Resource(name="priceBooks/default", revision=3, price_book=machine.PriceBook(prices=prices))
+def book(
+    *rows: tuple[str, machine.ModelMatch], name: str = "default", starts: Iterable[int] = (), nano_usd: int = 7
+) -> machine.Resource:
+    prices = [machine.BookPrice(id=row_id, price=machine_price(match, nano_usd)) for row_id, match in rows]
+    form = machine.PriceBook(prices=prices, effective_from_ms=starts)
+    return machine.Resource(name=f"priceBooks/{name}", revision=3, price_book=form)
 
 
 def pepper(value: bytes = b"pepper") -> machine.Resource:

@@ -246,11 +246,29 @@ def test_an_admins_price_wins_over_the_book() -> None:
     state = start(book(("sim/x", machine.ModelMatch(exact="x"))), price("mine", "*", 5))
     found = state.snapshot.prices.find("sim", "x", 0)
     assert found is not None
-    assert (found.name, found.override) == ("prices/mine", True)
+    assert found.name == "prices/mine"
     after = apply(state, delta(removals=["prices/mine"], revision=2))
     found = after.snapshot.prices.find("sim", "x", 0)
     assert found is not None
     assert found.name == "priceBooks/default/sim/x"
+
+
+def test_the_book_that_took_effect_last_holds_and_one_that_left_is_gone() -> None:
+    row = ("sim/x", machine.ModelMatch(exact="x"))
+    state = start(book(row, name="old"), book(row, name="new", starts=[1000], nano_usd=9))
+    for time_ms, name in ((0, "old"), (999, "old"), (1000, "new"), (5000, "new")):
+        found = state.snapshot.prices.find("sim", "x", time_ms)
+        assert found is not None
+        assert found.name == f"priceBooks/{name}/sim/x"
+    after = apply(state, delta(removals=["priceBooks/old"], revision=2))
+    assert after.snapshot.prices.find("sim", "x", 999) is None
+    assert [found.name for found in after.snapshot.prices.books] == ["priceBooks/new"]
+
+
+def test_a_price_without_rates_and_discount_is_rejected() -> None:
+    form = price("p", "*")
+    del form.price.rates[:]
+    assert "neither rates nor a discount" in reasons(start(form))["prices/p"]
 
 
 def test_an_unknown_meter_is_rejected() -> None:

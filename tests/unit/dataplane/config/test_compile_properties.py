@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from dataplane.config.compile import apply
 from dataplane.config.state import CompiledState, ConfigDelta, Cursor
 from dataplane.snapshot import Route, Snapshot
-from tests.unit.dataplane.config.machine import key, price, route, upstream, upstream_secret
-from tollway.config.v1.resources_pb2 import Resource
+from tests.unit.dataplane.config.machine import book, key, price, route, upstream, upstream_secret
+from tollway.config.v1.resources_pb2 import ModelMatch, Resource
 
 NAMES = ("a", "b", "c")
 BAD_PROVIDER = st.sampled_from(["sim", "sim", "sim", "telepathy", "openai"])
@@ -42,6 +42,12 @@ FORMS = st.one_of(
     st.builds(upstream, st.sampled_from(NAMES), region=st.sampled_from(["", "eu"]), provider=BAD_PROVIDER),
     st.builds(upstream_secret, st.sampled_from(NAMES), st.sampled_from(["s1", "s2"])),
     st.builds(price, st.sampled_from(NAMES), st.sampled_from(["x*", "*"]), regex=st.sampled_from(["", "("])),
+    st.builds(
+        lambda name, glob, start: book((f"sim/{glob}", ModelMatch(glob=glob)), name=name, starts=[start]),
+        st.sampled_from(NAMES),
+        st.sampled_from(["x*", "*"]),
+        st.integers(0, 2),
+    ),
 )
 CONFIGS = st.lists(FORMS, max_size=14).map(lambda forms: {form.name: form for form in forms})
 CHANGES = st.lists(st.tuples(FORMS, st.booleans()), max_size=14)
@@ -66,7 +72,7 @@ def apply_history(history: list[tuple[Resource, bool]]) -> tuple[CompiledState, 
 
 
 def shown(snapshot: Snapshot) -> tuple[object, ...]:
-    prices = tuple(snapshot.prices.prices)
+    prices = tuple(snapshot.prices.prices), tuple(snapshot.prices.books)
     return snapshot.keys, snapshot.upstreams, snapshot.routes, list(snapshot.routes), list(snapshot.upstreams), prices
 
 
@@ -112,6 +118,7 @@ def test_nothing_that_was_removed_is_in_force_after_any_history(history: list[tu
     in_force += [found.name for found in snapshot.upstreams.values()]
     in_force += [found.name for found in snapshot.routes.values()]
     in_force += [found.name for found in snapshot.prices.prices]
+    in_force += [found.name for found in snapshot.prices.books]
     assert set(in_force) <= config.keys()
     upstreams = list(snapshot.upstreams.values())
     for found_route in snapshot.routes.values():
@@ -134,7 +141,9 @@ def test_a_reset_leaves_nothing_of_before_but_last_good_forms(
     history: list[tuple[Resource, bool]], config: dict[str, Resource]
 ) -> None:
     state, _ = apply_history(history)
-    removed = frozenset({*state.keys, *state.upstreams, *state.upstream_secrets, *state.routes, *state.prices})
+    removed = frozenset(
+        {*state.keys, *state.upstreams, *state.upstream_secrets, *state.routes, *state.prices, *state.books}
+    )
     change = ConfigDelta(Cursor("e", 2), config, removed - config.keys())
     reset = apply(state, ConfigDelta(Cursor("e", 2), config, reset=True))
     assert shown(reset.snapshot) == shown(apply(state, change).snapshot)

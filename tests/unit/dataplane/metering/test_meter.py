@@ -8,7 +8,8 @@ from dataplane.call import Attempt, Endpoint
 from dataplane.dialects.base import Frame
 from dataplane.metering.meter import Meter, settle_failed
 from tests.fakes.outcomes import SNAPSHOT, make_attempt, make_call
-from tollway.kernel.pricing import Price, PriceIndex, Rate
+from tollway.kernel.price_index import PriceIndex
+from tollway.kernel.pricing import Price, Rate
 from tollway.kernel.usage import Meter as UsageMeter
 from tollway.kernel.usage import SettlementState, Usage
 
