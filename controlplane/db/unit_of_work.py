@@ -11,6 +11,8 @@ from controlplane.audit.rows import AuditEntry
 from controlplane.audit.store import AuditStore
 from controlplane.db.engine import Database
 from controlplane.keys.store import DigestStore
+from controlplane.ledger.periods.store import PeriodStore
+from controlplane.ledger.rerating.store import ReratingStore
 from controlplane.resources.rows import Head, StoredResource
 from controlplane.resources.store import HeadStore, ResourceStore, ServedRequestStore
 from controlplane.secrets.store import SecretStore
@@ -31,6 +33,8 @@ class ReadView:
     digests: DigestStore
     secrets: SecretStore
     audit: AuditStore
+    periods: PeriodStore
+    rerating: ReratingStore
 
 
 class UnitOfWork:
@@ -47,6 +51,8 @@ class UnitOfWork:
         self.digests = DigestStore(connection)
         self.secrets = SecretStore(connection)
         self.audit = AuditStore(connection)
+        self.periods = PeriodStore(connection)
+        self.rerating = ReratingStore(connection)
         self.requests = ServedRequestStore(connection)
         self.changes: list[tuple[StoredResource, AuditEntry]] = []
 
@@ -83,6 +89,8 @@ class ConfigStore:
                 digests=DigestStore(connection),
                 secrets=SecretStore(connection),
                 audit=AuditStore(connection),
+                periods=PeriodStore(connection),
+                rerating=ReratingStore(connection),
             )
 
     @asynccontextmanager

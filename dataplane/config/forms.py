@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from dataplane.config.patterns import compile_globs, compile_model_matches
 from dataplane.config.state import RefSecrets, Unresolved
 from dataplane.snapshot import KeyEntry, Route, RouteTimeouts, Secret, Strategy, Target, Upstream, VirtualKey
 from tollway.config.v1 import resources_pb2 as machine
 from tollway.kernel.names import bare_id
 from tollway.kernel.pricing import Price, Rate
 from tollway.kernel.usage import Meter
+from tollway.resources.patterns import compile_globs, compile_model_matches
 from tollway.resources.providers import PROVIDERS, provider_names
 
 DIGEST_BYTES = 32

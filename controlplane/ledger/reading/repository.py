@@ -112,7 +112,7 @@ def _calls_statement(query: CallsQuery) -> Select[tuple[uuid.UUID]]:
         .where(columns.request_id >= first_event_id(query.start_ms))
         .where(columns.request_id < (end if query.before is None else min(query.before, end)))
         .where(*_entries_between(query.start_ms, query.end_ms))
-        .where(*(_equality(ledger_entry, condition) for condition in query.conditions))
+        .where(*(equality(ledger_entry, condition) for condition in query.conditions))
         .order_by(columns.request_id.desc())
         .limit(query.limit)
     )
@@ -128,7 +128,7 @@ def _sums_statement(query: SumsQuery) -> Select[Any]:
         select(*dimensions, *sums)
         .select_from(usage_rollup.join(usage_group, sums_of.group_id == group.group_id))
         .where(sums_of.span_s == QUARTER_HOUR_S, sums_of.slot >= query.start, sums_of.slot < query.end)
-        .where(*(_equality(usage_group, condition) for condition in query.conditions))
+        .where(*(equality(usage_group, condition) for condition in query.conditions))
         .group_by(*dimensions)
         .order_by(*dimensions)
         .limit(query.limit)
@@ -145,7 +145,8 @@ def _slot(query: SumsQuery) -> ColumnElement[datetime]:
     return func.date_bin(length, usage_rollup.c.slot, start, type_=DateTime(timezone=True))
 
 
-def _equality(table: Table, condition: Condition) -> ColumnElement[bool]:
+def equality(table: Table, condition: Condition) -> ColumnElement[bool]:
+    """`condition` on the rows of `table`, which is ledger_entry or usage_group."""
     column = table.c[_column_name(condition.dimension)]
     if condition.is_bare_key and condition.value:
         return func.split_part(column, "/", _KEY_ID_PART) == condition.value

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.config.patterns import compile_globs, compile_model_matches
 from tollway.config.v1.resources_pb2 import ModelMatch, ModelMatchAll, ModelMatchAny
+from tollway.resources.patterns import compile_globs, compile_model_matches
 
 
 def matches_glob(glob: str, text: str) -> bool:
