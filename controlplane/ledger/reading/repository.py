@@ -84,14 +84,36 @@ async def _read_entries(connection: AsyncConnection, request_ids: list[uuid.UUID
     lowest, highest = min(request_ids), max(request_ids)
     statement = (
         select(ledger_entry)
-        .where(columns.request_id.in_(request_ids))
+        .where(columns.request_id.in_(request_ids), columns.adjusts.is_(None))
         .where(*_entries_between(event_time_ms(lowest), event_time_ms(highest) + 1))
         .order_by(columns.request_id, columns.attempt, columns.event_id)
     )
+    rows = [dict(row) for row in (await connection.execute(statement)).mappings()]
+    adjustments = await _read_adjustments(connection, [row["event_id"] for row in rows])
     entries: dict[uuid.UUID, list[Row]] = defaultdict(list)
-    for row in (await connection.execute(statement)).mappings():
-        entries[row["request_id"]].append(dict(row))
+    for row in rows:
+        entries[row["request_id"]].append(_adjusted(row, adjustments[row["event_id"]]))
     return entries
+
+
+async def _read_adjustments(connection: AsyncConnection, event_ids: list[uuid.UUID]) -> Mapping[uuid.UUID, list[Row]]:
+    """Adjustments by what they adjust, in the order in which their runs posted; they may be in any partition."""
+    columns = ledger_entry.c
+    chosen = (columns.adjusts, columns.cost_nano_usd, columns.state, columns.price, columns.price_revision)
+    statement = select(*chosen).where(columns.adjusts.in_(event_ids)).order_by(columns.adjusts, columns.run_id)
+    found: dict[uuid.UUID, list[Row]] = defaultdict(list)
+    for row in (await connection.execute(statement)).mappings() if event_ids else ():
+        found[row["adjusts"]].append(dict(row))
+    return found
+
+
+def _adjusted(entry: Row, adjustments: list[Row]) -> Row:
+    """An entry as it stands: its cost with all adjustments, and state and price of the last one."""
+    if not adjustments:
+        return entry
+    cost_nano_usd = entry["cost_nano_usd"] + sum(row["cost_nano_usd"] for row in adjustments)
+    last = {name: adjustments[-1][name] for name in ("state", "price", "price_revision")}
+    return {**entry, **last, "cost_nano_usd": cost_nano_usd}
 
 
 def _entries_between(start_ms: int, end_ms: int) -> list[ColumnElement[bool]]:

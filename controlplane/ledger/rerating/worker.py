@@ -59,8 +59,8 @@ class ReratingWorker:
                     return False
                 run = batch.run
                 await self._do(batch)
-        except PartitionAppeared:
-            return True
+        except PartitionAppeared as error:
+            raise Unavailable("partitions of the ledger are being made") from error
         except EntriesRejected as error:
             if run is None:
                 raise
