@@ -16,7 +16,14 @@ from controlplane.discovery.source import ConfigSource
 from controlplane.keys.behaviour import KeyMint, VirtualKeyBehaviour
 from controlplane.keys.handlers import key_handlers
 from controlplane.keys.service import KeyService
+from controlplane.ledger.periods.api import period_handlers
 from controlplane.ledger.producers.repository import ProducerProgress
+from controlplane.ledger.rerating.adjustments import Rater
+from controlplane.ledger.rerating.api import rerating_handlers
+from controlplane.ledger.rerating.book import load_rater
+from controlplane.ledger.rerating.repository import ReratingRepository
+from controlplane.ledger.rerating.runs import ReratingRun
+from controlplane.ledger.rerating.worker import ReratingWorker
 from controlplane.prices.book import ensure_price_book
 from controlplane.prices.handlers import price_book_handlers
 from controlplane.prices.reading import PriceBookReader
@@ -44,7 +51,10 @@ class ConfigSecrets:
 
 @dataclass(frozen=True, slots=True)
 class ConfigRooms:
-    """`feed.run` and `fleet.run` are tasks for the life of the process; `server.register` adds the feed to gRPC."""
+    """`feed.run`, `fleet.run` and `rerating.run` are tasks for the life of the process.
+
+    `server.register` adds the feed to gRPC.
+    """
 
     config: ConfigStore
     vault: Vault
@@ -53,6 +63,7 @@ class ConfigRooms:
     feed: ConfigFeed
     fleet: Fleet
     server: FeedServer
+    rerating: ReratingWorker
 
     async def prepare(self) -> None:
         """To be called once the schema is there, before anything is served.
@@ -85,11 +96,27 @@ def open_config_rooms(
         observe_applied_s=observe_applied_s,
         ledger=ProducerProgress(database, USAGE_STREAM),
     )
-    return ConfigRooms(config, vault, pepper, config_handlers(config, vault, mint), feed, fleet, server)
+    rerating = rerating_worker(config)
+    handlers = config_handlers(config, vault, mint, rerating.wake)
+    return ConfigRooms(config, vault, pepper, handlers, feed, fleet, server, rerating)
 
 
-def config_handlers(config: ConfigStore, vault: Vault, mint: KeyMint) -> dict[str, Handler]:
-    """Handlers of the services of teams, keys, upstreams, routes, prices and books, manifests, audit and the fleet."""
+def rerating_worker(config: ConfigStore) -> ReratingWorker:
+    """Works on re-rating runs by the price books of the configuration."""
+
+    async def load(run: ReratingRun) -> Rater:
+        return await load_rater(config, run.price_book, run.config_revision)
+
+    return ReratingWorker(ReratingRepository(config.database), load, config.now)
+
+
+def config_handlers(
+    config: ConfigStore, vault: Vault, mint: KeyMint, wake_rerating: Callable[[], None]
+) -> dict[str, Handler]:
+    """Handlers of the services of teams, keys, upstreams, routes, prices and books, manifests, audit and the fleet.
+
+    And of re-rating and accounting periods; `wake_rerating` says that a run has work to do.
+    """
     keys = VirtualKeyBehaviour(mint)
     behaviours: dict[str, Behaviour] = {VIRTUAL_KEY.name: keys, UPSTREAM.name: UpstreamBehaviour(vault)}
     kinds = resource_kinds(lambda name: behaviours.get(name, PlainBehaviour()))
@@ -100,4 +127,6 @@ def config_handlers(config: ConfigStore, vault: Vault, mint: KeyMint) -> dict[st
         **price_book_handlers(PriceBookReader(config), transactor),
         **audit_handlers(config),
         **fleet_handlers(config, config.now),
+        **rerating_handlers(config, transactor, wake_rerating),
+        **period_handlers(config, transactor),
     }

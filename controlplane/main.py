@@ -198,6 +198,7 @@ class ControlPlane:
             tasks.create_task(parts.rooms.fleet.run(), name="fleet")
             tasks.create_task(parts.rooms.server.run(), name="usage acknowledgement")
             tasks.create_task(keep_retiring(parts.rooms.config), name="superseded price books")
+            tasks.create_task(parts.rooms.rerating.run(), name="re-rating")
             await parts.rooms.feed.wait_loaded()
             if not self._stop.is_set():
                 parts.readiness.set_ready()

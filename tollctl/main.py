@@ -27,6 +27,8 @@ _VERBS = {
     "export": ("export", "export"),
     "key": ("key", "app"),
     "usage": ("usage", "usage"),
+    "prices": ("prices", "app"),
+    "ledger": ("ledger", "app"),
     "chat": ("chat", "chat"),
     "status": ("status", "status"),
     "doctor": ("doctor", "doctor"),

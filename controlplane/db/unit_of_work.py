@@ -11,6 +11,8 @@ from controlplane.audit.rows import AuditEntry
 from controlplane.audit.store import AuditStore
 from controlplane.db.engine import Database
 from controlplane.keys.store import DigestStore
+from controlplane.ledger.periods.store import PeriodStore
+from controlplane.ledger.rerating.store import ReratingStore
 from controlplane.prices.store import BookStore
 from controlplane.resources.rows import Head, StoredResource
 from controlplane.resources.store import HeadStore, ResourceStore, ServedRequestStore
@@ -33,6 +35,8 @@ class ReadView:
     secrets: SecretStore
     books: BookStore
     audit: AuditStore
+    periods: PeriodStore
+    rerating: ReratingStore
 
 
 class UnitOfWork:
@@ -50,6 +54,8 @@ class UnitOfWork:
         self.secrets = SecretStore(connection)
         self.books = BookStore(connection)
         self.audit = AuditStore(connection)
+        self.periods = PeriodStore(connection)
+        self.rerating = ReratingStore(connection)
         self.requests = ServedRequestStore(connection)
         self.changes: list[tuple[StoredResource, AuditEntry]] = []
 
@@ -87,6 +93,8 @@ class ConfigStore:
                 secrets=SecretStore(connection),
                 books=BookStore(connection),
                 audit=AuditStore(connection),
+                periods=PeriodStore(connection),
+                rerating=ReratingStore(connection),
             )
 
     @asynccontextmanager

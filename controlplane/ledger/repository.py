@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -33,14 +34,14 @@ _DATA_ERROR_CLASSES = ("22", "23", "54")
 _SCHEMA_ERROR_CLASS = "42"
 _CHECK_VIOLATION = "23514"
 _STAGING_NAME = "ledger_entry_staging"
-_ENTRY_COLUMNS = [c.name for c in ledger_entry.columns if c.server_default is None]
+ENTRY_COLUMNS = [c.name for c in ledger_entry.columns if c.server_default is None]
 
 
 class EntriesRejected(Exception):
     """The database refuses the data of the batch, and would again."""
 
 
-class _PartitionAppeared(Exception):
+class PartitionAppeared(Exception):
     """An entry was on its way to the default partition while one for its day was attached."""
 
 
@@ -61,27 +62,35 @@ class LedgerRepository:
         for _ in range(ROUTING_TRIES):
             try:
                 inserted = await self._book(unique, dead_letters)
-            except _PartitionAppeared:
+            except PartitionAppeared:
                 continue
             return BookedBatch(inserted=inserted, duplicates=len(entries) - inserted)
         raise Unavailable("partitions of the ledger are being made; try again")
 
     async def _book(self, entries: list[LedgerEntry], dead_letters: Sequence[DeadLetter]) -> int:
-        async with self._database.transaction() as connection:
-            try:
-                await connection.execute(_COMMIT_DURABLY)
-                await _open_days(connection, entries)
-                inserted = await _insert_entries(connection, entries)
-                if inserted:
-                    await connection.execute(_ADD_TO_ROLLUPS)
-                await _keep_dead_letters(connection, dead_letters)
-                await _note_producers(connection, entries, dead_letters)
-            except (DBAPIError, asyncpg.PostgresError, ValueError, OverflowError) as error:
-                translated = _translated(error)
-                if translated is None:
-                    raise
-                raise translated from error
+        async with booking_transaction(self._database) as connection:
+            await open_days(connection, (entry.start_time_us // DAY_US for entry in entries))
+            inserted = await _insert_entries(connection, entries)
+            await _keep_dead_letters(connection, dead_letters)
+            await _note_producers(connection, entries, dead_letters)
         return inserted
+
+
+@asynccontextmanager
+async def booking_transaction(database: Database) -> AsyncIterator[AsyncConnection]:
+    """A transaction that adds entries.
+
+    Raises Unavailable, EntriesRejected, and PartitionAppeared, after which the same may be tried again at once.
+    """
+    async with database.transaction() as connection:
+        try:
+            await connection.execute(_COMMIT_DURABLY)
+            yield connection
+        except (DBAPIError, asyncpg.PostgresError, ValueError, OverflowError) as error:
+            translated = _translated(error)
+            if translated is None:
+                raise
+            raise translated from error
 
 
 class PartitionRepository:
@@ -132,24 +141,39 @@ def _ddl(statement: str, partition: Partition) -> DDL:
     return DDL(statement, context=bounds)  # type: ignore[no-untyped-call]
 
 
-async def _open_days(connection: AsyncConnection, entries: list[LedgerEntry]) -> None:
-    """Days that will have another entry are not folded any more; whoever folds or rebuilds one waits for this."""
-    days = sorted({entry.start_time_us // DAY_US for entry in entries})
+async def open_days(connection: AsyncConnection, day_numbers: Iterable[int]) -> None:
+    """Days that will have another entry are not folded any more; whoever folds or rebuilds one waits for this.
+
+    Must come before the entries. `day_numbers` count from 1970.
+    """
+    days = sorted(set(day_numbers))
     if days:
         await connection.execute(_LOCK_DAYS, {"space": DAY_LOCK_SPACE, "days": days})
         await connection.execute(_UNFOLD_DAYS, {"days": [_EPOCH_DAY + timedelta(days=day) for day in days]})
 
 
 async def _insert_entries(connection: AsyncConnection, entries: list[LedgerEntry]) -> int:
-    """How many were new; the staging table then holds these alone."""
+    """How many were new."""
     if not entries:
         return 0
-    await connection.execute(_MAKE_STAGING)
+    await make_staging(connection)
     driver: Any = (await connection.get_raw_connection()).driver_connection
-    await driver.copy_records_to_table(_STAGING_NAME, records=_records(entries), columns=_ENTRY_COLUMNS)
+    await driver.copy_records_to_table(_STAGING_NAME, records=_records(entries), columns=ENTRY_COLUMNS)
+    return await book_staged(connection, len(entries))
+
+
+async def make_staging(connection: AsyncConnection) -> None:
+    """An empty table STAGING for the entries that this transaction adds."""
+    await connection.execute(_MAKE_STAGING)
+
+
+async def book_staged(connection: AsyncConnection, staged: int) -> int:
+    """Inserts the `staged` entries of STAGING and adds them to the sums, once in a transaction; how many were new."""
     inserted = (await connection.execute(_INSERT_ENTRIES)).rowcount
-    if inserted < len(entries):
+    if inserted < staged:
         await connection.execute(_DROP_DUPLICATES)
+    if inserted:
+        await connection.execute(_ADD_TO_ROLLUPS)
     return inserted
 
 
@@ -195,7 +219,7 @@ async def _keep_dead_letters(connection: AsyncConnection, dead_letters: Sequence
 
 
 def _records(entries: list[LedgerEntry]) -> Iterator[tuple[Any, ...]]:
-    """`entries` as rows of _ENTRY_COLUMNS, with times and JSON in the form that COPY takes."""
+    """`entries` as rows of ENTRY_COLUMNS, with times and JSON in the form that COPY takes."""
     fields: dict[str, Iterable[Any]] = dict(zip(LedgerEntry._fields, zip(*entries, strict=True), strict=True))
     fields.update(zip(TOKEN_SUMS, zip(*(token_sums(entry.meters) for entry in entries), strict=True), strict=True))
     fields["duration_bucket"] = map(_duration_bucket, entries)
@@ -206,7 +230,7 @@ def _records(entries: list[LedgerEntry]) -> Iterator[tuple[Any, ...]]:
     fields["metadata"] = map(_json, fields["metadata"])
     fields["meters"] = map(_json, fields["meters"])
     fields["key_owner"] = fields.pop("user")
-    return zip(*(fields[name] for name in _ENTRY_COLUMNS), strict=True)
+    return zip(*(fields[name] for name in ENTRY_COLUMNS), strict=True)
 
 
 def _json(value: dict[str, Any]) -> str:
@@ -233,14 +257,14 @@ def _bucket(entry: LedgerEntry, time_us: int) -> int | None:
 
 
 def _entry_insert() -> Insert:
-    rows = select(*(_STAGING.c[name] for name in _ENTRY_COLUMNS)).order_by(_STAGING.c.event_id)
-    statement = insert(ledger_entry).from_select(_ENTRY_COLUMNS, rows, include_defaults=False)
+    rows = select(*(STAGING.c[name] for name in ENTRY_COLUMNS)).order_by(STAGING.c.event_id)
+    statement = insert(ledger_entry).from_select(ENTRY_COLUMNS, rows, include_defaults=False)
     return statement.on_conflict_do_nothing()
 
 
 def _rollup_upsert() -> Select[Any]:
     """Adds what the staging table holds to groups, sums and latencies."""
-    rows = keyed(_STAGING).cte("keyed").prefix_with("MATERIALIZED")
+    rows = keyed(STAGING).cte("keyed").prefix_with("MATERIALIZED")
     changes = [add_groups(rows), add_sums(rows), add_latencies(rows)]
     return select(literal(1)).add_cte(*(change.cte(f"change_{n}") for n, change in enumerate(changes)))
 
@@ -260,7 +284,7 @@ def _dead_letter_upsert() -> Insert:
     )
 
 
-_STAGING = ledger_entry.to_metadata(MetaData(), name=_STAGING_NAME)
+STAGING = ledger_entry.to_metadata(MetaData(), name=_STAGING_NAME)
 _DEFAULT = ledger_entry.to_metadata(MetaData(), name=DEFAULT_PARTITION)
 _PARTITION_NAMES = text(
     "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
@@ -294,7 +318,7 @@ def _translated(error: Exception) -> Exception | None:
     cause = error.orig if isinstance(error, DBAPIError) else error
     sqlstate = getattr(cause, "sqlstate", None) or ""
     if sqlstate == _CHECK_VIOLATION:
-        return _PartitionAppeared()
+        return PartitionAppeared()
     if sqlstate.startswith(_DATA_ERROR_CLASSES) or isinstance(cause, ValueError | OverflowError):
         return EntriesRejected(f"the database refused it ({type(cause).__name__} {sqlstate})")
     if sqlstate.startswith(_SCHEMA_ERROR_CLASS):

@@ -22,13 +22,15 @@ logger = logging.getLogger(__name__)
 _PAGE = 500
 
 
-async def load_index(view: ReadView | UnitOfWork, book_id: str | None = None) -> PriceIndex:
-    """Current admins' prices over books, to price calls of any time.
+async def load_index(
+    view: ReadView | UnitOfWork, book_id: str | None = None, revision: int | None = None
+) -> PriceIndex:
+    """Admins' prices over books, to price calls of any time; the prices of `revision`, the current ones without.
 
     Without `book_id` every book holds in the times it was activated for, as it was for calls then. With it, an id or a
     full name, that book holds at all times. Raises NotFound for a book that does not exist, and InvalidArgument.
     """
-    prices = await _load_prices(view)
+    prices = await _load_prices(view) if revision is None else await _load_prices_of(view, revision)
     books = [row for row in await all_books(view.resources) if book_id is not None or header_of(row).activations]
     if book_id is not None:
         name = check_book_name(book_id, "book")
@@ -52,6 +54,11 @@ async def _load_prices(view: ReadView | UnitOfWork) -> dict[str, Price]:
         prices |= {row.name: price for row in rows if (price := _compiled_price(row)) is not None}
         after = rows[-1].name
     return prices
+
+
+async def _load_prices_of(view: ReadView | UnitOfWork, revision: int) -> dict[str, Price]:
+    rows = await view.resources.list_as_of(PRICE.name, revision)
+    return {row.name: price for row in rows if (price := _compiled_price(row)) is not None}
 
 
 def _compiled_price(row: StoredResource) -> Price | None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, RowMapping, Text, any_, delete, func, insert, literal, select, tuple_, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controlplane.resources.rows import MAX_SHOWN_REFERRERS, Head, ServedRequest, StoredResource
@@ -56,6 +56,17 @@ class ResourceStore:
             query = query.where(resource.c.name < prefix[:-1] + "0")
         rows = await self._connection.execute(query.order_by(resource.c.name))
         return [_to_resource(row) for row in rows.mappings()]
+
+    async def list_as_of(self, kind: str, revision: int) -> list[StoredResource]:
+        """Resources of a kind as they were at `revision`, in order of name, without those that were deleted by then."""
+        newest = (
+            select(resource)
+            .where(resource.c.kind == kind, resource.c.revision <= revision)
+            .ext(distinct_on(resource.c.name))
+            .order_by(resource.c.name, resource.c.revision.desc())
+        )
+        rows = await self._connection.execute(newest)
+        return [_to_resource(row) for row in rows.mappings() if not row["deleted"]]
 
     async def referrers(self, name: str) -> list[str]:
         """Names of up to MAX_SHOWN_REFERRERS + 1 resources that refer to `name`."""

@@ -84,14 +84,36 @@ async def _read_entries(connection: AsyncConnection, request_ids: list[uuid.UUID
     lowest, highest = min(request_ids), max(request_ids)
     statement = (
         select(ledger_entry)
-        .where(columns.request_id.in_(request_ids))
+        .where(columns.request_id.in_(request_ids), columns.adjusts.is_(None))
         .where(*_entries_between(event_time_ms(lowest), event_time_ms(highest) + 1))
         .order_by(columns.request_id, columns.attempt, columns.event_id)
     )
+    rows = [dict(row) for row in (await connection.execute(statement)).mappings()]
+    adjustments = await _read_adjustments(connection, [row["event_id"] for row in rows])
     entries: dict[uuid.UUID, list[Row]] = defaultdict(list)
-    for row in (await connection.execute(statement)).mappings():
-        entries[row["request_id"]].append(dict(row))
+    for row in rows:
+        entries[row["request_id"]].append(_adjusted(row, adjustments[row["event_id"]]))
     return entries
+
+
+async def _read_adjustments(connection: AsyncConnection, event_ids: list[uuid.UUID]) -> Mapping[uuid.UUID, list[Row]]:
+    """Adjustments by what they adjust, in the order in which their runs posted; they may be in any partition."""
+    columns = ledger_entry.c
+    chosen = (columns.adjusts, columns.cost_nano_usd, columns.state, columns.price, columns.price_revision)
+    statement = select(*chosen).where(columns.adjusts.in_(event_ids)).order_by(columns.adjusts, columns.run_id)
+    found: dict[uuid.UUID, list[Row]] = defaultdict(list)
+    for row in (await connection.execute(statement)).mappings() if event_ids else ():
+        found[row["adjusts"]].append(dict(row))
+    return found
+
+
+def _adjusted(entry: Row, adjustments: list[Row]) -> Row:
+    """An entry as it stands: its cost with all adjustments, and state and price of the last one."""
+    if not adjustments:
+        return entry
+    cost_nano_usd = entry["cost_nano_usd"] + sum(row["cost_nano_usd"] for row in adjustments)
+    last = {name: adjustments[-1][name] for name in ("state", "price", "price_revision")}
+    return {**entry, **last, "cost_nano_usd": cost_nano_usd}
 
 
 def _entries_between(start_ms: int, end_ms: int) -> list[ColumnElement[bool]]:
@@ -112,7 +134,7 @@ def _calls_statement(query: CallsQuery) -> Select[tuple[uuid.UUID]]:
         .where(columns.request_id >= first_event_id(query.start_ms))
         .where(columns.request_id < (end if query.before is None else min(query.before, end)))
         .where(*_entries_between(query.start_ms, query.end_ms))
-        .where(*(_equality(ledger_entry, condition) for condition in query.conditions))
+        .where(*(equality(ledger_entry, condition) for condition in query.conditions))
         .order_by(columns.request_id.desc())
         .limit(query.limit)
     )
@@ -128,7 +150,7 @@ def _sums_statement(query: SumsQuery) -> Select[Any]:
         select(*dimensions, *sums)
         .select_from(usage_rollup.join(usage_group, sums_of.group_id == group.group_id))
         .where(sums_of.span_s == QUARTER_HOUR_S, sums_of.slot >= query.start, sums_of.slot < query.end)
-        .where(*(_equality(usage_group, condition) for condition in query.conditions))
+        .where(*(equality(usage_group, condition) for condition in query.conditions))
         .group_by(*dimensions)
         .order_by(*dimensions)
         .limit(query.limit)
@@ -145,7 +167,8 @@ def _slot(query: SumsQuery) -> ColumnElement[datetime]:
     return func.date_bin(length, usage_rollup.c.slot, start, type_=DateTime(timezone=True))
 
 
-def _equality(table: Table, condition: Condition) -> ColumnElement[bool]:
+def equality(table: Table, condition: Condition) -> ColumnElement[bool]:
+    """`condition` on the rows of `table`, which is ledger_entry or usage_group."""
     column = table.c[_column_name(condition.dimension)]
     if condition.is_bare_key and condition.value:
         return func.split_part(column, "/", _KEY_ID_PART) == condition.value

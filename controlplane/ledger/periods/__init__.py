@@ -1,0 +1,1 @@
+"""Accounting periods: months, and which of them are closed."""
