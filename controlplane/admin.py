@@ -16,6 +16,7 @@ from controlplane.discovery.source import ConfigSource
 from controlplane.keys.behaviour import KeyMint, VirtualKeyBehaviour
 from controlplane.keys.handlers import key_handlers
 from controlplane.keys.service import KeyService
+from controlplane.ledger.metadata_keys.behaviour import MetadataKeyBehaviour
 from controlplane.ledger.producers.repository import ProducerProgress
 from controlplane.prices.book import ensure_price_book
 from controlplane.resources.behaviour import Behaviour, PlainBehaviour
@@ -26,7 +27,7 @@ from controlplane.secrets.behaviour import UpstreamBehaviour
 from controlplane.secrets.checks import check_keys
 from controlplane.secrets.vault import Vault
 from tollway.kernel.subjects import USAGE_STREAM
-from tollway.resources.kinds import UPSTREAM, VIRTUAL_KEY
+from tollway.resources.kinds import METADATA_KEY, UPSTREAM, VIRTUAL_KEY
 from tollway.resources.project import project_key_pepper
 
 
@@ -87,9 +88,13 @@ def open_config_rooms(
 
 
 def config_handlers(config: ConfigStore, vault: Vault, mint: KeyMint) -> dict[str, Handler]:
-    """Handlers of the services of teams, keys, upstreams, routes, prices, manifests, audit events and the fleet."""
+    """Handlers of the services of every kind, and of manifests, audit events and the fleet."""
     keys = VirtualKeyBehaviour(mint)
-    behaviours: dict[str, Behaviour] = {VIRTUAL_KEY.name: keys, UPSTREAM.name: UpstreamBehaviour(vault)}
+    behaviours: dict[str, Behaviour] = {
+        VIRTUAL_KEY.name: keys,
+        UPSTREAM.name: UpstreamBehaviour(vault),
+        METADATA_KEY.name: MetadataKeyBehaviour(),
+    }
     kinds = resource_kinds(lambda name: behaviours.get(name, PlainBehaviour()))
     transactor = Transactor(config, vault)
     return {

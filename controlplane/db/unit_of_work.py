@@ -11,6 +11,7 @@ from controlplane.audit.rows import AuditEntry
 from controlplane.audit.store import AuditStore
 from controlplane.db.engine import Database
 from controlplane.keys.store import DigestStore
+from controlplane.ledger.metadata_keys.store import MetadataKeyStore
 from controlplane.resources.rows import Head, StoredResource
 from controlplane.resources.store import HeadStore, ResourceStore, ServedRequestStore
 from controlplane.secrets.store import SecretStore
@@ -46,6 +47,7 @@ class UnitOfWork:
         self.resources = ResourceStore(connection)
         self.digests = DigestStore(connection)
         self.secrets = SecretStore(connection)
+        self.metadata_keys = MetadataKeyStore(connection)
         self.audit = AuditStore(connection)
         self.requests = ServedRequestStore(connection)
         self.changes: list[tuple[StoredResource, AuditEntry]] = []
