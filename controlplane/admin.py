@@ -16,6 +16,7 @@ from controlplane.discovery.source import ConfigSource
 from controlplane.keys.behaviour import KeyMint, VirtualKeyBehaviour
 from controlplane.keys.handlers import key_handlers
 from controlplane.keys.service import KeyService
+from controlplane.ledger.metadata_keys.behaviour import MetadataKeyBehaviour
 from controlplane.ledger.periods.api import period_handlers
 from controlplane.ledger.producers.repository import ProducerProgress
 from controlplane.ledger.rerating.adjustments import Rater
@@ -35,7 +36,7 @@ from controlplane.secrets.behaviour import UpstreamBehaviour
 from controlplane.secrets.checks import check_keys
 from controlplane.secrets.vault import Vault
 from tollway.kernel.subjects import USAGE_STREAM
-from tollway.resources.kinds import UPSTREAM, VIRTUAL_KEY
+from tollway.resources.kinds import METADATA_KEY, UPSTREAM, VIRTUAL_KEY
 from tollway.resources.project import project_key_pepper
 
 
@@ -113,12 +114,16 @@ def rerating_worker(config: ConfigStore) -> ReratingWorker:
 def config_handlers(
     config: ConfigStore, vault: Vault, mint: KeyMint, wake_rerating: Callable[[], None]
 ) -> dict[str, Handler]:
-    """Handlers of the services of teams, keys, upstreams, routes, prices and books, manifests, audit and the fleet.
+    """Handlers of the services of every kind, and of price books, re-rating, periods, manifests, audit and the fleet.
 
-    And of re-rating and accounting periods; `wake_rerating` says that a run has work to do.
+    `wake_rerating` says that a run of re-rating has work to do.
     """
     keys = VirtualKeyBehaviour(mint)
-    behaviours: dict[str, Behaviour] = {VIRTUAL_KEY.name: keys, UPSTREAM.name: UpstreamBehaviour(vault)}
+    behaviours: dict[str, Behaviour] = {
+        VIRTUAL_KEY.name: keys,
+        UPSTREAM.name: UpstreamBehaviour(vault),
+        METADATA_KEY.name: MetadataKeyBehaviour(),
+    }
     kinds = resource_kinds(lambda name: behaviours.get(name, PlainBehaviour()))
     transactor = Transactor(config, vault)
     return {

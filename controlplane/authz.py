@@ -1,6 +1,6 @@
 """Who calls the admin API, and what handlers are."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from google.protobuf.message import Message
@@ -17,5 +17,8 @@ class AdminPrincipal:
 Handler = Callable[[AdminPrincipal, Message], Awaitable[Message]]
 """One admin method: a principal whose `method` is the full method name, a request, and the response."""
 
-Handlers = Mapping[str, Handler]
+StreamHandler = Callable[[AdminPrincipal, Message], AsyncGenerator[Message, None]]
+"""As Handler, of a method whose response is a stream."""
+
+Handlers = Mapping[str, Handler | StreamHandler]
 """Handlers by full method name, e.g. "tollway.admin.v1.TeamService/CreateTeam"."""

@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import sys
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from controlplane.errors import DatabaseRefused, Unavailable
 from controlplane.ledger.booking import Bookkeeper
 from controlplane.ledger.connection import connector
 from controlplane.ledger.consumer import BOOKERS, DATABASE, NATS, ConsumerParts, LedgerConsumer
+from controlplane.ledger.folding.folder import DayFolder
+from controlplane.ledger.folding.repository import FoldRepository
 from controlplane.ledger.keeper import PartitionKeeper
 from controlplane.ledger.metrics import ConsumerMetrics
 from controlplane.ledger.producers.repository import ProducerProgress
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 SERVICE = "tollway-consumer"
 SCHEMA_INTERVAL_S = 0.5
 PARTITIONS_INTERVAL_S = 5.0
+FOLDING_INTERVAL_S = 60.0
+# A day of a large installation is folded in statements that take longer than any other.
+FOLDING_TIMEOUT_S = 1_800
 _SPARE_CONNECTIONS = 2
 _COLLECT_AFTER_OBJECTS = 100_000
 
@@ -71,9 +77,12 @@ async def run(settings: ConsumerSettings) -> int:
         await runner.cleanup()
         return 1
     database = Database(settings.database_url, application_name=SERVICE, pool_size=BOOKERS + _SPARE_CONNECTIONS)
+    patient = Database(
+        settings.database_url, application_name=SERVICE, pool_size=1, statement_timeout_s=FOLDING_TIMEOUT_S
+    )
     tracing = build_tracing(service=SERVICE, version=software_version()) if settings.is_tracing else None
     try:
-        await _work(settings, database, readiness, registry, tracing, stop)
+        await _work(settings, _Databases(database, patient), readiness, registry, tracing, stop)
     except DatabaseRefused as error:
         sys.stderr.write(f"{DATABASE_URL.name}: {error.detail}; correct it\n")
         return 1
@@ -81,14 +90,23 @@ async def run(settings: ConsumerSettings) -> int:
         if tracing is not None:
             await asyncio.to_thread(tracing.close)
         await database.close()
+        await patient.close()
         await runner.cleanup()
     _log.info("stopped")
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Databases:
+    """The same one twice: for bookings, and for what may take minutes."""
+
+    prompt: Database
+    patient: Database
+
+
 async def _work(
     settings: ConsumerSettings,
-    database: Database,
+    databases: _Databases,
     readiness: Readiness,
     registry: CollectorRegistry,
     tracing: "Tracing | None",
@@ -96,7 +114,9 @@ async def _work(
 ) -> None:
     subjects = ConsumerReadiness(readiness.set_reason, DATABASE, NATS)
     metrics = ConsumerMetrics(registry)
+    database = databases.prompt
     keeper = PartitionKeeper(PartitionRepository(database), lambda: datetime.now(UTC))
+    folder = DayFolder(FoldRepository(databases.patient), lambda: datetime.now(UTC))
     if not await _schema_is_current(database, subjects, stop):
         return
     consumer = LedgerConsumer(
@@ -113,9 +133,11 @@ async def _work(
     )
     async with asyncio.TaskGroup() as tasks:
         keeping = tasks.create_task(_keep_partitions(keeper, subjects, metrics), name="keep partitions")
+        folding = tasks.create_task(_fold_days(folder, metrics), name="fold days")
         await tasks.create_task(consumer.run(), name="consume usage events")
         readiness.set_reason("stopping")
         keeping.cancel()
+        folding.cancel()
 
 
 async def _schema_is_current(database: Database, readiness: ConsumerReadiness, stop: asyncio.Event) -> bool:
@@ -145,6 +167,17 @@ async def _keep_partitions(keeper: PartitionKeeper, readiness: ConsumerReadiness
         except Unavailable as error:
             readiness.report(DATABASE, error.message)
         await asyncio.sleep(PARTITIONS_INTERVAL_S)
+
+
+async def _fold_days(folder: DayFolder, metrics: ConsumerMetrics) -> None:
+    """Reports are right without it, only slower."""
+    while True:
+        try:
+            metrics.folded(await folder.fold_all())
+            metrics.set_metadata_values(await folder.count_values())
+        except Unavailable as error:
+            _log.warning("days not folded reason=%s", error.message)
+        await asyncio.sleep(FOLDING_INTERVAL_S)
 
 
 def _booking_tracer(tracing: "Tracing | None") -> "BookingTracer | None":

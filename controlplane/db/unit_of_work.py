@@ -11,6 +11,7 @@ from controlplane.audit.rows import AuditEntry
 from controlplane.audit.store import AuditStore
 from controlplane.db.engine import Database
 from controlplane.keys.store import DigestStore
+from controlplane.ledger.metadata_keys.store import MetadataKeyStore
 from controlplane.ledger.periods.store import PeriodStore
 from controlplane.ledger.rerating.store import ReratingStore
 from controlplane.prices.store import BookStore
@@ -53,6 +54,7 @@ class UnitOfWork:
         self.digests = DigestStore(connection)
         self.secrets = SecretStore(connection)
         self.books = BookStore(connection)
+        self.metadata_keys = MetadataKeyStore(connection)
         self.audit = AuditStore(connection)
         self.periods = PeriodStore(connection)
         self.rerating = ReratingStore(connection)

@@ -12,6 +12,7 @@ from controlplane.prices.headers import PRICE_BOOK_KIND, header_of, project_book
 from controlplane.resources.convert import resource_to_message
 from controlplane.resources.rows import StoredResource
 from tollway.admin.v1.keys_pb2 import KEY_STATE_REVOKED, VirtualKey
+from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
 from tollway.admin.v1.prices_pb2 import Price
 from tollway.admin.v1.routes_pb2 import Route
 from tollway.admin.v1.teams_pb2 import Team
@@ -72,6 +73,9 @@ def project_row(
             return Projected(row.revision, [project.project_route(message, row.revision)])
         case Price():
             return Projected(row.revision, [project.project_price(message, row.revision)])
+        case MetadataKey():
+            # The ledger's alone: data planes send all metadata of a call.
+            return Projected(row.revision)
 
 
 def is_distributed_book(row: StoredResource) -> bool:

@@ -1,6 +1,7 @@
 """Prometheus families of the consumer."""
 
 import time
+from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -43,6 +44,14 @@ class ConsumerMetrics:
             "tollway_ledger_default_partition_entries", "Entries without a daily partition.", registry=registry
         )
 
+        self._folded_days = Counter("tollway_ledger_folded_days", "Days folded, late ones again.", registry=registry)
+        self._metadata_values = Gauge(
+            "tollway_ledger_metadata_values",
+            "Values of a declared metadata key that have sums of their own today.",
+            ["key"],
+            registry=registry,
+        )
+
     def booked(self, parcels: list[Parcel], booked: Booked, duration_s: float) -> None:
         """Count one transaction and observe its lag."""
         self._inserted.inc(booked.inserted)
@@ -59,6 +68,15 @@ class ConsumerMetrics:
 
     def set_pending(self, messages: int) -> None:
         self._pending.set(messages)
+
+    def folded(self, days: int) -> None:
+        self._folded_days.inc(days)
+
+    def set_metadata_values(self, numbers: Mapping[str, int]) -> None:
+        """Of the keys that are declared now."""
+        self._metadata_values.clear()
+        for key, number in numbers.items():
+            self._metadata_values.labels(key).set(number)
 
     def set_strays(self, entries: int) -> None:
         self._strays.set(entries)

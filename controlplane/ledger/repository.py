@@ -19,13 +19,14 @@ from controlplane.errors import Unavailable
 from controlplane.ledger.entries import TOKEN_SUMS, BookedBatch, DeadLetter, LedgerEntry, token_sums
 from controlplane.ledger.latency import bucket_of
 from controlplane.ledger.partitions import DEFAULT_PARTITION, Partition
-from controlplane.ledger.rollups import add_groups, add_latencies, add_sums, keyed
+from controlplane.ledger.rollups import add_groups, add_latencies, add_sums, admit_values, fresh_values, keyed
 from controlplane.ledger.tables import ledger_dead_letter, ledger_entry, ledger_producer
 from tollway.kernel.periods import DAY_MS
 
 MOST_STRAYS = 10_000
 ROUTING_TRIES = 5
 PARTITION_LOCK = 0x6C6564676572
+VALUES_LOCK = 0x76616C756573
 DAY_LOCK_SPACE = 0x746F6C6C
 DAY_US = DAY_MS * 1000
 _EPOCH_DAY = date(1970, 1, 1)
@@ -173,8 +174,16 @@ async def book_staged(connection: AsyncConnection, staged: int) -> int:
     if inserted < staged:
         await connection.execute(_DROP_DUPLICATES)
     if inserted:
+        await _admit_values(connection)
         await connection.execute(_ADD_TO_ROLLUPS)
     return inserted
+
+
+async def _admit_values(connection: AsyncConnection) -> None:
+    """One transaction at a time, so that what one refuses for want of room no other admits later."""
+    if (await connection.execute(_FIND_FRESH_VALUE)).first() is not None:
+        await connection.execute(_LOCK_VALUES, {"lock": VALUES_LOCK})
+        await connection.execute(_ADMIT_VALUES)
 
 
 async def _note_producers(
@@ -298,7 +307,9 @@ _COMMIT_DURABLY = text(
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
 )
 _LOCK_DAYS = text("SELECT pg_advisory_xact_lock_shared(:space, day) FROM unnest(CAST(:days AS integer[])) AS day")
-_UNFOLD_DAYS = text("UPDATE usage_day SET folded = false WHERE folded AND day = ANY(CAST(:days AS date[]))")
+_UNFOLD_DAYS = text(
+    "UPDATE usage_day SET folded = false, change_time = now() WHERE folded AND day = ANY(CAST(:days AS date[]))"
+)
 _MAKE_STAGING = text(
     "CREATE TEMPORARY TABLE IF NOT EXISTS ledger_entry_staging (LIKE ledger_entry INCLUDING DEFAULTS)"
     " ON COMMIT DELETE ROWS"
@@ -307,6 +318,9 @@ _DROP_DUPLICATES = text(
     "DELETE FROM ledger_entry_staging s WHERE NOT EXISTS"
     " (SELECT FROM ledger_entry e WHERE e.event_id = s.event_id AND e.xmin = pg_current_xact_id()::xid)"
 )
+_LOCK_VALUES = text("SELECT pg_advisory_xact_lock(:lock)")
+_FIND_FRESH_VALUE = fresh_values(STAGING).limit(1)
+_ADMIT_VALUES = admit_values(STAGING)
 _INSERT_ENTRIES = _entry_insert()
 _ADD_TO_ROLLUPS = _rollup_upsert()
 _NOTE_PRODUCER = _producer_upsert()

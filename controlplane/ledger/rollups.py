@@ -7,6 +7,11 @@ A call is counted by its final entry: as refused when it was refused before any 
 error when the client got a status of 400 or more. Tokens, cost and states are those of every attempt. The cost of an
 attempt that was not the last of its call, or whose call ended in an error, is failed cost too. An adjustment moves
 cost, and the states when it changes one.
+
+Labels are the values of declared metadata keys. At most MAX_VALUES values of a key have sums of their own on a UTC day,
+those that are in ledger_metadata_value; all others share OTHER_VALUE. A value is admitted before the first entry with
+it is summed, and never afterwards, so that a rebuild finds the same groups: whoever adds entries to sums runs
+`fresh_values` and `admit_values` first, under a lock that keeps out others who admit.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -15,11 +20,13 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Date,
     FromClause,
     Integer,
     Interval,
     Select,
     SmallInteger,
+    Subquery,
     Text,
     Uuid,
     and_,
@@ -28,19 +35,28 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    or_,
     select,
     union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB, Insert, distinct_on, insert
 
 from controlplane.ledger.entries import GROUP_DIMENSIONS, LATENCY_COUNTS, ROLLUP_SUMS, TOKEN_SUMS
-from controlplane.ledger.tables import ledger_metadata_key, quarter_latency, quarter_rollup, usage_group
+from controlplane.ledger.tables import (
+    ledger_metadata_key,
+    ledger_metadata_value,
+    quarter_latency,
+    quarter_rollup,
+    usage_group,
+)
 from tollway.kernel.periods import DAY_MS, HOUR_S, QUARTER_HOUR_S
 from tollway.kernel.usage import SettlementState
 
 DAY_S = DAY_MS // 1000
 SPANS_S = (QUARTER_HOUR_S, HOUR_S, DAY_S)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_VALUES = 1_000
+OTHER_VALUE = "(other)"
 _FIRST_ERROR_STATUS = 400
 _ID_BYTES = 16
 _NO_LABELS = literal_column("'{}'::jsonb", JSONB)
@@ -49,6 +65,24 @@ _NO_LABELS = literal_column("'{}'::jsonb", JSONB)
 def keyed(source: FromClause) -> Select[Any]:
     """The rows of `source` with the slot of their quarter hour, their group's id and labels, and what they add."""
     return _with_ids(_with_labels(source), source)
+
+
+def fresh_values(source: FromClause) -> Select[Any]:
+    """Rows of ledger_metadata_value that `source` needs and that there is room for; none when all are there."""
+    wanted = _wanted_values(source)
+    kept = ledger_metadata_value.c
+    day_key = (wanted.c.day == kept.day, wanted.c.key == kept.key)
+    is_kept = select(literal(1)).where(*day_key, wanted.c.value == kept.value).exists()
+    place = func.row_number().over(partition_by=(wanted.c.day, wanted.c.key), order_by=wanted.c.value)
+    fresh = select(wanted, place.label("place")).where(~is_kept).subquery("fresh")
+    taken = select(kept.day, kept.key, func.count().label("number")).group_by(kept.day, kept.key).subquery("taken")
+    joined = fresh.outerjoin(taken, and_(fresh.c.day == taken.c.day, fresh.c.key == taken.c.key))
+    is_room = fresh.c.place + func.coalesce(taken.c.number, 0) <= MAX_VALUES
+    return select(fresh.c.day, fresh.c.key, fresh.c.value).select_from(joined).where(is_room)
+
+
+def admit_values(source: FromClause) -> Insert:
+    return insert(ledger_metadata_value).from_select(["day", "key", "value"], fresh_values(source))
 
 
 def sums_of(rows: FromClause) -> Select[Any]:
@@ -118,21 +152,49 @@ def _with_labels(source: FromClause) -> FromClause:
     slot = func.date_bin(quarter, columns.start_time, literal(EPOCH)).label("slot")
     dimensions = [columns[name] for name in GROUP_DIMENSIONS]
     latencies = [columns.duration_bucket, columns.first_frame_bucket]
-    return select(slot, *dimensions, _labels(source, slot).label("labels"), *latencies, *_additions(source)).subquery(
+    return select(slot, *dimensions, _labels(source, slot).label("labels"), *latencies, *additions(source)).subquery(
         "labelled"
     )
 
 
 def _labels(source: FromClause, slot: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The entry's values of the metadata keys that were declared by its slot."""
-    keys, metadata = ledger_metadata_key.c, source.c.metadata
+    """The entry's values of the metadata keys that were declared at its slot."""
+    keys, kept, metadata = ledger_metadata_key.c, ledger_metadata_value.c, source.c.metadata
+    value = metadata[keys.key].astext
+    is_kept = (
+        select(literal(1))
+        .where(kept.day == _utc_day(slot), kept.key == keys.key, kept.value == value)
+        .correlate(source, ledger_metadata_key)
+        .exists()
+    )
+    shown = case((is_kept, value), else_=OTHER_VALUE)
     found = (
-        select(func.coalesce(func.jsonb_object_agg(keys.key, metadata[keys.key]), _NO_LABELS))
-        .where(metadata.has_key(keys.key), keys.since <= slot)
+        select(func.coalesce(func.jsonb_object_agg(keys.key, shown), _NO_LABELS))
+        .where(metadata.has_key(keys.key), _is_declared(slot))
         .correlate(source)
         .scalar_subquery()
     )
     return case((metadata == _NO_LABELS, _NO_LABELS), else_=found)
+
+
+def _wanted_values(source: FromClause) -> Subquery:
+    """Each day, declared key and value that there is in `source`, once."""
+    keys, columns = ledger_metadata_key.c, source.c
+    has_key = and_(columns.metadata.has_key(keys.key), _is_declared(columns.start_time))
+    day = _utc_day(columns.start_time).label("day")
+    value = columns.metadata[keys.key].astext.label("value")
+    joined = source.join(ledger_metadata_key, has_key)
+    return select(day, keys.key, value).select_from(joined).distinct().subquery("wanted")
+
+
+def _is_declared(time: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether the key is declared at `time`; both ends of its period are whole quarter hours."""
+    keys = ledger_metadata_key.c
+    return and_(keys.since <= time, or_(keys.until.is_(None), keys.until > time))
+
+
+def _utc_day(time: ColumnElement[Any]) -> ColumnElement[Any]:
+    return cast(func.timezone("UTC", time), Date)
 
 
 def _with_ids(rows: FromClause, source: FromClause) -> Select[Any]:
@@ -141,7 +203,7 @@ def _with_ids(rows: FromClause, source: FromClause) -> Select[Any]:
     return select(rows, cast(func.encode(digest, "hex"), Uuid).label("group_id"))
 
 
-def _additions(source: FromClause) -> list[ColumnElement[Any]]:
+def additions(source: FromClause) -> list[ColumnElement[Any]]:
     """What one entry adds to each of ROLLUP_SUMS."""
     c = source.c
     is_usage = c.adjusts.is_(None)

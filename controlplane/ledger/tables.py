@@ -1,4 +1,4 @@
-"""The ledger's tables, as migrations 0002 and 0003 make them."""
+"""The ledger's tables, as migrations 0002, 0003 and 0006 make them."""
 
 from sqlalchemy import (
     BigInteger,
@@ -111,6 +111,29 @@ usage_day = Table(
     ledger_metadata,
     Column("day", Date, primary_key=True),
     Column("folded", Boolean, nullable=False),
+    Column("change_time", _Time, nullable=False, server_default=func.now()),
+)
+
+# Sums over all other dimensions, of days that are folded.
+usage_marginal = Table(
+    "usage_marginal",
+    ledger_metadata,
+    Column("dimension", Text, primary_key=True),
+    Column("span_s", Integer, primary_key=True),
+    Column("slot", _Time, primary_key=True),
+    Column("value", Text, primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in ROLLUP_SUMS),
+)
+
+usage_latency_marginal = Table(
+    "usage_latency_marginal",
+    ledger_metadata,
+    Column("dimension", Text, primary_key=True),
+    Column("span_s", Integer, primary_key=True),
+    Column("slot", _Time, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("bucket", SmallInteger, primary_key=True),
+    *(Column(name, BigInteger, nullable=False) for name in LATENCY_COUNTS),
 )
 
 ledger_producer = Table(
@@ -143,7 +166,17 @@ ledger_metadata_key = Table(
     "ledger_metadata_key",
     ledger_metadata,
     Column("key", Text, primary_key=True),
-    Column("since", _Time, nullable=False),
+    Column("since", _Time, primary_key=True),
+    Column("until", _Time),
+)
+
+# The values of declared keys that have sums of their own on a day.
+ledger_metadata_value = Table(
+    "ledger_metadata_value",
+    ledger_metadata,
+    Column("day", Date, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
 )
 
 ledger_dead_letter = Table(

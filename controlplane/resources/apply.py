@@ -68,7 +68,7 @@ class ManifestApplier:
             owner = owners.setdefault(claim.key, wanted.name)
             if owner != wanted.name:
                 about = f'{wanted.kind.name} "{bare_id(wanted.name)}"'
-                text = f"{about}: {claim.description} is served by {owner} already"
+                text = f"{about}: {claim.description} by {owner} already"
                 violations.append(Violation(f"{wanted.path}.spec.{claim.field}", text))
         return violations
 

@@ -15,11 +15,19 @@ from controlplane.resources.kinds import ResourceKind
 from controlplane.resources.service import ResourceService
 from controlplane.resources.transaction import Transactor
 from controlplane.resources.writer import Caller, Written
-from tollway.admin.v1 import keys_pb2, manifests_pb2, prices_pb2, routes_pb2, teams_pb2, upstreams_pb2
+from tollway.admin.v1 import (
+    keys_pb2,
+    manifests_pb2,
+    metadata_keys_pb2,
+    prices_pb2,
+    routes_pb2,
+    teams_pb2,
+    upstreams_pb2,
+)
 from tollway.admin.v1.keys_pb2 import IssuedVirtualKey, VirtualKey
 from tollway.resources.kinds import VIRTUAL_KEY
 
-_FILES = (teams_pb2, keys_pb2, upstreams_pb2, routes_pb2, prices_pb2, manifests_pb2)
+_FILES = (teams_pb2, keys_pb2, upstreams_pb2, routes_pb2, prices_pb2, metadata_keys_pb2, manifests_pb2)
 _APPLY = "tollway.admin.v1.ManifestService/ApplyManifests"
 
 
@@ -108,7 +116,7 @@ class _KindHandlers:
         request = cast(Any, message)
         page = await self._service.list_page(getattr(request, "parent", ""), request.page_size, request.page_token)
         answer = GetMessageClass(self._descriptor.methods_by_name[self._list_method].output_type)()
-        getattr(answer, self._kind.collection).extend(page.resources)
+        getattr(answer, self._kind.list_field).extend(page.resources)
         answer.next_page_token = page.next_page_token  # type: ignore[attr-defined]
         return answer
 

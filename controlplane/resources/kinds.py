@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from controlplane.resources.behaviour import Behaviour
+from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
 from tollway.admin.v1.routes_pb2 import Route
 from tollway.resources.kinds import KINDS, Kind
 from tollway.resources.messages import AdminResource
@@ -11,7 +12,7 @@ from tollway.resources.messages import AdminResource
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What only one resource may have: the field it stands in, and a key for it."""
+    """What only one resource may have: the field it stands in, a key for it, and what a message says before `by`."""
 
     field: str
     key: str
@@ -29,7 +30,9 @@ class ResourceKind:
 
     def claim(self, resource: AdminResource) -> Claim | None:
         if isinstance(resource, Route):
-            return Claim("model", f"model:{resource.model}", f'model "{resource.model}"')
+            return Claim("model", f"model:{resource.model}", f'model "{resource.model}" is served')
+        if isinstance(resource, MetadataKey):
+            return Claim("key", f"metadata_key:{resource.key}", f'metadata key "{resource.key}" is declared')
         return None
 
     def reference_names(self, resource: AdminResource) -> tuple[str, ...]:

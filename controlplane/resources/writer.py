@@ -80,7 +80,7 @@ async def reference_violations(unit: UnitOfWork, kind: ResourceKind, desired: Ad
     if claim is not None:
         owner = (await unit.resources.claimants([claim.key])).get(claim.key, desired.name)
         if owner != desired.name:
-            violations.append(Violation(claim.field, f"{claim.description} is served by {owner} already"))
+            violations.append(Violation(claim.field, f"{claim.description} by {owner} already"))
     return violations
 
 

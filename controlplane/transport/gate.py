@@ -3,13 +3,16 @@
 import asyncio
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import cast
 
 from google.protobuf.message import Message
 
+from controlplane.authz import AdminPrincipal, Handler, StreamHandler
 from controlplane.errors import ControlPlaneError, Unavailable
-from controlplane.telemetry import Telemetry
+from controlplane.telemetry import AdminCallRecord, Telemetry
 from controlplane.transport.authentication import TokenAuthenticator
 from controlplane.transport.decode import require_sound_values
 from controlplane.transport.methods import BoundMethod
@@ -45,23 +48,44 @@ class AdminGate:
         method = bound.method.name
         with self._telemetry.admin_call(method, origin.traceparent) as record:
             try:
-                return await self._serve(bound, origin, read)
+                principal, request = await self._admit(bound, origin, read)
+                return await cast(Handler, bound.handler)(principal, request)
             except asyncio.CancelledError:
                 record.fail("CANCELLED", 499)
                 raise
             except Exception as error:
-                shown = _shown(error, method)
-                row = error_row(shown)
-                record.fail(row.code.name, row.http_status)
-                raise shown from error
+                raise _failed(record, error, method) from error
 
-    async def _serve(self, bound: BoundMethod, origin: Origin, read: ReadRequest) -> Message:
+    async def stream(self, bound: BoundMethod, origin: Origin, read: ReadRequest) -> AsyncGenerator[Message, None]:
+        """The parts of the response of a method that streams; as `call` in all else."""
+        method = bound.method.name
+        with self._telemetry.admin_call(method, origin.traceparent) as record:
+            try:
+                principal, request = await self._admit(bound, origin, read)
+                async with aclosing(cast(StreamHandler, bound.handler)(principal, request)) as parts:
+                    async for part in parts:
+                        yield part
+            except asyncio.CancelledError:
+                record.fail("CANCELLED", 499)
+                raise
+            except Exception as error:
+                raise _failed(record, error, method) from error
+
+    async def _admit(self, bound: BoundMethod, origin: Origin, read: ReadRequest) -> tuple[AdminPrincipal, Message]:
         principal = self._authenticator.authenticate(origin.authorizations, origin.peer)
         if self._readiness.obstacle:
             raise Unavailable(f"the control plane is not ready: {self._readiness.obstacle}")
         request = await read()
         require_sound_values(request)
-        return await bound.handler(replace(principal, method=bound.method.name), request)
+        return replace(principal, method=bound.method.name), request
+
+
+def _failed(record: AdminCallRecord, error: Exception, method: str) -> ControlPlaneError:
+    """What to raise for `error`, which `record` is told."""
+    shown = _shown(error, method)
+    row = error_row(shown)
+    record.fail(row.code.name, row.http_status)
+    return shown
 
 
 def _shown(error: Exception, method: str) -> ControlPlaneError:

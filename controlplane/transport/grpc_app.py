@@ -1,7 +1,8 @@
 """The admin API as gRPC, with health per service and reflection."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -40,7 +41,11 @@ def add_admin_services(server: grpc.aio.Server, methods: Iterable[BoundMethod], 
     for bound in methods:
         served = services.setdefault(bound.method.service, {})
         # The bytes are parsed behind the gate: only an authenticated caller makes this process parse.
-        served[bound.method.short_name] = grpc.unary_unary_rpc_method_handler(_method_handler(bound, gate))
+        served[bound.method.short_name] = (
+            grpc.unary_stream_rpc_method_handler(_stream_handler(bound, gate))
+            if bound.is_stream
+            else grpc.unary_unary_rpc_method_handler(_method_handler(bound, gate))
+        )
     for name, served in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, served),))
     return list(services)
@@ -86,12 +91,31 @@ def _method_handler(bound: BoundMethod, gate: AdminGate) -> Callable[[bytes, Con
         try:
             response = await gate.call(bound, _origin(context), read)
         except ControlPlaneError as error:
-            status = rpc_status(error, max_detail_bytes=MAX_GRPC_DETAIL_BYTES)
-            details = ((_STATUS_DETAILS, status.SerializeToString()),)
-            await context.abort(error_row(error).code, status.message, details)
+            await _abort(context, error)
         return response.SerializeToString()
 
     return serve
+
+
+def _stream_handler(bound: BoundMethod, gate: AdminGate) -> Callable[[bytes, Context], AsyncGenerator[bytes, None]]:
+    async def serve(request: bytes, context: Context) -> AsyncGenerator[bytes, None]:
+        async def read() -> Message:
+            return _parse(bound, request)
+
+        try:
+            async with aclosing(gate.stream(bound, _origin(context), read)) as parts:
+                async for part in parts:
+                    yield part.SerializeToString()
+        except ControlPlaneError as error:
+            await _abort(context, error)
+
+    return serve
+
+
+async def _abort(context: Context, error: ControlPlaneError) -> NoReturn:
+    status = rpc_status(error, max_detail_bytes=MAX_GRPC_DETAIL_BYTES)
+    details = ((_STATUS_DETAILS, status.SerializeToString()),)
+    await context.abort(error_row(error).code, status.message, details)
 
 
 def _parse(bound: BoundMethod, request: bytes) -> Message:

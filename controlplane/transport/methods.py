@@ -10,7 +10,7 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from controlplane.authz import Handler, Handlers
+from controlplane.authz import Handler, Handlers, StreamHandler
 from controlplane.transport.paths import PathTemplate, parse_template
 from tollway.admin import v1 as admin_v1
 
@@ -51,7 +51,12 @@ class BoundMethod:
     """A method and what serves it."""
 
     method: AdminMethod
-    handler: Handler
+    handler: Handler | StreamHandler
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the response is a stream of messages."""
+        return self.method.descriptor.server_streaming
 
 
 def admin_methods() -> list[AdminMethod]:

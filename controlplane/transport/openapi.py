@@ -15,6 +15,7 @@ from tollway.resources.messages import enum_words, is_output_only
 Json = dict[str, Any]
 _ERROR_REF = "#/components/responses/Error"
 _EMPTY = "google.protobuf.Empty"
+_HTTP_BODY = "google.api.HttpBody"
 _WELL_KNOWN: Mapping[str, Json] = {
     "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
     "google.protobuf.Duration": {"type": "string", "examples": ["60s"]},
@@ -27,6 +28,7 @@ _SCALARS: Mapping[int, Json] = {
     FieldDescriptor.CPPTYPE_STRING: {"type": "string"},
     FieldDescriptor.CPPTYPE_BOOL: {"type": "boolean"},
     FieldDescriptor.CPPTYPE_INT32: {"type": "integer", "format": "int32"},
+    FieldDescriptor.CPPTYPE_DOUBLE: {"type": "number", "format": "double"},
     FieldDescriptor.CPPTYPE_INT64: {"type": "integer", "format": "int64"},
 }
 _ERROR_SCHEMA: Json = {
@@ -100,20 +102,24 @@ class _Writer:
 
     def _operation(self, method: AdminMethod, rule: HttpRule, operation_id: str) -> Json:
         comment = self._comments.get(method.name.replace("/", "."), "")
-        output = self._message_schema(method.descriptor.output_type)
         operation: Json = {
             "operationId": operation_id,
             "tags": [_tag(method.service)],
             "summary": comment,
             "parameters": [*self._path_parameters(rule), *self._query_parameters(method, rule)],
             "responses": {
-                "200": {"description": "The method's answer.", "content": _json_content(output)},
+                "200": {"description": "The method's answer.", "content": self._answer(method.descriptor.output_type)},
                 "default": {"$ref": _ERROR_REF},
             },
         }
         if rule.body:
             operation["requestBody"] = self._request_body(method, rule)
         return operation
+
+    def _answer(self, message: Descriptor | None) -> Json:
+        if message is not None and message.full_name == _HTTP_BODY:
+            return {"*/*": {"schema": {"type": "string"}}}
+        return _json_content(self._message_schema(message))
 
     def _path_parameters(self, rule: HttpRule) -> list[Json]:
         names = [name for variable in rule.template.variables for name in variable.id_names()]

@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing
+from typing import cast
 
 import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.message import Message
 
 from controlplane.errors import ControlPlaneError
@@ -52,17 +55,37 @@ def rest_app(
 def _method_handler(
     bound: BoundMethod, rule: HttpRule, gate: AdminGate, body_timeout_s: float
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def serve(request: web.Request) -> web.Response:
+    async def serve(request: web.Request) -> web.StreamResponse:
         path = _path_values(request, rule)
 
         async def read() -> Message:
             body = await _read_body(request, body_timeout_s)
             return read_request(bound.method, rule, path, request.query.items(), body)
 
+        if bound.is_stream:
+            return await _send_parts(request, gate.stream(bound, _origin(request), read))
         response = await gate.call(bound, _origin(request), read)
         return web.Response(body=encode_message(response), content_type="application/json")
 
     return serve
+
+
+async def _send_parts(request: web.Request, parts: AsyncGenerator[Message, None]) -> web.StreamResponse:
+    """Sends HttpBody messages as one body; what fails after the first cuts the connection, so that no one takes a part
+    for the whole."""
+    async with aclosing(parts):
+        first = cast(HttpBody, await anext(parts))
+        response = web.StreamResponse(headers={"Content-Type": first.content_type})
+        await response.prepare(request)
+        await response.write(first.data)
+        try:
+            async for part in parts:
+                await response.write(cast(HttpBody, part).data)
+        except ControlPlaneError as error:
+            _log.warning("answer broken off path=%s reason=%s", request.path, error.message)
+            raise ConnectionResetError("the answer was broken off") from error
+        await response.write_eof()
+    return response
 
 
 def _document_handler(openapi: Callable[[], bytes]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

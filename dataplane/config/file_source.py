@@ -17,6 +17,7 @@ from dataplane.config.documents import (
 from dataplane.config.holder import SnapshotHolder
 from dataplane.config.state import ConfigDelta, Cursor
 from tollway.admin.v1.keys_pb2 import VirtualKey
+from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
 from tollway.admin.v1.prices_pb2 import Price
 from tollway.admin.v1.routes_pb2 import Route
 from tollway.admin.v1.teams_pb2 import Team
@@ -122,15 +123,20 @@ class FileSource:
         resources = [project_key_pepper(self._pepper, revision), self._book]
         for found in objects:
             try:
-                resources.append(self._project(found, revision))
+                projected = self._project(found, revision)
+                if projected is not None:
+                    resources.append(projected)
             except SecretUnavailable as error:
                 problems.append(f"{found.name}: {error}")
         if problems:
             raise config_file_error(problems)
         return {resource.name: resource for resource in resources}
 
-    def _project(self, found: ManifestObject, revision: int) -> Resource:
-        """The machine form. Raises SecretUnavailable for a key without a usable secret."""
+    def _project(self, found: ManifestObject, revision: int) -> Resource | None:
+        """The machine form; None of what only the ledger knows.
+
+        Raises SecretUnavailable for a key without a usable secret.
+        """
         match found.resource:
             case VirtualKey() as key:
                 return project_virtual_key(key, revision, digests=[KeyDigest(digest=self._digest(key))])
@@ -142,6 +148,8 @@ class FileSource:
                 return project_route(route, revision)
             case Price() as price:
                 return project_price(price, revision)
+            case MetadataKey():
+                return None
 
     def _digest(self, key: VirtualKey) -> bytes:
         ref = key.secret.ref

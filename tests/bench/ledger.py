@@ -78,7 +78,7 @@ async def _rate(url: str, events: int) -> float:
     first_s, first = 0.0, 0
     try:
         while True:
-            booked: int = await connection.fetchval("SELECT coalesce(sum(attempts), 0)::bigint FROM usage_rollup")
+            booked: int = await connection.fetchval("SELECT coalesce(sum(attempts), 0)::bigint FROM usage_rollup_900")
             now_s = time.monotonic()
             if booked >= _FIRST_EVENTS and not first:
                 first_s, first = now_s, booked

@@ -49,6 +49,11 @@ class SettlementState(IntEnum):
     NOT_BILLED = 7
 
     @property
+    def is_billable(self) -> bool:
+        """Whether the provider is owed money, known or not."""
+        return self in (self.REPORTED, self.ESTIMATED, self.PARTIAL, self.UNPRICED)
+
+    @property
     def word(self) -> str:
         """The lower-case word that answers use."""
         return self.name.lower()

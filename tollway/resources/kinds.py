@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tollway.admin.v1.keys_pb2 import VirtualKey
+from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
 from tollway.admin.v1.prices_pb2 import Price
 from tollway.admin.v1.routes_pb2 import Route
 from tollway.admin.v1.teams_pb2 import Team
@@ -40,6 +41,11 @@ class Kind:
     def resource_name(self, resource_id: str, parent_id: str = "") -> str:
         own = f"{self.collection}/{resource_id}"
         return f"{self.parent}/{parent_id}/{own}" if self.parent else own
+
+    @property
+    def list_field(self) -> str:
+        """The field of list answers that holds resources of this kind: "metadata_keys"."""
+        return re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", self.collection)
 
     def is_name(self, name: str) -> bool:
         """Whether `name` is the full name of a resource of this kind."""
@@ -122,8 +128,19 @@ PRICE = Kind(
     validate=validate.validate_price,
     references=_no_references,
 )
+METADATA_KEY = Kind(
+    name="MetadataKey",
+    message=MetadataKey,
+    collection="metadataKeys",
+    field="metadata_key",
+    id_parameter="metadata_key_id",
+    parent="",
+    normalize=normalize.normalize_metadata_key,
+    validate=validate.validate_metadata_key,
+    references=_no_references,
+)
 
-KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (TEAM, VIRTUAL_KEY, UPSTREAM, ROUTE, PRICE)}
+KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (TEAM, VIRTUAL_KEY, UPSTREAM, ROUTE, PRICE, METADATA_KEY)}
 """By name, in order of dependence: a kind refers only to kinds before it."""
 
 

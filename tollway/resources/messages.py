@@ -4,12 +4,13 @@ from google.api import field_behavior_pb2
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
 from tollway.admin.v1.keys_pb2 import VirtualKey
+from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
 from tollway.admin.v1.prices_pb2 import Price
 from tollway.admin.v1.routes_pb2 import Route
 from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
 
-AdminResource = Team | VirtualKey | Upstream | Route | Price
+AdminResource = Team | VirtualKey | Upstream | Route | Price | MetadataKey
 
 SERVER_FIELDS = frozenset({"name", "uid", "etag", "create_time", "update_time"})
 """Fields of every resource that are no part of its spec."""

@@ -1,6 +1,7 @@
 """Resources in normal form: references as full names, defaults written out. Normalizing twice changes nothing."""
 
 from tollway.admin.v1.keys_pb2 import VirtualKey
+from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
 from tollway.admin.v1.prices_pb2 import Price
 from tollway.admin.v1.routes_pb2 import ROUTE_STRATEGY_UNSPECIFIED, ROUTE_STRATEGY_WEIGHTED, Route
 from tollway.admin.v1.teams_pb2 import Team
@@ -48,3 +49,7 @@ def normalize_price(price: Price) -> None:
     for rate in price.rates:
         rate.per = rate.per or default_per(rate.meter)
         rate.service_tier = canonical_tier(rate.service_tier)
+
+
+def normalize_metadata_key(metadata_key: MetadataKey) -> None:
+    metadata_key.key = metadata_key.key or bare_id(metadata_key.name)

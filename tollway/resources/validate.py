@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from google.protobuf.duration_pb2 import Duration
 
 from tollway.admin.v1.keys_pb2 import VirtualKey
+from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
 from tollway.admin.v1.prices_pb2 import Price, Rate
 from tollway.admin.v1.routes_pb2 import Route, Target
 from tollway.admin.v1.teams_pb2 import Team
@@ -227,6 +228,12 @@ def _validate_discount(price: Price) -> Iterator[Violation]:
         return
     if not discount and not price.rates:
         yield Violation("discount_percent", "is 0 and there are no rates, so that it would change nothing")
+
+
+def validate_metadata_key(metadata_key: MetadataKey) -> Iterator[Violation]:
+    yield from _validate_common(metadata_key)
+    if not _METADATA_KEY.fullmatch(metadata_key.key):
+        yield Violation("key", f"must match {_METADATA_KEY.pattern}")
 
 
 def _validate_rate(path: str, rate: Rate) -> Iterator[Violation]:

@@ -1,34 +1,39 @@
-"""Filters of the usage methods: `team = "growth" AND model = "sim/echo"`. Pure."""
+"""Filters of the usage methods: `team = "growth" AND model != "sim/echo" AND provider IN ("a", "b")`. Pure."""
 
 import re
 from dataclasses import dataclass
 
 from controlplane.errors import InvalidArgument
+from controlplane.ledger.reading.dimensions import NUMERIC_DIMENSIONS, collection_of, dimension_names, is_dimension
 from tollway.kernel.names import full_name
+from tollway.kernel.usage import SettlementState
 from tollway.resources.violations import Violation
 
-USAGE_DIMENSIONS = ("team", "key", "model", "upstream", "upstream_model", "provider")
-RECORD_DIMENSIONS = (*USAGE_DIMENSIONS, "end_user")
-MAX_FILTER_CHARACTERS = 2_000
-_COLLECTIONS = {"team": "teams", "upstream": "upstreams"}
+MAX_FILTER_CHARACTERS = 4_000
+TEXT_OPERATORS = ("=", "!=", "IN")
+NUMBER_OPERATORS = ("=", "!=", "IN", "<", "<=", ">", ">=")
+_NAMED_BY_LAST_PART = frozenset({"key", "user"})
+_VALUE = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^\s"'(),=<>!]+)"""
 _TERM = re.compile(
-    r"""\s*(?P<dimension>[A-Za-z_][\w.]*)\s*(?P<operator>!=|<=|>=|[=<>:])\s*"""
-    r"""(?:"(?P<double>(?:[^"\\]|\\.)*)"|'(?P<single>(?:[^'\\]|\\.)*)'|(?P<bare>[^\s"'()=<>!]+))\s*""",
+    r"\s*(?P<dimension>[A-Za-z_][\w.-]*)\s*(?P<operator>!=|<=|>=|[=<>:]|\bIN\b)\s*"
+    rf"(?:(?P<value>{_VALUE})|\(\s*(?P<values>{_VALUE}(?:\s*,\s*{_VALUE})*)\s*\))\s*",
 )
+_ONE_VALUE = re.compile(_VALUE)
 _AND = re.compile(r"AND(?=\s)")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _ESCAPE = re.compile(r"\\(.)")
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """Equality of a dimension; `value` is as entries carry it, but for a key that may be a bare id."""
+    """A dimension's value is one of `values`, or with "!=" is not, or compares with the only one as `operator` says.
+
+    Values are as entries carry them, but for keys and users, which may be bare ids.
+    """
 
     dimension: str
-    value: str
-
-    @property
-    def is_bare_key(self) -> bool:
-        return self.dimension == "key" and "/" not in self.value
+    operator: str
+    values: tuple[str, ...]
 
 
 def parse_filter(text: str, dimensions: tuple[str, ...]) -> tuple[Condition, ...]:
@@ -56,18 +61,34 @@ def parse_filter(text: str, dimensions: tuple[str, ...]) -> tuple[Condition, ...
         position = joint.end()
 
 
+def is_bare(condition: Condition, value: str) -> bool:
+    """Whether `value` is only the last part of the names that it stands for."""
+    return condition.dimension in _NAMED_BY_LAST_PART and bool(value) and "/" not in value
+
+
 def _condition(term: re.Match[str], dimensions: tuple[str, ...]) -> Condition:
-    dimension = term["dimension"]
-    if dimension not in dimensions:
-        raise _invalid(f'does not know "{dimension}"; it takes {", ".join(dimensions)}')
-    if term["operator"] != "=":
-        raise _invalid(f'knows only = , not {term["operator"]} on "{dimension}"')
-    quoted = term["double"] if term["double"] is not None else term["single"]
-    value = term["bare"] if quoted is None else _ESCAPE.sub(r"\1", quoted)
+    dimension, operator = term["dimension"], term["operator"]
+    if not is_dimension(dimension, dimensions):
+        raise _invalid(f'does not know "{dimension}"; it takes {dimension_names(dimensions)}')
+    operators = NUMBER_OPERATORS if dimension in NUMERIC_DIMENSIONS else TEXT_OPERATORS
+    if operator not in operators:
+        raise _invalid(f'knows only {" ".join(operators)}, not {operator} on "{dimension}"')
+    if (operator == "IN") != (term["values"] is not None):
+        raise _invalid(f'takes {dimension} IN ("A", "B") for several values, and {dimension} = "A" for one')
+    given = _ONE_VALUE.findall(term["values"] or term["value"])
+    return Condition(dimension, operator, tuple(_value(dimension, text) for text in given))
+
+
+def _value(dimension: str, text: str) -> str:
+    value = _ESCAPE.sub(r"\1", text[1:-1]) if text[0] in "\"'" else text
     if "\0" in value:
         raise _invalid(f'has a NUL character in the value of "{dimension}"')
-    collection = _COLLECTIONS.get(dimension)
-    return Condition(dimension, full_name(collection, value) if collection and value else value)
+    if dimension in NUMERIC_DIMENSIONS and not _NUMBER.fullmatch(value):
+        raise _invalid(f'needs a whole number for "{dimension}", not "{value[:30]}"')
+    if dimension == "state" and value not in {state.word for state in SettlementState}:
+        raise _invalid(f'does not know state "{value[:30]}"; it takes {", ".join(s.word for s in SettlementState)}')
+    collection = collection_of(dimension)
+    return full_name(collection, value) if collection and value else value
 
 
 def _invalid(description: str) -> InvalidArgument:

@@ -13,23 +13,50 @@ Row = Mapping[str, Any]
 
 LAST_MS = (1 << 48) - 1
 CLOCK_SLACK_MS = 60_000
+PERCENTILES = (
+    "duration_p50_ms",
+    "duration_p95_ms",
+    "time_to_first_token_p50_ms",
+    "time_to_first_token_p95_ms",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """By a column of sums or one of PERCENTILES."""
+
+    measure: str
+    is_descending: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SumsQuery:
-    """Sums of rollups in [start, end), whole quarter hours, per group and per slot of `interval_s` from `start` on.
+    """Sums per group and per slot between two of `boundaries`, which are whole quarter hours.
 
-    `interval_s` 0 is one slot. `after` is the last row of the page before: slot start when there are slots, then the
+    `after` is the last row of the page before: its measure when there is an order, the number of its slot, then the
     group's values.
     """
 
-    start: datetime
-    end: datetime
+    boundaries: tuple[datetime, ...]
     group_by: tuple[str, ...]
-    interval_s: int
     conditions: tuple[Condition, ...]
     limit: int
-    after: tuple[datetime | str, ...] = ()
+    order: Order | None = None
+    latencies: bool = False
+    after: tuple[Any, ...] = ()
+
+    @property
+    def start(self) -> datetime:
+        return self.boundaries[0]
+
+    @property
+    def end(self) -> datetime:
+        return self.boundaries[-1]
+
+    @property
+    def dimensions(self) -> frozenset[str]:
+        """All that the sums must be kept by."""
+        return frozenset((*self.group_by, *(condition.dimension for condition in self.conditions)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,24 @@
 """Rows of the ledger -> admin messages. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from controlplane.ledger.convert import request_text
 from controlplane.ledger.entries import token_sums
-from controlplane.ledger.reading.queries import Row
-from tollway.admin.v1.usage_pb2 import UsageAttempt, UsageRecord, UsageRow
+from controlplane.ledger.latency import bucket_ms
+from controlplane.ledger.reading.dimensions import collection_of
+from controlplane.ledger.reading.queries import PERCENTILES, Row
+from controlplane.ledger.reading.requests import SumsPage
+from tollway.admin.v1.usage_pb2 import UsageAdjustment, UsageAttempt, UsageRecord, UsageRow
 from tollway.kernel.money import format_usd
 from tollway.kernel.names import bare_id
 from tollway.kernel.usage import SettlementState
 
 RECORD_COLLECTION = "usageRecords"
-_SHOWN_BARE = frozenset({"team", "upstream"})
+_SHOWN_DECIMALS = 4
+_NO_BUCKET = -1
 _COPIED_SUMS = (
     "requests",
     "attempts",
@@ -28,22 +32,51 @@ _COPIED_SUMS = (
 )
 
 
-def usage_row(row: Row, group_by: Sequence[str], start: datetime) -> UsageRow:
-    """A row of sums; `start` is that of its time slot."""
-    return UsageRow(
-        group={name: bare_id(row[name]) if name in _SHOWN_BARE else row[name] for name in group_by},
+def usage_row(row: Row, page: SumsPage) -> UsageRow:
+    """A row of sums of a page."""
+    query = page.query
+    number = row["number"]
+    group = {name: shown_value(name, row[f"d{place}"]) for place, name in enumerate(query.group_by)}
+    return _sums_row(row, group, query.boundaries[number], query.boundaries[number + 1])
+
+
+def total_row(row: Row, page: SumsPage) -> UsageRow:
+    """The sums of a whole query."""
+    return _sums_row(row, {}, page.query.start, page.query.end)
+
+
+def shown_value(dimension: str, value: str) -> str:
+    """A dimension's value as reports show it: teams, upstreams and routes by their bare ids."""
+    return bare_id(value) if collection_of(dimension) else value
+
+
+def _sums_row(row: Row, group: Mapping[str, str], start: datetime, end: datetime) -> UsageRow:
+    states = {state.word: row[f"state_{state.word}"] for state in SettlementState}
+    shown = UsageRow(
+        group=group,
         start_time=timestamp(start),
+        end_time=timestamp(end),
         cost_usd=format_usd(row["cost_nano_usd"]),
-        states={state.word: row[f"state_{state.word}"] for state in SettlementState},
+        failed_cost_usd=format_usd(row["failed_cost_nano_usd"]),
+        adjustment_usd=format_usd(row["adjustment_nano_usd"]),
+        states=states,
+        billable_attempts=sum(states[state.word] for state in SettlementState if state.is_billable),
         **{name: row[name] for name in _COPIED_SUMS},
     )
+    for name in PERCENTILES:
+        bucket = row.get(name, _NO_BUCKET)
+        if bucket != _NO_BUCKET:
+            setattr(shown, name, round(bucket_ms(bucket), _SHOWN_DECIMALS))
+    return shown
 
 
 def usage_record(entries: Sequence[Row]) -> UsageRecord:
-    """One call; `entries` are its attempts in order, one of them final."""
-    first = entries[0]
-    final = next(entry for entry in reversed(entries) if entry["final"])
-    tokens = [token_sums(entry["meters"]) for entry in entries]
+    """One call; `entries` are its attempts in order, one of them final, and adjustments of them."""
+    attempts = [entry for entry in entries if entry["adjusts"] is None]
+    adjustments = [entry for entry in entries if entry["adjusts"] is not None]
+    first = attempts[0]
+    final = next(entry for entry in reversed(attempts) if entry["final"])
+    tokens = [token_sums(entry["meters"]) for entry in attempts]
     request_id = request_text(final["request_id"])
     return UsageRecord(
         name=f"{RECORD_COLLECTION}/{request_id}",
@@ -69,7 +102,8 @@ def usage_record(entries: Sequence[Row]) -> UsageRecord:
         cache_write_tokens=sum(t.cache_write_tokens for t in tokens),
         reasoning_tokens=sum(t.reasoning_tokens for t in tokens),
         cost_usd=format_usd(sum(entry["cost_nano_usd"] for entry in entries)),
-        attempts=[_usage_attempt(entry) for entry in entries if entry["attempt"] > 0],
+        adjustment_usd=format_usd(sum(entry["cost_nano_usd"] for entry in adjustments)),
+        attempts=[_usage_attempt(entry, adjustments) for entry in attempts if entry["attempt"] > 0],
     )
 
 
@@ -81,7 +115,8 @@ def timestamp(time: datetime | None) -> Timestamp | None:
     return message
 
 
-def _usage_attempt(entry: Row) -> UsageAttempt:
+def _usage_attempt(entry: Row, adjustments: Sequence[Row]) -> UsageAttempt:
+    state = SettlementState(entry["state"])
     return UsageAttempt(
         attempt=entry["attempt"],
         upstream=entry["upstream"],
@@ -94,9 +129,31 @@ def _usage_attempt(entry: Row) -> UsageAttempt:
         first_frame_time=timestamp(entry["first_frame_time"]),
         end_time=timestamp(entry["end_time"]),
         meters=entry["meters"],
-        state=SettlementState(entry["state"]).word,
+        state=state.word,
+        billable=state.is_billable,
         cost_usd=format_usd(entry["cost_nano_usd"]),
         price=entry["price"],
         price_revision=entry["price_revision"],
         event_id=str(entry["event_id"]),
+        service_tier=entry["service_tier"],
+        basis=_state_word(entry["basis"]),
+        adjustments=[_usage_adjustment(each) for each in adjustments if each["adjusts"] == entry["event_id"]],
     )
+
+
+def _usage_adjustment(entry: Row) -> UsageAdjustment:
+    return UsageAdjustment(
+        event_id=str(entry["event_id"]),
+        run_id=str(entry["run_id"] or ""),
+        difference_usd=format_usd(entry["cost_nano_usd"]),
+        state=_state_word(entry["state"]),
+        prior_state=_state_word(entry["prior_state"]),
+        price=entry["price"],
+        price_revision=entry["price_revision"],
+        start_time=timestamp(entry["start_time"]),
+        booked_time=timestamp(entry["booked_time"]),
+    )
+
+
+def _state_word(number: int | None) -> str:
+    return SettlementState(number).word if number else ""

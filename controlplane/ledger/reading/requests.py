@@ -1,15 +1,15 @@
 """Admin requests -> queries of the ledger, with every violation at once. Pure but for the clock it is given."""
 
 import uuid
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from datetime import UTC, datetime, tzinfo
+from typing import Any
 
 from controlplane.errors import InvalidArgument
-from controlplane.ledger.reading.filters import RECORD_DIMENSIONS, USAGE_DIMENSIONS, Condition, parse_filter
+from controlplane.ledger.reading.calendar import Interval, period_range, slot_boundaries
+from controlplane.ledger.reading.checks import LATEST_S, SECOND_US, Checks, Clock, Times, unix_us
+from controlplane.ledger.reading.dimensions import RECORD_DIMENSIONS, USAGE_DIMENSIONS
+from controlplane.ledger.reading.filters import Condition, parse_filter
 from controlplane.ledger.reading.pages import (
     invalid_page_token,
     page_size_of,
@@ -17,22 +17,19 @@ from controlplane.ledger.reading.pages import (
     read_page_token,
     write_page_token,
 )
-from controlplane.ledger.reading.queries import CallsQuery, SumsQuery
-from tollway.admin.v1.usage_pb2 import ListUsageRecordsRequest, QueryUsageRequest
+from controlplane.ledger.reading.queries import PERCENTILES, CallsQuery, Row, SumsQuery
+from tollway.admin.v1.usage_pb2 import ListUsageRecordsRequest, QueryUsageRequest, UsagePeriod
 from tollway.kernel.periods import QUARTER_HOUR_S, quarter_hour_start_s
+from tollway.resources.messages import enum_words
 from tollway.resources.violations import Violation
 
 DEFAULT_RANGE_S = 86_400
-MAX_INTERVAL_S = 366 * 86_400
-LATEST_S = 4_102_444_800
-_SECOND_US = 1_000_000
+DEFAULT_ROWS, MAX_ROWS = 1_000, 10_000
 _OLDEST_CALL_MS = 1_577_836_800_000
 _AHEAD_MS = 86_400_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_MEASURE = 1 << 62
 _NO_CONDITIONS: tuple[Condition, ...] = ()
-_T = TypeVar("_T")
-
-Clock = Callable[[], datetime]
+Range = tuple[datetime, datetime]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +37,17 @@ class SumsPage:
     """A query for one row more than the page holds, and what tokens of its pages are bound to."""
 
     query: SumsQuery
+    zone: tzinfo
     size: int
     fingerprint: str
 
-    def token_after(self, row: Any) -> str:
+    def token_after(self, row: Row) -> str:
         """The token of the page after `row`, a row of this page."""
-        position = [row[name] for name in self.query.group_by]
-        if self.query.interval_s:
-            position.insert(0, int(row["slot"].timestamp()))
-        start_s, end_s = int(self.query.start.timestamp()), int(self.query.end.timestamp())
+        query = self.query
+        position = [row["number"], *(row[f"d{number}"] for number in range(len(query.group_by)))]
+        if query.order is not None:
+            position.insert(0, row[query.order.measure])
+        start_s, end_s = int(query.start.timestamp()), int(query.end.timestamp())
         return write_page_token(self.fingerprint, [start_s, end_s, *position])
 
 
@@ -66,27 +65,29 @@ class CallsPage:
 
 def sums_page(request: QueryUsageRequest, now: Clock) -> SumsPage:
     """What `request` asks for. Raises InvalidArgument."""
-    checks = _Checks()
-    group_by = checks.group_by(request.group_by)
-    interval_s = checks.interval_s(request)
+    checks = Checks()
+    group_by, order = checks.group_by(request.group_by), checks.order(request.order_by)
+    interval, zone = checks.interval(request.interval), checks.time_zone(request.time_zone)
     times = checks.times(request)
+    _check_period(checks, request, times)
     conditions = checks.value(lambda: parse_filter(request.filter, USAGE_DIMENSIONS), _NO_CONDITIONS)
-    size = checks.value(lambda: page_size_of(request.page_size, default=1_000, maximum=10_000), 0)
+    size = checks.value(lambda: page_size_of(request.page_size, default=DEFAULT_ROWS, maximum=MAX_ROWS), 0)
     checks.finish()
-    fingerprint = query_fingerprint("sums", group_by, interval_s, request.filter, times)
+    fingerprint = _fingerprint(request, times)
     if request.page_token:
         position = read_page_token(request.page_token, fingerprint)
-        start, end, after = _sums_position(position, len(group_by), bool(interval_s))
+        (start, end), after = _sums_position(position, len(group_by), has_order=order is not None)
     else:
-        start, end = _quarter_hours(*times, now)
-        after = ()
-    query = SumsQuery(start, end, group_by, interval_s, conditions, size + 1, after)
-    return SumsPage(query, size, fingerprint)
+        (start, end), after = _range(request, times, zone, now), ()
+    latencies = request.latencies or (order is not None and order.measure in PERCENTILES)
+    boundaries = _boundaries(start, end, interval, zone)
+    query = SumsQuery(boundaries, group_by, conditions, size + 1, order, latencies, after)
+    return SumsPage(query, zone, size, fingerprint)
 
 
 def calls_page(request: ListUsageRecordsRequest, now: Clock) -> CallsPage:
     """What `request` asks for; all calls when it has no times. Raises InvalidArgument."""
-    checks = _Checks()
+    checks = Checks()
     times = checks.times(request)
     conditions = checks.value(lambda: parse_filter(request.filter, RECORD_DIMENSIONS), _NO_CONDITIONS)
     size = checks.value(lambda: page_size_of(request.page_size, default=50, maximum=500), 0)
@@ -100,63 +101,37 @@ def calls_page(request: ListUsageRecordsRequest, now: Clock) -> CallsPage:
     return CallsPage(CallsQuery(start_ms, end_ms, conditions, size + 1, before), size, fingerprint)
 
 
-class _Checks:
-    """Reads the fields of one request and keeps what is wrong with them until `finish`."""
+def _check_period(checks: Checks, request: QueryUsageRequest, times: Times) -> None:
+    if request.period and times != (None, None):
+        checks.add("period", "stands instead of start_time and end_time; leave them out")
+    if request.period not in UsagePeriod.values():
+        checks.add("period", f"must be one of {', '.join(enum_words(UsagePeriod.DESCRIPTOR))}")
 
-    def __init__(self) -> None:
-        self._violations: list[Violation] = []
 
-    def finish(self) -> None:
-        """Raises InvalidArgument when anything was wrong."""
-        if self._violations:
-            raise InvalidArgument(self._violations)
+def _fingerprint(request: QueryUsageRequest, times: Times) -> str:
+    said = [request.interval, request.time_zone, request.period, request.order_by, request.latencies]
+    return query_fingerprint("sums", list(request.group_by), request.filter, times, *said)
 
-    def value(self, read: Callable[[], _T], otherwise: _T) -> _T:
-        """What `read` returns, or `otherwise` when it raised InvalidArgument."""
-        try:
-            return read()
-        except InvalidArgument as error:
-            self._violations += error.violations
-            return otherwise
 
-    def group_by(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Dimensions in the order given, each once; a name may hold several with commas."""
-        wanted = [part.strip() for name in names for part in name.split(",") if part.strip()]
-        for name in wanted:
-            if name not in USAGE_DIMENSIONS:
-                self._add("group_by", f'does not know "{name[:60]}"; it takes {", ".join(USAGE_DIMENSIONS)}')
-        return tuple(dict.fromkeys(wanted))
+def _range(request: QueryUsageRequest, times: Times, zone: tzinfo, now: Clock) -> Range:
+    if request.period:
+        return period_range(request.period, now(), zone)
+    return _quarter_hours(*times, now)
 
-    def interval_s(self, request: QueryUsageRequest) -> int:
-        """Length of a time slot; 0 when there are none."""
-        if not request.HasField("interval"):
-            return 0
-        seconds, nanos = request.interval.seconds, request.interval.nanos
-        if nanos or seconds % QUARTER_HOUR_S or not 0 < seconds <= MAX_INTERVAL_S:
-            self._add("interval", f'must be a multiple of {QUARTER_HOUR_S} s such as "3600s", at most 366 days')
-        return seconds
 
-    def times(self, request: QueryUsageRequest | ListUsageRecordsRequest) -> tuple[int | None, int | None]:
-        """Start and end in Unix microseconds, None where unset."""
-        start = self._time_us("start_time", request.start_time) if request.HasField("start_time") else None
-        end = self._time_us("end_time", request.end_time) if request.HasField("end_time") else None
-        if start is not None and end is not None and start >= end:
-            self._add("start_time", "must be before end_time")
+def _boundaries(start: datetime, end: datetime, interval: Interval | None, zone: tzinfo) -> tuple[datetime, ...]:
+    if interval is None:
         return start, end
-
-    def _time_us(self, field: str, time: Timestamp) -> int:
-        if not 0 <= time.seconds <= LATEST_S or not 0 <= time.nanos < 1_000_000_000:
-            self._add(field, "must be a time between 1970 and 2100")
-        return time.seconds * _SECOND_US + time.nanos // 1000
-
-    def _add(self, field: str, description: str) -> None:
-        self._violations.append(Violation(field, description))
+    try:
+        return tuple(slot_boundaries(start, end, interval, zone))
+    except ValueError as error:
+        raise InvalidArgument([Violation("interval", str(error))]) from None
 
 
-def _quarter_hours(start_us: int | None, end_us: int | None, now: Clock) -> tuple[datetime, datetime]:
+def _quarter_hours(start_us: int | None, end_us: int | None, now: Clock) -> Range:
     """The range rounded outward to whole quarter hours."""
-    end_s = -(-(_unix_us(now()) if end_us is None else end_us) // _SECOND_US)
-    start_s = max(0, end_s - DEFAULT_RANGE_S) if start_us is None else start_us // _SECOND_US
+    end_s = -(-(unix_us(now()) if end_us is None else end_us) // SECOND_US)
+    start_s = max(0, end_s - DEFAULT_RANGE_S) if start_us is None else start_us // SECOND_US
     if start_s >= end_s:
         raise InvalidArgument([Violation("start_time", "must be before end_time, which is the present when unset")])
     return _datetime(quarter_hour_start_s(start_s)), _datetime(-quarter_hour_start_s(-end_s))
@@ -165,19 +140,21 @@ def _quarter_hours(start_us: int | None, end_us: int | None, now: Clock) -> tupl
 def _call_range_ms(start_us: int | None, end_us: int | None, now: Clock) -> tuple[int, int]:
     """The range in Unix milliseconds; without an end it has room for data planes whose clocks are ahead."""
     start_ms = _OLDEST_CALL_MS if start_us is None else -(-start_us // 1000)
-    end_ms = _unix_us(now()) // 1000 + _AHEAD_MS if end_us is None else -(-end_us // 1000)
+    end_ms = unix_us(now()) // 1000 + _AHEAD_MS if end_us is None else -(-end_us // 1000)
     return start_ms, max(start_ms, end_ms)
 
 
-def _sums_position(position: list[Any], groups: int, has_slots: bool) -> tuple[datetime, datetime, tuple[Any, ...]]:
-    """The range and the last row of a page: its slot if there are any, then the values of its group."""
-    if len(position) != 2 + has_slots + groups:
+def _sums_position(position: list[Any], groups: int, *, has_order: bool) -> tuple[Range, tuple[Any, ...]]:
+    """The range, and the last row of a page: its measure if there is an order, its slot, its group's values."""
+    if len(position) != 3 + has_order + groups:
         raise invalid_page_token()
-    times = [_token_time(value) for value in position[: 2 + has_slots]]
-    values = position[2 + has_slots :]
-    if not all(isinstance(value, str) and "\0" not in value for value in values):
+    start, end = _token_time(position[0]), _token_time(position[1])
+    numbers, values = position[2 : 3 + has_order], position[3 + has_order :]
+    if start >= end or not all(type(number) is int and abs(number) < _MAX_MEASURE for number in numbers):
         raise invalid_page_token()
-    return times[0], times[1], (*times[2:], *values)
+    if not 0 <= numbers[-1] < 1 << 31 or not all(isinstance(value, str) and "\0" not in value for value in values):
+        raise invalid_page_token()
+    return (start, end), (*numbers, *values)
 
 
 def _calls_position(position: list[Any]) -> tuple[int, int, uuid.UUID]:
@@ -192,14 +169,10 @@ def _calls_position(position: list[Any]) -> tuple[int, int, uuid.UUID]:
 
 
 def _token_time(unix_s: Any) -> datetime:
-    if type(unix_s) is not int or not 0 <= unix_s <= LATEST_S + QUARTER_HOUR_S:
+    if type(unix_s) is not int or not 0 <= unix_s <= LATEST_S + QUARTER_HOUR_S or unix_s % QUARTER_HOUR_S:
         raise invalid_page_token()
     return _datetime(unix_s)
 
 
 def _datetime(unix_s: int) -> datetime:
     return datetime.fromtimestamp(unix_s, UTC)
-
-
-def _unix_us(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(microseconds=1)

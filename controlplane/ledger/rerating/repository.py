@@ -33,8 +33,9 @@ from controlplane.db.engine import Database
 from controlplane.ledger.entries import TOKEN_SUMS
 from controlplane.ledger.periods.months import Calendar
 from controlplane.ledger.periods.store import PeriodStore
-from controlplane.ledger.reading.filters import RECORD_DIMENSIONS, parse_filter
-from controlplane.ledger.reading.repository import equality
+from controlplane.ledger.reading.conditions.repository import all_hold
+from controlplane.ledger.reading.dimensions import RECORD_DIMENSIONS
+from controlplane.ledger.reading.filters import parse_filter
 from controlplane.ledger.repository import (
     DAY_US,
     ENTRY_COLUMNS,
@@ -179,7 +180,7 @@ def _standings_statement(run: ReratingRun, first: uuid.UUID, end: uuid.UUID) -> 
         )
         .outerjoin_from(ledger_entry, adjusted, adjusted.c.adjusts == c.event_id)
         .where(c.event_id >= first, c.event_id < end, *_is_ratable())
-        .where(*(equality(ledger_entry, condition) for condition in parse_filter(run.filter, RECORD_DIMENSIONS)))
+        .where(*all_hold(ledger_entry, parse_filter(run.filter, RECORD_DIMENSIONS), "metadata"))
     )  # fmt: skip
 
 

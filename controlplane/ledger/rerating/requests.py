@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from controlplane.errors import InvalidArgument
-from controlplane.ledger.reading.filters import RECORD_DIMENSIONS, parse_filter
+from controlplane.ledger.reading.dimensions import RECORD_DIMENSIONS
+from controlplane.ledger.reading.filters import parse_filter
 from controlplane.ledger.rerating.book import BOOK_COLLECTION
 from controlplane.ledger.rerating.runs import RUN_COLLECTION, parse_run
 from tollway.admin.v1.rerating_pb2 import ReratingRun as RunMessage

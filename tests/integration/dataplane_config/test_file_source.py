@@ -161,7 +161,7 @@ async def test_a_keys_file_is_watched_too(rig: Rig, tmp_path: Path) -> None:
         ("", "nothing to apply"),
         ("a: [", "is not YAML"),
         ("- 1\n---\n" + MANIFESTS, "document 1: must be an object"),
-        (MANIFESTS.replace("kind: Team", "kind: Budget"), "Team, VirtualKey, Upstream, Route, Price"),
+        (MANIFESTS.replace("kind: Team", "kind: Budget"), "Team, VirtualKey, Upstream, Route, Price, MetadataKey"),
         (MANIFESTS.replace("models: [echo]", "modles: [echo]"), "modles"),
         (MANIFESTS.replace("upstream: sim", "upstream: gone"), 'document 1: spec.targets[0].upstream: Route "fast"'),
         (MANIFESTS.replace("team: growth", "team: nobody"), "teams/nobody"),

@@ -5,10 +5,10 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
-from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +20,36 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _UsagePeriod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _UsagePeriodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UsagePeriod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    USAGE_PERIOD_UNSPECIFIED: _UsagePeriod.ValueType  # 0
+    USAGE_PERIOD_TODAY: _UsagePeriod.ValueType  # 1
+    USAGE_PERIOD_YESTERDAY: _UsagePeriod.ValueType  # 2
+    USAGE_PERIOD_WEEK_TO_DATE: _UsagePeriod.ValueType  # 3
+    USAGE_PERIOD_LAST_WEEK: _UsagePeriod.ValueType  # 4
+    USAGE_PERIOD_MONTH_TO_DATE: _UsagePeriod.ValueType  # 5
+    USAGE_PERIOD_LAST_MONTH: _UsagePeriod.ValueType  # 6
+    USAGE_PERIOD_QUARTER_TO_DATE: _UsagePeriod.ValueType  # 7
+    USAGE_PERIOD_YEAR_TO_DATE: _UsagePeriod.ValueType  # 8
+
+class UsagePeriod(_UsagePeriod, metaclass=_UsagePeriodEnumTypeWrapper):
+    """UsagePeriod is a range of time on the calendar of a time zone; weeks begin on Monday."""
+
+USAGE_PERIOD_UNSPECIFIED: UsagePeriod.ValueType  # 0
+USAGE_PERIOD_TODAY: UsagePeriod.ValueType  # 1
+USAGE_PERIOD_YESTERDAY: UsagePeriod.ValueType  # 2
+USAGE_PERIOD_WEEK_TO_DATE: UsagePeriod.ValueType  # 3
+USAGE_PERIOD_LAST_WEEK: UsagePeriod.ValueType  # 4
+USAGE_PERIOD_MONTH_TO_DATE: UsagePeriod.ValueType  # 5
+USAGE_PERIOD_LAST_MONTH: UsagePeriod.ValueType  # 6
+USAGE_PERIOD_QUARTER_TO_DATE: UsagePeriod.ValueType  # 7
+USAGE_PERIOD_YEAR_TO_DATE: UsagePeriod.ValueType  # 8
+Global___UsagePeriod: _TypeAlias = UsagePeriod  # noqa: Y015
+
 @_typing.final
 class QueryUsageRequest(_message.Message):
     """QueryUsageRequest asks for sums."""
@@ -29,18 +59,39 @@ class QueryUsageRequest(_message.Message):
     GROUP_BY_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
-    INTERVAL_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    LATENCIES_FIELD_NUMBER: _builtins.int
     filter: _builtins.str
-    """`team = "a" AND model = "b"`: equality of the dimensions above, joined by AND."""
+    """`team = "a" AND model != "b" AND provider IN ("x", "y")`: conditions on the dimensions above, joined by AND."""
     page_size: _builtins.int
     """At most 10000; 1000 when 0."""
     page_token: _builtins.str
+    interval: _builtins.str
+    """Length of each row's time slot: `15m`, `1h`, `1d`, `1w`, `1mo` or `3600s`, a multiple of 15 minutes; one row per
+    group when empty. Slots begin on the clock and the calendar of time_zone; the first and the last are cut by the range.
+    """
+    time_zone: _builtins.str
+    """IANA name such as `Europe/Berlin`; `UTC` when empty."""
+    period: Global___UsagePeriod.ValueType
+    """Instead of start_time and end_time."""
+    order_by: _builtins.str
+    """A measure, for the greatest first followed by ` desc`: `cost_usd desc`, `requests`, `duration_p95_ms desc`, ...;
+    without it rows come by time slot and group.
+    """
+    latencies: _builtins.bool
+    """Adds percentiles of duration and of time to first token."""
     @_builtins.property
     def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Any of team, key, model, upstream, upstream_model, provider; comma-separated or repeated. Empty sums all."""
+        """Any of team, user, key, model, route, provider, upstream, upstream_model, end_user, metadata.NAME; comma-separated
+        or repeated. Empty sums all. end_user, and metadata keys that no MetadataKey declares for the whole range, are read
+        from single entries: at most 31 days.
+        """
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -50,24 +101,24 @@ class QueryUsageRequest(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """End of the range, exclusive, rounded up to a quarter hour; now when unset."""
 
-    @_builtins.property
-    def interval(self) -> _duration_pb2.Duration:
-        """Length of each row's time slot, a multiple of 900 s; one row per group when unset."""
-
     def __init__(
         self,
         *,
         group_by: _abc.Iterable[_builtins.str] | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
-        interval: _duration_pb2.Duration | None = ...,
         filter: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        interval: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        period: Global___UsagePeriod.ValueType = ...,
+        order_by: _builtins.str = ...,
+        latencies: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "interval", b"interval", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "filter", b"filter", "group_by", b"group_by", "interval", b"interval", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "filter", b"filter", "group_by", b"group_by", "interval", b"interval", "latencies", b"latencies", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "period", b"period", "start_time", b"start_time", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -81,22 +132,90 @@ class QueryUsageResponse(_message.Message):
 
     ROWS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     @_builtins.property
     def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageRow]: ...
+    @_builtins.property
+    def total(self) -> Global___UsageRow:
+        """All rows of all pages as one; on the first page only."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The range after rounding."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
         rows: _abc.Iterable[Global___UsageRow] | None = ...,
         next_page_token: _builtins.str = ...,
+        total: Global___UsageRow | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time", "total", b"total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "rows", b"rows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "next_page_token", b"next_page_token", "rows", b"rows", "start_time", b"start_time", "total", b"total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryUsageResponse: _TypeAlias = QueryUsageResponse  # noqa: Y015
+
+@_typing.final
+class ExportUsageRequest(_message.Message):
+    """ExportUsageRequest asks for sums as CSV; its fields are those of QueryUsageRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUP_BY_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    LATENCIES_FIELD_NUMBER: _builtins.int
+    MAX_ROWS_FIELD_NUMBER: _builtins.int
+    filter: _builtins.str
+    interval: _builtins.str
+    time_zone: _builtins.str
+    period: Global___UsagePeriod.ValueType
+    order_by: _builtins.str
+    latencies: _builtins.bool
+    max_rows: _builtins.int
+    """How many rows at most; all when 0."""
+    @_builtins.property
+    def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        group_by: _abc.Iterable[_builtins.str] | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        filter: _builtins.str = ...,
+        interval: _builtins.str = ...,
+        time_zone: _builtins.str = ...,
+        period: Global___UsagePeriod.ValueType = ...,
+        order_by: _builtins.str = ...,
+        latencies: _builtins.bool = ...,
+        max_rows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "filter", b"filter", "group_by", b"group_by", "interval", b"interval", "latencies", b"latencies", "max_rows", b"max_rows", "order_by", b"order_by", "period", b"period", "start_time", b"start_time", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportUsageRequest: _TypeAlias = ExportUsageRequest  # noqa: Y015
 
 @_typing.final
 class UsageRow(_message.Message):
@@ -157,6 +276,14 @@ class UsageRow(_message.Message):
     REASONING_TOKENS_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
+    BILLABLE_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    FAILED_COST_USD_FIELD_NUMBER: _builtins.int
+    ADJUSTMENT_USD_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    DURATION_P50_MS_FIELD_NUMBER: _builtins.int
+    DURATION_P95_MS_FIELD_NUMBER: _builtins.int
+    TIME_TO_FIRST_TOKEN_P50_MS_FIELD_NUMBER: _builtins.int
+    TIME_TO_FIRST_TOKEN_P95_MS_FIELD_NUMBER: _builtins.int
     requests: _builtins.int
     """Calls that an upstream or the cache answered or was tried for, once per call."""
     attempts: _builtins.int
@@ -173,6 +300,19 @@ class UsageRow(_message.Message):
     cache_write_tokens: _builtins.int
     reasoning_tokens: _builtins.int
     cost_usd: _builtins.str
+    """Adjustments included; unpriced attempts are not in it, for nobody knows their cost."""
+    billable_attempts: _builtins.int
+    """Attempts that cost money, known or not: reported, estimated, partial and unpriced ones."""
+    failed_cost_usd: _builtins.str
+    """The part of cost_usd that attempts cost which were not the last of their call, or whose call ended in an error."""
+    adjustment_usd: _builtins.str
+    """The part of cost_usd that later adjustments make up; it may be negative."""
+    duration_p50_ms: _builtins.float
+    """From the start of a call to its end, in milliseconds, within 5% above 0.1 ms; unset without latencies or calls."""
+    duration_p95_ms: _builtins.float
+    time_to_first_token_p50_ms: _builtins.float
+    """From the start of a call to the first content of its answer; as above."""
+    time_to_first_token_p95_ms: _builtins.float
     @_builtins.property
     def group(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The group's value of each dimension asked for; an absent value is ""."""
@@ -182,6 +322,10 @@ class UsageRow(_message.Message):
     @_builtins.property
     def states(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Attempts by settlement state: reported, estimated, partial, unpriced, free, cached, not_billed."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """End of the time slot, exclusive."""
 
     def __init__(
         self,
@@ -199,12 +343,35 @@ class UsageRow(_message.Message):
         reasoning_tokens: _builtins.int = ...,
         cost_usd: _builtins.str = ...,
         states: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        billable_attempts: _builtins.int = ...,
+        failed_cost_usd: _builtins.str = ...,
+        adjustment_usd: _builtins.str = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        duration_p50_ms: _builtins.float | None = ...,
+        duration_p95_ms: _builtins.float | None = ...,
+        time_to_first_token_p50_ms: _builtins.float | None = ...,
+        time_to_first_token_p95_ms: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_p50_ms", b"_duration_p50_ms", "_duration_p95_ms", b"_duration_p95_ms", "_time_to_first_token_p50_ms", b"_time_to_first_token_p50_ms", "_time_to_first_token_p95_ms", b"_time_to_first_token_p95_ms", "duration_p50_ms", b"duration_p50_ms", "duration_p95_ms", b"duration_p95_ms", "end_time", b"end_time", "start_time", b"start_time", "time_to_first_token_p50_ms", b"time_to_first_token_p50_ms", "time_to_first_token_p95_ms", b"time_to_first_token_p95_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "cost_usd", b"cost_usd", "errors", b"errors", "group", b"group", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "refused", b"refused", "requests", b"requests", "start_time", b"start_time", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_p50_ms", b"_duration_p50_ms", "_duration_p95_ms", b"_duration_p95_ms", "_time_to_first_token_p50_ms", b"_time_to_first_token_p50_ms", "_time_to_first_token_p95_ms", b"_time_to_first_token_p95_ms", "adjustment_usd", b"adjustment_usd", "attempts", b"attempts", "billable_attempts", b"billable_attempts", "cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "cost_usd", b"cost_usd", "duration_p50_ms", b"duration_p50_ms", "duration_p95_ms", b"duration_p95_ms", "end_time", b"end_time", "errors", b"errors", "failed_cost_usd", b"failed_cost_usd", "group", b"group", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "refused", b"refused", "requests", b"requests", "start_time", b"start_time", "states", b"states", "time_to_first_token_p50_ms", b"time_to_first_token_p50_ms", "time_to_first_token_p95_ms", b"time_to_first_token_p95_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__duration_p50_ms: _TypeAlias = _typing.Literal["duration_p50_ms"]  # noqa: Y015
+    _WhichOneofArgType__duration_p50_ms: _TypeAlias = _typing.Literal["_duration_p50_ms", b"_duration_p50_ms"]  # noqa: Y015
+    _WhichOneofReturnType__duration_p95_ms: _TypeAlias = _typing.Literal["duration_p95_ms"]  # noqa: Y015
+    _WhichOneofArgType__duration_p95_ms: _TypeAlias = _typing.Literal["_duration_p95_ms", b"_duration_p95_ms"]  # noqa: Y015
+    _WhichOneofReturnType__time_to_first_token_p50_ms: _TypeAlias = _typing.Literal["time_to_first_token_p50_ms"]  # noqa: Y015
+    _WhichOneofArgType__time_to_first_token_p50_ms: _TypeAlias = _typing.Literal["_time_to_first_token_p50_ms", b"_time_to_first_token_p50_ms"]  # noqa: Y015
+    _WhichOneofReturnType__time_to_first_token_p95_ms: _TypeAlias = _typing.Literal["time_to_first_token_p95_ms"]  # noqa: Y015
+    _WhichOneofArgType__time_to_first_token_p95_ms: _TypeAlias = _typing.Literal["_time_to_first_token_p95_ms", b"_time_to_first_token_p95_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_p50_ms) -> _WhichOneofReturnType__duration_p50_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_p95_ms) -> _WhichOneofReturnType__duration_p95_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__time_to_first_token_p50_ms) -> _WhichOneofReturnType__time_to_first_token_p50_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__time_to_first_token_p95_ms) -> _WhichOneofReturnType__time_to_first_token_p95_ms | None: ...
 
 Global___UsageRow: _TypeAlias = UsageRow  # noqa: Y015
 
@@ -245,7 +412,10 @@ class ListUsageRecordsRequest(_message.Message):
     """At most 500; 50 when 0."""
     page_token: _builtins.str
     filter: _builtins.str
-    """`team = "a" AND model = "b"`: equality of team, key, model, upstream, upstream_model, provider, end_user, joined by AND."""
+    """`team = "a" AND status >= 400`: conditions on team, user, key, model, route, provider, upstream, upstream_model,
+    end_user, metadata.NAME, error_code, state and status, joined by AND. Those on upstreams, models sent and states are
+    about the last attempt.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -342,6 +512,7 @@ class UsageRecord(_message.Message):
     REASONING_TOKENS_FIELD_NUMBER: _builtins.int
     COST_USD_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    ADJUSTMENT_USD_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`usageRecords/{request_id}`."""
     request_id: _builtins.str
@@ -366,7 +537,9 @@ class UsageRecord(_message.Message):
     cache_write_tokens: _builtins.int
     reasoning_tokens: _builtins.int
     cost_usd: _builtins.str
-    """Sum over the attempts."""
+    """Sum over the attempts and their adjustments."""
+    adjustment_usd: _builtins.str
+    """The part of cost_usd that adjustments make up."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -402,10 +575,11 @@ class UsageRecord(_message.Message):
         reasoning_tokens: _builtins.int = ...,
         cost_usd: _builtins.str = ...,
         attempts: _abc.Iterable[Global___UsageAttempt] | None = ...,
+        adjustment_usd: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "client_request_id", b"client_request_id", "cost_usd", b"cost_usd", "end_time", b"end_time", "end_user", b"end_user", "error_code", b"error_code", "input_tokens", b"input_tokens", "key", b"key", "metadata", b"metadata", "model", b"model", "name", b"name", "operation", b"operation", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "refused", b"refused", "request_id", b"request_id", "route", b"route", "start_time", b"start_time", "status", b"status", "stream", b"stream", "team", b"team", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment_usd", b"adjustment_usd", "attempts", b"attempts", "cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "client_request_id", b"client_request_id", "cost_usd", b"cost_usd", "end_time", b"end_time", "end_user", b"end_user", "error_code", b"error_code", "input_tokens", b"input_tokens", "key", b"key", "metadata", b"metadata", "model", b"model", "name", b"name", "operation", b"operation", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "refused", b"refused", "request_id", b"request_id", "route", b"route", "start_time", b"start_time", "status", b"status", "stream", b"stream", "team", b"team", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -453,6 +627,10 @@ class UsageAttempt(_message.Message):
     PRICE_FIELD_NUMBER: _builtins.int
     PRICE_REVISION_FIELD_NUMBER: _builtins.int
     EVENT_ID_FIELD_NUMBER: _builtins.int
+    BILLABLE_FIELD_NUMBER: _builtins.int
+    SERVICE_TIER_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    ADJUSTMENTS_FIELD_NUMBER: _builtins.int
     attempt: _builtins.int
     upstream: _builtins.str
     provider: _builtins.str
@@ -465,10 +643,18 @@ class UsageAttempt(_message.Message):
     state: _builtins.str
     """reported, estimated, partial, unpriced, free, cached or not_billed."""
     cost_usd: _builtins.str
+    """As it was first booked."""
     price: _builtins.str
     """Price that the cost was computed with; empty when unpriced."""
     price_revision: _builtins.int
     event_id: _builtins.str
+    billable: _builtins.bool
+    """Whether it costs money, known or not: reported, estimated, partial and unpriced ones do."""
+    service_tier: _builtins.str
+    basis: _builtins.str
+    """How the quantities are known, whatever became of their price: reported, estimated or partial; empty when nothing
+    was used.
+    """
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -478,6 +664,10 @@ class UsageAttempt(_message.Message):
     @_builtins.property
     def meters(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Quantities by meter."""
+
+    @_builtins.property
+    def adjustments(self) -> _containers.RepeatedCompositeFieldContainer[Global___UsageAdjustment]:
+        """What was posted later, the oldest first."""
 
     def __init__(
         self,
@@ -498,11 +688,68 @@ class UsageAttempt(_message.Message):
         price: _builtins.str = ...,
         price_revision: _builtins.int = ...,
         event_id: _builtins.str = ...,
+        billable: _builtins.bool = ...,
+        service_tier: _builtins.str = ...,
+        basis: _builtins.str = ...,
+        adjustments: _abc.Iterable[Global___UsageAdjustment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "first_frame_time", b"first_frame_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cost_usd", b"cost_usd", "end_time", b"end_time", "error_code", b"error_code", "event_id", b"event_id", "first_frame_time", b"first_frame_time", "meters", b"meters", "price", b"price", "price_revision", b"price_revision", "provider", b"provider", "response_model", b"response_model", "start_time", b"start_time", "state", b"state", "status", b"status", "upstream", b"upstream", "upstream_model", b"upstream_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustments", b"adjustments", "attempt", b"attempt", "basis", b"basis", "billable", b"billable", "cost_usd", b"cost_usd", "end_time", b"end_time", "error_code", b"error_code", "event_id", b"event_id", "first_frame_time", b"first_frame_time", "meters", b"meters", "price", b"price", "price_revision", b"price_revision", "provider", b"provider", "response_model", b"response_model", "service_tier", b"service_tier", "start_time", b"start_time", "state", b"state", "status", b"status", "upstream", b"upstream", "upstream_model", b"upstream_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UsageAttempt: _TypeAlias = UsageAttempt  # noqa: Y015
+
+@_typing.final
+class UsageAdjustment(_message.Message):
+    """UsageAdjustment is a difference that a re-rating posted to an attempt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    RUN_ID_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_USD_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PRIOR_STATE_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    PRICE_REVISION_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    BOOKED_TIME_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    run_id: _builtins.str
+    """The run that posted it."""
+    difference_usd: _builtins.str
+    """What it adds to the cost; it may be negative."""
+    state: _builtins.str
+    """The settlement states after and before it."""
+    prior_state: _builtins.str
+    price: _builtins.str
+    """Price that the new cost was computed with."""
+    price_revision: _builtins.int
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """The time that its difference counts in."""
+
+    @_builtins.property
+    def booked_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        run_id: _builtins.str = ...,
+        difference_usd: _builtins.str = ...,
+        state: _builtins.str = ...,
+        prior_state: _builtins.str = ...,
+        price: _builtins.str = ...,
+        price_revision: _builtins.int = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        booked_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["booked_time", b"booked_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked_time", b"booked_time", "difference_usd", b"difference_usd", "event_id", b"event_id", "price", b"price", "price_revision", b"price_revision", "prior_state", b"prior_state", "run_id", b"run_id", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UsageAdjustment: _TypeAlias = UsageAdjustment  # noqa: Y015

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from tollway.admin.v1 import usage_pb2 as tollway_dot_admin_dot_v1_dot_usage__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -40,6 +41,11 @@ class UsageServiceStub:
                 request_serializer=tollway_dot_admin_dot_v1_dot_usage__pb2.QueryUsageRequest.SerializeToString,
                 response_deserializer=tollway_dot_admin_dot_v1_dot_usage__pb2.QueryUsageResponse.FromString,
                 _registered_method=True)
+        self.ExportUsage = channel.unary_stream(
+                '/tollway.admin.v1.UsageService/ExportUsage',
+                request_serializer=tollway_dot_admin_dot_v1_dot_usage__pb2.ExportUsageRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class UsageServiceServicer:
@@ -53,6 +59,14 @@ class UsageServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportUsage(self, request, context):
+        """The same sums as one CSV document (RFC 4180, text/csv) with a header line, all rows of it; the parts of the stream
+        are to be joined.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_UsageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +74,11 @@ def add_UsageServiceServicer_to_server(servicer, server):
                     servicer.QueryUsage,
                     request_deserializer=tollway_dot_admin_dot_v1_dot_usage__pb2.QueryUsageRequest.FromString,
                     response_serializer=tollway_dot_admin_dot_v1_dot_usage__pb2.QueryUsageResponse.SerializeToString,
+            ),
+            'ExportUsage': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportUsage,
+                    request_deserializer=tollway_dot_admin_dot_v1_dot_usage__pb2.ExportUsageRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +109,33 @@ class UsageService:
             '/tollway.admin.v1.UsageService/QueryUsage',
             tollway_dot_admin_dot_v1_dot_usage__pb2.QueryUsageRequest.SerializeToString,
             tollway_dot_admin_dot_v1_dot_usage__pb2.QueryUsageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/tollway.admin.v1.UsageService/ExportUsage',
+            tollway_dot_admin_dot_v1_dot_usage__pb2.ExportUsageRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

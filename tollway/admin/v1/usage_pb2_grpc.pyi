@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from tollway.admin.v1 import usage_pb2 as _usage_pb2
 import abc as _abc_1
@@ -35,6 +36,10 @@ class UsageServiceStub:
     def __new__(cls, channel: _aio.Channel) -> UsageServiceAsyncStub: ...
     QueryUsage: _grpc.UnaryUnaryMultiCallable[_usage_pb2.QueryUsageRequest, _usage_pb2.QueryUsageResponse]
     """Sums usage and cost by the dimensions in group_by."""
+    ExportUsage: _grpc.UnaryStreamMultiCallable[_usage_pb2.ExportUsageRequest, _httpbody_pb2.HttpBody]
+    """The same sums as one CSV document (RFC 4180, text/csv) with a header line, all rows of it; the parts of the stream
+    are to be joined.
+    """
 
 @_typing.type_check_only
 class UsageServiceAsyncStub(UsageServiceStub):
@@ -43,6 +48,10 @@ class UsageServiceAsyncStub(UsageServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     QueryUsage: _aio.UnaryUnaryMultiCallable[_usage_pb2.QueryUsageRequest, _usage_pb2.QueryUsageResponse]  # type: ignore[assignment]
     """Sums usage and cost by the dimensions in group_by."""
+    ExportUsage: _aio.UnaryStreamMultiCallable[_usage_pb2.ExportUsageRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """The same sums as one CSV document (RFC 4180, text/csv) with a header line, all rows of it; the parts of the stream
+    are to be joined.
+    """
 
 class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
     """UsageService reads the ledger."""
@@ -54,6 +63,16 @@ class UsageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_usage_pb2.QueryUsageResponse, _abc.Awaitable[_usage_pb2.QueryUsageResponse]]:
         """Sums usage and cost by the dimensions in group_by."""
+
+    @_abc_1.abstractmethod
+    def ExportUsage(
+        self,
+        request: _usage_pb2.ExportUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """The same sums as one CSV document (RFC 4180, text/csv) with a header line, all rows of it; the parts of the stream
+        are to be joined.
+        """
 
 def add_UsageServiceServicer_to_server(servicer: UsageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

@@ -1,11 +1,11 @@
 """The methods of re-rating: what they take, refuse, list and remember."""
 
 import uuid
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from controlplane.authz import AdminPrincipal
+from controlplane.authz import AdminPrincipal, Handler
 from controlplane.db.engine import Database
 from controlplane.errors import FailedPrecondition, InvalidArgument, NotFound
 from controlplane.ledger.api import ledger_handlers
@@ -54,7 +54,7 @@ async def test_usage_shows_the_new_cost(admin: Admin, database: Database) -> Non
     await set_price(admin, "echo", "2", "3")
     run = await rerate(admin)
     assert (run.posted.newly_priced_entries, run.posted.difference_usd) == (1, "5.00")
-    usage = ledger_handlers(database)
+    usage = cast("dict[str, Handler]", ledger_handlers(database))
     query = QueryUsageRequest(group_by=["team"], start_time=stamp(NOON_US), end_time=stamp(NOON_US + DAY_US))
     answer = await usage["tollway.admin.v1.UsageService/QueryUsage"](AdminPrincipal("t"), query)
     assert isinstance(answer, QueryUsageResponse)
@@ -67,12 +67,10 @@ async def test_usage_shows_the_new_cost(admin: Admin, database: Database) -> Non
     )
     assert isinstance(record, UsageRecord)
     [attempt] = record.attempts
-    assert (record.cost_usd, attempt.cost_usd, attempt.state, attempt.price) == (
-        "5.00",
-        "5.00",
-        "reported",
-        "prices/p-echo",
-    )
+    assert (record.cost_usd, attempt.cost_usd, attempt.state, attempt.price) == ("5.00", "0.00", "unpriced", "")
+    [adjustment] = attempt.adjustments
+    shown = (adjustment.difference_usd, adjustment.prior_state, adjustment.state, adjustment.price)
+    assert shown == ("5.00", "unpriced", "reported", "prices/p-echo")
     assert attempt.meters == {"input": 1_000_000, "output": 1_000_000}
 
 

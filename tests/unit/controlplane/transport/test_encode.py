@@ -40,6 +40,9 @@ def test_defaults_are_written_and_integers_are_numbers() -> None:
         "reasoning_tokens": 0,
         "cost_usd": "12.50",
         "states": {"reported": 3},
+        "billable_attempts": 0,
+        "failed_cost_usd": "",
+        "adjustment_usd": "",
     }
 
 

@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.errors import InvalidArgument
 from controlplane.ledger.reading.filters import Condition
+from controlplane.ledger.reading.queries import Order
 from controlplane.ledger.reading.requests import calls_page, sums_page
-from tollway.admin.v1.usage_pb2 import ListUsageRecordsRequest, QueryUsageRequest
+from tollway.admin.v1.usage_pb2 import USAGE_PERIOD_TODAY, ListUsageRecordsRequest, QueryUsageRequest
 
 NOW = datetime(2026, 11, 22, 10, 7, 30, tzinfo=UTC)
 
@@ -32,7 +32,7 @@ def test_the_last_day_is_what_is_asked_for_by_default() -> None:
     query = sums_page(QueryUsageRequest(), now).query
     assert query.start == datetime(2026, 11, 21, 10, 0, tzinfo=UTC)
     assert query.end == datetime(2026, 11, 22, 10, 15, tzinfo=UTC)
-    assert (query.group_by, query.interval_s, query.conditions, query.limit) == ((), 0, (), 1001)
+    assert (query.group_by, len(query.boundaries), query.conditions, query.limit) == ((), 2, (), 1001)
 
 
 def test_ranges_are_rounded_outward() -> None:
@@ -56,22 +56,31 @@ def test_group_by_takes_commas_and_repetition() -> None:
 
 
 def test_filter_and_interval() -> None:
-    request = QueryUsageRequest(filter="team=a", interval=Duration(seconds=3600), page_size=5)
+    request = QueryUsageRequest(filter="team=a", interval="1h", page_size=5)
     page = sums_page(request, now)
-    assert page.query.conditions == (Condition("team", "teams/a"),)
-    assert (page.query.interval_s, page.query.limit, page.size) == (3600, 6, 5)
+    assert page.query.conditions == (Condition("team", "=", ("teams/a",)),)
+    assert (len(page.query.boundaries) - 1, page.query.limit, page.size) == (25, 6, 5)
 
 
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
-        ({"group_by": ["user"]}, "group_by"),
-        ({"group_by": ["metadata.app"]}, "group_by"),
-        ({"interval": Duration(seconds=600)}, "interval"),
-        ({"interval": Duration(seconds=0)}, "interval"),
-        ({"interval": Duration(seconds=-900)}, "interval"),
-        ({"interval": Duration(seconds=900, nanos=1)}, "interval"),
-        ({"interval": Duration(seconds=900 * 10**9)}, "interval"),
+        ({"group_by": ["colour"]}, "group_by"),
+        ({"group_by": ["metadata."]}, "group_by"),
+        ({"group_by": [f"metadata.m{n}" for n in range(9)]}, "group_by"),
+        ({"interval": "600s"}, "interval"),
+        ({"interval": "0h"}, "interval"),
+        ({"interval": "-1h"}, "interval"),
+        ({"interval": "1.5h"}, "interval"),
+        ({"interval": "2y"}, "interval"),
+        ({"interval": "367d"}, "interval"),
+        ({"interval": "15m", "start_time": stamp(NOW - timedelta(days=200))}, "interval"),
+        ({"time_zone": "Mars/Olympus"}, "time_zone"),
+        ({"time_zone": "../etc/passwd"}, "time_zone"),
+        ({"period": USAGE_PERIOD_TODAY, "end_time": stamp(NOW)}, "period"),
+        ({"period": 99}, "period"),
+        ({"order_by": "beauty"}, "order_by"),
+        ({"order_by": "cost_usd down"}, "order_by"),
         ({"filter": "x = 1"}, "filter"),
         ({"page_size": -1}, "page_size"),
         ({"start_time": Timestamp(seconds=-1)}, "start_time"),
@@ -88,7 +97,7 @@ def test_what_is_wrong_is_told_by_field(fields: dict[str, Any], field: str) -> N
 
 
 def test_all_violations_come_at_once() -> None:
-    request = QueryUsageRequest(group_by=["user", "route"], filter="x", page_size=-1, interval=Duration(seconds=1))
+    request = QueryUsageRequest(group_by=["a", "b"], filter="x", page_size=-1, interval="1s")
     with pytest.raises(InvalidArgument) as caught:
         sums_page(request, now)
     fields = [violation.field for violation in caught.value.violations]
@@ -96,18 +105,32 @@ def test_all_violations_come_at_once() -> None:
 
 
 def test_a_token_continues_its_query_with_the_range_of_the_first_page() -> None:
-    request = QueryUsageRequest(group_by=["team", "model"], interval=Duration(seconds=900), page_size=2)
+    request = QueryUsageRequest(group_by=["team", "model"], interval="15m", page_size=2)
     page = sums_page(request, now)
-    slot = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
-    request.page_token = page.token_after({"slot": slot, "team": "teams/a", "model": "m"})
+    request.page_token = page.token_after({"number": 3, "d0": "teams/a", "d1": "m"})
     later = sums_page(request, lambda: NOW + timedelta(hours=3)).query
-    assert later.after == (slot, "teams/a", "m")
-    assert (later.start, later.end) == (page.query.start, page.query.end)
+    assert later.after == (3, "teams/a", "m")
+    assert later.boundaries == page.query.boundaries
 
 
-@pytest.mark.parametrize("change", [{"group_by": ["team"]}, {"filter": "team=b"}, {"interval": Duration(seconds=900)}])
+def test_a_token_of_an_ordered_query_holds_the_measure() -> None:
+    request = QueryUsageRequest(group_by=["team"], order_by="cost_usd desc", period=USAGE_PERIOD_TODAY)
+    page = sums_page(request, now)
+    assert page.query.order == Order("cost_nano_usd", is_descending=True)
+    request.page_token = page.token_after({"cost_nano_usd": -7, "number": 0, "d0": "teams/a"})
+    assert sums_page(request, now).query.after == (-7, 0, "teams/a")
+
+
+def test_order_by_a_percentile_asks_for_latencies() -> None:
+    assert sums_page(QueryUsageRequest(order_by="duration_p95_ms desc"), now).query.latencies
+    assert not sums_page(QueryUsageRequest(order_by="requests"), now).query.latencies
+
+
+@pytest.mark.parametrize(
+    "change", [{"group_by": ["team"]}, {"filter": "team=b"}, {"interval": "15m"}, {"time_zone": "Asia/Tokyo"}]
+)
 def test_a_token_of_another_query_is_refused(change: dict[str, Any]) -> None:
-    token = sums_page(QueryUsageRequest(group_by=["model"]), now).token_after({"model": "m"})
+    token = sums_page(QueryUsageRequest(group_by=["model"]), now).token_after({"number": 0, "d0": "m"})
     fields: dict[str, Any] = {"group_by": ["model"], "page_token": token, **change}
     with pytest.raises(InvalidArgument, match="page_token"):
         sums_page(QueryUsageRequest(**fields), now)

@@ -25,7 +25,8 @@ from controlplane.ledger.rerating.adjustments import (
 )
 from controlplane.ledger.rerating.book import BookRater
 from controlplane.ledger.rerating.differences import DifferenceSums, summed
-from tollway.kernel.pricing import Price, PriceIndex, Rate
+from tollway.kernel.price_index import PriceIndex
+from tollway.kernel.pricing import Price, Rate
 from tollway.kernel.usage import Meter, SettlementState
 
 NOON_US = 1_795_262_400_000_000

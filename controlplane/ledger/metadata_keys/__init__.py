@@ -1,0 +1,1 @@
+"""Which keys of calls' metadata sums are kept by."""

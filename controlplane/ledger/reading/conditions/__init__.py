@@ -1,0 +1,1 @@
+"""Dimensions and conditions on them as SQL."""

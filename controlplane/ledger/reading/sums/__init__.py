@@ -1,0 +1,1 @@
+"""Sums of usage, from whatever keeps them."""
