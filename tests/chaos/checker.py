@@ -1,7 +1,7 @@
 """The invariants of the ledger, one verdict for each. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.chaos.evidence import ClientEnding, Entry, Evidence, LedgerReading, ProviderCall
@@ -19,7 +19,7 @@ class Verdict:
     invariant: str
     promise: str
     violations: tuple[str, ...]
-    numbers: dict[str, int | float]
+    numbers: Mapping[str, float]
     missing: str = ""
 
     @property
