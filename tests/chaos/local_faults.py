@@ -66,6 +66,7 @@ async def waiting_messages(cluster: Cluster) -> int:
 
 async def wait_all_ready(cluster: Cluster) -> None:
     """Until every service that there is runs and serves. Raises LocalError."""
-    for service in cluster.services.values():
+    for name, service in cluster.services.items():
+        cluster.resume(name)
         await service.spawn()
         await service.wait_ready()

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from tests.chaos.site import Fault
 
-LONGEST_GAP_S = 4.0
-LONGEST_HOLD_S = 3.0
+SHORTEST_GAP_S = 0.2
+LONGEST_GAP_S = 2.0
+LONGEST_HOLD_S = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ def draw_strikes(faults: Sequence[Fault], chance: random.Random, duration_s: flo
     used_s = 0.0
     while faults:
         left = left or chance.sample(faults, len(faults))
-        strike = Strike(left.pop(), chance.uniform(0.5, LONGEST_GAP_S), chance.uniform(0.0, LONGEST_HOLD_S))
+        strike = Strike(left.pop(), chance.uniform(SHORTEST_GAP_S, LONGEST_GAP_S), chance.uniform(0.0, LONGEST_HOLD_S))
         used_s += strike.after_s + strike.hold_s
         if used_s > duration_s:
             break

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 from tests.chaos import attacks
 from tests.chaos.attacks import ClusterAttack, Size
 from tests.chaos.campaign import Plan, Report, run_campaign
 from tests.chaos.cluster import Cluster
 from tests.chaos.load import Kind
+from tests.chaos.local_faults import wait_all_ready
 from tests.chaos.local_site import open_site
 from tests.chaos.mix import MIXED, UNBROKEN
 
@@ -70,7 +72,8 @@ SCENARIOS = {
 
 
 async def run_scenario(cluster: Cluster, scenario: Scenario, size: Size, seed: int) -> Report:
-    """On teams of its own; the cluster is whole again afterwards. Raises as run_campaign does."""
+    """On teams of its own; whatever was left of a scenario before is mended first. Raises as run_campaign does."""
+    await wait_all_ready(cluster)
     site = await open_site(cluster)
     return await run_campaign(site, scenario.plan, seed, lambda stage: scenario.attack(cluster, stage, size))
 
@@ -78,3 +81,8 @@ async def run_scenario(cluster: Cluster, scenario: Scenario, size: Size, seed: i
 def loosened(scenario: Scenario) -> Scenario:
     """For machines that others use too: more time until nothing is on its way."""
     return replace(scenario, drained_within_s=_SHORT_DRAINED_S)
+
+
+def can_run(scenario: Scenario) -> bool:
+    """Whether this build has what the scenario needs: one restores the ledger with `tollctl ledger replay`."""
+    return scenario.attack is not attacks.restore_postgres or find_spec("tollctl.commands.ledger") is not None
