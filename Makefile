@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 SOURCES := dataplane controlplane tollway tollctl migrations tests
 
-.PHONY: help up test check bench bench-ledger format proto proto-baseline lock clean
+.PHONY: help up test check bench bench-ledger chaos chaos-mutations format proto proto-baseline lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,6 +43,12 @@ bench: $(VENV)/.dev ## measure the gateway beside a bare aiohttp proxy, in turns
 bench-ledger: $(VENV)/.dev ## measure how fast a consumer books what waits in NATS, and its lag behind a steady stream
 	$(BIN)/python -m tests.bench.ledger $(ARGS)
 	$(BIN)/python -m tests.bench.lag
+
+chaos: $(VENV)/.dev ## kill everything under load, and compare the ledger with the truth (docs/chaos.md)
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+chaos-mutations: $(VENV)/.dev ## break the ledger on purpose, and see that make chaos finds it each time
+	$(BIN)/python -m tests.chaos --mutations $(ARGS)
 
 format: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff check --fix $(SOURCES)

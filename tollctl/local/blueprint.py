@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tollctl.local.credentials import Credentials, load_credentials
-from tollctl.local.demo import DEMO_KEY_VARIABLE
+from tollctl.local.demo import DEMO_KEY_VARIABLE, TRUTH_LOG_VARIABLE
 from tollctl.local.environment import narrow, python_command, widen
 from tollctl.local.files import make_private_folder
 from tollctl.local.nats import EmbeddedNats
@@ -129,7 +129,9 @@ class _Builder:
 
     def sim(self) -> Plane:
         port = self.ports.sim
-        module = ("tollctl.sim", "--host", LOOPBACK, "--port", str(port))
+        truth_log = self.environ.get(TRUTH_LOG_VARIABLE, "")
+        log_option = ("--truth-log", str(Path(truth_log).absolute())) if truth_log else ()
+        module = ("tollctl.sim", "--host", LOOPBACK, "--port", str(port), *log_option)
         return self._build(SIM, module, narrow(self.environ, {}), (port,), port, ready_path="/healthz")
 
     def migration(self, wait_s: int) -> Command:

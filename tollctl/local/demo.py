@@ -7,10 +7,13 @@ from tollctl.manifests import Document
 
 DEMO_KEY_VARIABLE = "TOLLWAY_DEMO_KEY"
 OPENAI_KEY_VARIABLE = "OPENAI_API_KEY"
+TRUTH_LOG_VARIABLE = "TOLLWAY_SIM_TRUTH_LOG"
+"""The file that the simulated provider writes what it served to; unset for none."""
 DEMO_MODEL = "sim/echo"
 _SIM_MODELS = (
     *("echo", "lorem-20", "slow-500", "stream-50", "flaky-20", "status-429", "cutoff-5", "tools", "json", "embed"),
     *("lorem-*", "slow-*", "stream-*", "flaky-*", "status-*", "cutoff-*"),
+    *("nousage-*", "malformed-*", "drip-*", "linger-*", "limited-*"),
 )
 
 

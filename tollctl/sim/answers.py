@@ -50,11 +50,11 @@ def _compose_choice(ask: Ask, text: str) -> Choice:
 
 def _compose_pieces(ask: Ask, text: str) -> Sequence[str]:
     match ask.model.behaviour:
-        case Behaviour.LOREM:
+        case Behaviour.LOREM | Behaviour.NOUSAGE:
             return make_lorem(ask.model.amount)
-        case Behaviour.STREAM:
+        case Behaviour.STREAM | Behaviour.LINGER:
             return make_lorem(max(_STREAM_WORDS, ask.output_max or 0))
-        case Behaviour.CUTOFF:
+        case Behaviour.CUTOFF | Behaviour.MALFORMED:
             return make_lorem(ask.model.amount + _WORDS_AFTER_CUTOFF)
         case Behaviour.JSON:
             value = {"echo": text} if ask.schema is None else make_specimen(ask.schema)

@@ -97,7 +97,7 @@ def read_chat(body: dict[str, Any]) -> Ask:
         output_max=next((limit for limit in limits if limit is not None), None),
         tool=None if conversation.ends_with_tool else tool,
         schema=read_schema(reader),
-        **_read_shared(reader, _CHAT_FIELDS),
+        **_read_shared(reader, model, _CHAT_FIELDS),
     )
 
 
@@ -111,7 +111,7 @@ def read_text(body: dict[str, Any]) -> Ask:
         texts=texts,
         input_tokens=sum(count_words(text) for text in texts),
         output_max=reader.integer("max_tokens", 0),
-        **_read_shared(reader, _TEXT_FIELDS),
+        **_read_shared(reader, model, _TEXT_FIELDS),
     )
 
 
@@ -133,7 +133,7 @@ def read_embedding(body: dict[str, Any]) -> EmbeddingAsk:
     )
 
 
-def _read_shared(reader: FieldReader, known: frozenset[str]) -> dict[str, Any]:
+def _read_shared(reader: FieldReader, model: Model, known: frozenset[str]) -> dict[str, Any]:
     stream = reader.boolean("stream") or False
     reader.number("temperature", 0, 2)
     reader.number("top_p", 0, 1)
@@ -142,7 +142,7 @@ def _read_shared(reader: FieldReader, known: frozenset[str]) -> dict[str, Any]:
     return {
         "user": reader.text("user") or "",
         "stream": stream,
-        "include_usage": _read_include_usage(reader, stream),
+        "include_usage": _read_include_usage(reader, stream) and model.reports_usage,
         "choices": reader.integer("n", 1, 128) or 1,
         "stops": _read_stops(reader),
         "unknown": {name: reader.body[name] for name in reader.body.keys() - known},

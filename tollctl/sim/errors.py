@@ -39,7 +39,7 @@ def reject_field(message: str, param: str, code: str | None = None) -> SimError:
 
 
 def answer_status(status: int) -> SimError:
-    """The error that the models `status-CODE` and `flaky-PCT` answer."""
+    """The error that the models `status-CODE`, `flaky-PCT` and `limited-PCT` answer."""
     message = {
         429: "Rate limit reached for this simulated model. Please try again in 1s.",
         500: "The server had an error while processing your request. Sorry about that!",

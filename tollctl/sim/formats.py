@@ -40,11 +40,10 @@ class ChatFormat:
                 }
                 for index, choice in enumerate(choices)
             ],
-            "usage": render_usage(ask, choices),
             "service_tier": "default",
             "system_fingerprint": _FINGERPRINT,
         }
-        return orjson.dumps(body | _render_unknown(ask.unknown))
+        return orjson.dumps(body | _render_usage_field(ask, choices) | _render_unknown(ask.unknown))
 
     def render_events(self, ask: Ask, call_id: str, choices: Sequence[Choice]) -> Iterator[Event]:
         """Everything up to [DONE]."""
@@ -94,10 +93,9 @@ class TextFormat:
                 {"text": choice.text, "index": index, "logprobs": None, "finish_reason": choice.finish_reason}
                 for index, choice in enumerate(choices)
             ],
-            "usage": render_usage(ask, choices),
             "system_fingerprint": _FINGERPRINT,
         }
-        return orjson.dumps(body | _render_unknown(ask.unknown))
+        return orjson.dumps(body | _render_usage_field(ask, choices) | _render_unknown(ask.unknown))
 
     def render_events(self, ask: Ask, call_id: str, choices: Sequence[Choice]) -> Iterator[Event]:
         """Everything up to [DONE]."""
@@ -152,6 +150,10 @@ def render_usage(ask: Ask, choices: Sequence[Choice]) -> dict[str, Any]:
             "rejected_prediction_tokens": 0,
         },
     }
+
+
+def _render_usage_field(ask: Ask, choices: Sequence[Choice]) -> dict[str, Any]:
+    return {"usage": render_usage(ask, choices)} if ask.model.reports_usage else {}
 
 
 def _render_call(name: str, call_id: str, index: int, arguments: str) -> dict[str, Any]:

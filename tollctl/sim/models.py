@@ -32,15 +32,25 @@ class Behaviour(enum.Enum):
     TOOLS = "tools"
     JSON = "json"
     EMBED = "embed"
+    NOUSAGE = "nousage"
+    MALFORMED = "malformed"
+    DRIP = "drip"
+    LINGER = "linger"
+    LIMITED = "limited"
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """`amount` is the number in the name: words, milliseconds, words per second, percent, a status, or chunks."""
+    """`amount` is the number in the name: words, milliseconds, words per second, percent, a status, chunks or bytes."""
 
     name: str
     behaviour: Behaviour
     amount: int = 0
+
+    @property
+    def reports_usage(self) -> bool:
+        """Whether it tells the tokens where it is asked for them."""
+        return self.behaviour is not Behaviour.NOUSAGE
 
 
 _RANGES = {
@@ -50,6 +60,11 @@ _RANGES = {
     Behaviour.FLAKY: range(101),
     Behaviour.STATUS: range(400, 600),
     Behaviour.CUTOFF: range(100_001),
+    Behaviour.NOUSAGE: range(100_001),
+    Behaviour.MALFORMED: range(100_001),
+    Behaviour.DRIP: range(1, 100_001),
+    Behaviour.LINGER: range(1, 100_001),
+    Behaviour.LIMITED: range(101),
 }
 _STRIDE = 61
 _NAME = re.compile(r"([a-z]+)(?:-([0-9]{1,6}))?", re.ASCII)
@@ -73,10 +88,10 @@ def parse_model(name: str) -> Model:
 
 
 def is_failing_call(model: Model, call_number: int) -> bool:
-    """Whether the call with this number fails at `flaky-PCT`: exactly amount of each hundred, and not in runs.
+    """Whether the call with this number fails: exactly amount of each hundred, and not in runs.
 
-    Calls of one hundred are spread by a stride near the golden section, each hundred from a place of its own that a
-    seeded hash chooses.
+    Those are `flaky-PCT` and `limited-PCT`. Calls of one hundred are spread by a stride near the golden section, each
+    hundred from a place of its own that a seeded hash chooses.
     """
     hundred, place = divmod(call_number, 100)
     return (place * _STRIDE + _scramble(hundred)) % 100 < model.amount

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Any, Protocol
 
 import orjson
@@ -10,16 +9,17 @@ from aiohttp import web
 
 from tollctl.sim.answers import Choice, compose_choices
 from tollctl.sim.asks import Ask, read_body, read_chat, read_embedding, read_text, read_user
+from tollctl.sim.delivery import answer, send_whole, stream
 from tollctl.sim.embeddings import render_embeddings
 from tollctl.sim.errors import SimError, answer_status
-from tollctl.sim.formats import DONE, ChatFormat, Event, TextFormat
+from tollctl.sim.formats import ChatFormat, Event, TextFormat
 from tollctl.sim.models import LISTED_MODELS, Behaviour, Model, is_failing_call, parse_model
+from tollctl.sim.served import Books, Caller, Served
 from tollctl.sim.stats import Stats
+from tollctl.sim.truthlog import TruthLog
 
 _BODY_BYTES_MAX = 64 * 1024 * 1024
-_EVENTS_PER_WRITE = 128
 _CREATED = 1_735_689_600
-_STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache"}
 
 
 class Format(Protocol):
@@ -31,11 +31,14 @@ class Format(Protocol):
 
 
 class SimServer:
-    """One simulated provider with its statistics. Handlers are cancelled when their client leaves."""
+    """One simulated provider with its statistics. Handlers are cancelled when their client leaves.
 
-    def __init__(self) -> None:
-        self._stats = Stats()
-        self._flaky_calls = 0
+    truth_log: told of everything before it goes out; None for no such log.
+    """
+
+    def __init__(self, truth_log: TruthLog | None = None) -> None:
+        self._books = Books(Stats(), truth_log)
+        self._failing_calls = {Behaviour.FLAKY: 0, Behaviour.LIMITED: 0}
 
     def build_app(self) -> web.Application:
         app = web.Application(client_max_size=_BODY_BYTES_MAX)
@@ -51,169 +54,93 @@ class SimServer:
         return app
 
     async def _show_stats(self, request: web.Request) -> web.Response:
-        return _answer(orjson.dumps(self._stats.render()))
+        return answer(orjson.dumps(self._books.stats.render()))
 
     async def _serve_text(
         self, request: web.Request, read: Callable[[dict[str, Any]], Ask], form: Format
     ) -> web.StreamResponse:
+        body: dict[str, Any] = {}
         try:
-            ask = read(await self._read_counted(request))
+            body = await self._read_counted(request)
+            ask = read(body)
             self._fail_as_named(ask.model)
         except SimError as error:
-            return _answer_error(error)
-        call_id = f"sim{self._stats.total.requests}"
+            return await self._refuse(request, body, error)
         choices = compose_choices(ask)
-        served = _Served(self._stats, ask)
+        served = Served(self._books, _caller(request, ask))
+        call_id = f"sim{self._books.stats.total.requests}"
         try:
             if ask.model.behaviour is Behaviour.SLOW:
+                await served.announce(0)
                 await asyncio.sleep(ask.model.amount / 1000)
             if ask.stream:
-                return await _stream(request, ask, form.render_events(ask, call_id, choices), served)
-            return await _send_whole(request, ask, form.render_body(ask, call_id, choices), choices, served)
+                return await stream(request, ask, form.render_events(ask, call_id, choices), served)
+            return await send_whole(request, ask, form.render_body(ask, call_id, choices), choices, served)
         finally:
             served.close()
 
     async def _serve_embeddings(self, request: web.Request) -> web.StreamResponse:
+        body: dict[str, Any] = {}
         try:
-            ask = read_embedding(await self._read_counted(request))
+            body = await self._read_counted(request)
+            ask = read_embedding(body)
             self._fail_as_named(ask.model)
         except SimError as error:
-            return _answer_error(error)
-        self._stats.count_completed(ask.user, ask.input_tokens, 0)
-        return _answer(render_embeddings(ask))
+            return await self._refuse(request, body, error)
+        caller = Caller(ask.user, _request_id(request), ask.model.name, input_tokens=ask.input_tokens)
+        served = Served(self._books, caller, output_nano_usd=0)
+        await served.announce_end()
+        served.complete()
+        return answer(render_embeddings(ask))
+
+    async def _refuse(self, request: web.Request, body: dict[str, Any], error: SimError) -> web.Response:
+        model = body.get("model")
+        caller = Caller(read_user(body), _request_id(request), model if isinstance(model, str) else "")
+        await Served(self._books, caller).fail(error.status)
+        return _answer_error(error)
 
     async def _read_counted(self, request: web.Request) -> dict[str, Any]:
-        self._stats.count_request()
+        self._books.stats.count_request()
         try:
             raw = await request.read()
         except web.HTTPRequestEntityTooLarge:
             raise SimError(413, "The request body is larger than this provider takes.") from None
         body = read_body(raw)
-        self._stats.count_user(read_user(body))
+        self._books.stats.count_user(read_user(body))
         return body
 
     def _fail_as_named(self, model: Model) -> None:
         """Raises SimError where the model's name asks for a failure."""
         if model.behaviour is Behaviour.STATUS:
             raise answer_status(model.amount)
-        if model.behaviour is Behaviour.FLAKY:
-            self._flaky_calls += 1
-            if is_failing_call(model, self._flaky_calls):
-                raise answer_status(500)
+        if model.behaviour in self._failing_calls:
+            self._failing_calls[model.behaviour] += 1
+            if is_failing_call(model, self._failing_calls[model.behaviour]):
+                raise answer_status(429 if model.behaviour is Behaviour.LIMITED else 500)
 
 
-class _Served:
-    """One call's way into the statistics: completed, or aborted with the words written by then."""
-
-    def __init__(self, stats: Stats, ask: Ask) -> None:
-        self._stats = stats
-        self._ask = ask
-        self._is_completed = False
-        self.words = 0
-
-    def complete(self) -> None:
-        self._is_completed = True
-        self._stats.count_completed(self._ask.user, self._ask.input_tokens, self.words)
-
-    def close(self) -> None:
-        if not self._is_completed:
-            self._stats.count_aborted(self._ask.user, self._ask.input_tokens, self.words)
+def _caller(request: web.Request, ask: Ask) -> Caller:
+    reports_usage = ask.model.reports_usage and (ask.include_usage or not ask.stream)
+    return Caller(ask.user, _request_id(request), ask.model.name, ask.stream, ask.input_tokens, reports_usage)
 
 
-async def _send_whole(
-    request: web.Request, ask: Ask, body: bytes, choices: list[Choice], served: _Served
-) -> web.StreamResponse:
-    tokens = sum(choice.tokens for choice in choices)
-    if ask.model.behaviour is Behaviour.STREAM:
-        await asyncio.sleep(tokens / ask.model.amount)
-    if ask.model.behaviour is Behaviour.CUTOFF and tokens > ask.model.amount:
-        return await _send_part(request, body)
-    if request.transport is None or request.transport.is_closing():
-        raise ConnectionResetError("the client left before the answer")
-    served.words = tokens
-    served.complete()
-    return _answer(body)
-
-
-async def _send_part(request: web.Request, body: bytes) -> web.StreamResponse:
-    """Announce the whole body, send half of it and close the connection."""
-    response = web.StreamResponse(headers={"content-type": "application/json", "content-length": str(len(body))})
-    await response.prepare(request)
-    await response.write(body[: len(body) // 2])
-    _cut(request)
-    return response
-
-
-async def _stream(request: web.Request, ask: Ask, events: Iterator[Event], served: _Served) -> web.StreamResponse:
-    response = web.StreamResponse(headers=_STREAM_HEADERS)
-    response.enable_chunked_encoding()
-    await response.prepare(request)
-    match ask.model.behaviour:
-        case Behaviour.STREAM:
-            await _write_paced(response, events, ask.model.amount, served)
-        case Behaviour.CUTOFF:
-            events, is_cut = _cut_events(list(events), ask.model.amount)
-            await _write_fast(response, events, served)
-            if is_cut:
-                _cut(request)
-                return response
-        case _:
-            await _write_fast(response, events, served)
-    await response.write(DONE)
-    served.complete()
-    return response
-
-
-async def _write_fast(response: web.StreamResponse, events: Iterator[Event], served: _Served) -> None:
-    """Write as fast as the client reads, many events at a time."""
-    while batch := list(islice(events, _EVENTS_PER_WRITE)):
-        await response.write(b"".join([event.data for event in batch]))
-        served.words += sum(event.words for event in batch)
-
-
-async def _write_paced(
-    response: web.StreamResponse, events: Iterator[Event], words_per_second: int, served: _Served
-) -> None:
-    """Write `words_per_second`, catching up where the loop was late; the first word comes after one interval."""
-    clock = asyncio.get_running_loop()
-    start = clock.time()
-    for event in events:
-        due = start + (served.words + event.words) / words_per_second
-        if (delay := due - clock.time()) > 0:
-            await asyncio.sleep(delay)
-        await response.write(event.data)
-        served.words += event.words
-
-
-def _cut_events(events: list[Event], chunks: int) -> tuple[Iterator[Event], bool]:
-    """The events up to the chunk with the last word to send, and whether any is left out."""
-    seen = 0
-    for place, event in enumerate(events):
-        if event.words and seen == chunks:
-            return iter(events[:place]), True
-        seen += event.words
-    return iter(events), False
-
-
-def _cut(request: web.Request) -> None:
-    """Close the connection once what was written is sent; aiohttp then cannot write the answer's end."""
-    if request.transport is not None:
-        request.transport.close()
+def _request_id(request: web.Request) -> str:
+    return request.headers.get("x-request-id", "")
 
 
 async def _list_models(request: web.Request) -> web.Response:
-    return _answer(orjson.dumps({"object": "list", "data": [_render_model(name) for name in LISTED_MODELS]}))
+    return answer(orjson.dumps({"object": "list", "data": [_render_model(name) for name in LISTED_MODELS]}))
 
 
 async def _show_model(request: web.Request) -> web.Response:
     try:
-        return _answer(orjson.dumps(_render_model(parse_model(request.match_info["model"]).name)))
+        return answer(orjson.dumps(_render_model(parse_model(request.match_info["model"]).name)))
     except SimError as error:
         return _answer_error(error)
 
 
 async def _show_health(request: web.Request) -> web.Response:
-    return _answer(b'{"status":"ok"}')
+    return answer(b'{"status":"ok"}')
 
 
 async def _refuse_path(request: web.Request) -> web.Response:
@@ -222,10 +149,6 @@ async def _refuse_path(request: web.Request) -> web.Response:
 
 def _render_model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": _CREATED, "owned_by": "sim"}
-
-
-def _answer(body: bytes) -> web.Response:
-    return web.Response(body=body, content_type="application/json")
 
 
 def _answer_error(error: SimError) -> web.Response:

@@ -67,6 +67,11 @@ def test_lorem_has_as_many_words_as_asked(count: int) -> None:
         ("slow-0", Model("slow-0", Behaviour.SLOW, 0)),
         ("status-503", Model("status-503", Behaviour.STATUS, 503)),
         ("embed", Model("embed", Behaviour.EMBED)),
+        ("nousage-3", Model("nousage-3", Behaviour.NOUSAGE, 3)),
+        ("malformed-0", Model("malformed-0", Behaviour.MALFORMED, 0)),
+        ("drip-64", Model("drip-64", Behaviour.DRIP, 64)),
+        ("linger-100", Model("linger-100", Behaviour.LINGER, 100)),
+        ("limited-20", Model("limited-20", Behaviour.LIMITED, 20)),
     ],
 )
 def test_a_name_says_what_a_model_does(name: str, model: Model) -> None:
@@ -75,7 +80,24 @@ def test_a_name_says_what_a_model_does(name: str, model: Model) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "nope", "echo-1", "lorem", "lorem-", "lorem-x", "lorem--1", "status-200", "flaky-101", "stream-0", "ECHO"],
+    [
+        "",
+        "nope",
+        "echo-1",
+        "lorem",
+        "lorem-",
+        "lorem-x",
+        "lorem--1",
+        "status-200",
+        "flaky-101",
+        "stream-0",
+        "ECHO",
+        "drip-0",
+        "linger-0",
+        "limited-101",
+        "nousage",
+        "malformed",
+    ],
 )
 def test_an_unknown_name_is_a_404(name: str) -> None:
     with pytest.raises(SimError) as caught:
@@ -332,3 +354,11 @@ def test_statistics_count_per_user_and_in_all() -> None:
             "bob": {"requests": 1, "completed": 0, "aborted": 1, "input_tokens": 2, "output_tokens": 1},
         },
     }
+
+
+def test_a_model_without_usage_tells_none_however_it_is_asked() -> None:
+    ask = read_chat(chat("nousage-3", stream=True, stream_options={"include_usage": True}))
+    assert all("usage" not in chunk for chunk in stream_of(ask))
+    whole = json.loads(ChatFormat().render_body(ask, "x", compose_choices(ask)))
+    assert "usage" not in whole
+    assert count_words(whole["choices"][0]["message"]["content"]) == 3

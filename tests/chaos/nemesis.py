@@ -1,0 +1,45 @@
+"""Faults one after the other, when and which of them drawn from a seed."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.chaos.site import Fault
+
+SHORTEST_GAP_S = 0.2
+LONGEST_GAP_S = 2.0
+LONGEST_HOLD_S = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """A fault that is to be struck `after_s` the one before, and held for `hold_s`."""
+
+    fault: Fault
+    after_s: float
+    hold_s: float
+
+
+def draw_strikes(faults: Sequence[Fault], chance: random.Random, duration_s: float) -> list[Strike]:
+    """As many as fit into `duration_s`; each fault once before any comes again."""
+    strikes: list[Strike] = []
+    left: list[Fault] = []
+    used_s = 0.0
+    while faults:
+        left = left or chance.sample(faults, len(faults))
+        strike = Strike(left.pop(), chance.uniform(SHORTEST_GAP_S, LONGEST_GAP_S), chance.uniform(0.0, LONGEST_HOLD_S))
+        used_s += strike.after_s + strike.hold_s
+        if used_s > duration_s:
+            break
+        strikes.append(strike)
+    return strikes
+
+
+async def strike_all(faults: Sequence[Fault], chance: random.Random, duration_s: float) -> list[str]:
+    """Takes about `duration_s`; the names of what was struck, in order."""
+    strikes = draw_strikes(faults, chance, duration_s)
+    for strike in strikes:
+        await asyncio.sleep(strike.after_s)
+        await strike.fault.strike(strike.hold_s)
+    return [strike.fault.name for strike in strikes]

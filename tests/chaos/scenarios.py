@@ -1,0 +1,88 @@
+"""The scenarios, by name."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+
+from tests.chaos import attacks
+from tests.chaos.attacks import ClusterAttack, Size
+from tests.chaos.campaign import Plan, Report, run_campaign
+from tests.chaos.cluster import Cluster
+from tests.chaos.load import Kind
+from tests.chaos.local_faults import wait_all_ready
+from tests.chaos.local_site import open_site
+from tests.chaos.mix import MIXED, UNBROKEN
+
+_RATE_PER_S = 50.0
+_SHORT_DRAINED_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What happens, how long `short` in the tests and `long` in the campaign, and what is promised for it."""
+
+    name: str
+    title: str
+    attack: ClusterAttack
+    short: Size
+    long: Size
+    kinds: Sequence[Kind] = MIXED
+    is_nothing_failed: bool = False
+    drained_within_s: float = 30.0
+
+    @property
+    def plan(self) -> Plan:
+        return Plan(self.name, self.title, self.kinds, _RATE_PER_S, self.drained_within_s, self.is_nothing_failed)
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("T1", "data planes killed mid-stream", attacks.kill_dataplanes, Size(3, 2.0), Size(5, 7.0)),
+        Scenario("T2", "consumers killed around the commit", attacks.kill_consumers, Size(4, 0), Size(20, 0)),
+        Scenario(
+            "T3",
+            "NATS killed, and down",
+            attacks.take_nats_down,
+            *(Size(1, 6.0), Size(3, 10.0), UNBROKEN, True),
+        ),
+        Scenario("T5", "the stream is full", attacks.fill_stream, Size(1, 6.0), Size(1, 20.0), UNBROKEN, True),
+        Scenario("T6", "the stream is wiped", attacks.lose_stream, Size(1, 0), Size(3, 0), UNBROKEN, True),
+        Scenario(
+            "T7",
+            "Postgres killed, and down",
+            attacks.take_postgres_down,
+            *(Size(1, 6.0), Size(3, 8.0), UNBROKEN, True),
+        ),
+        Scenario(
+            "T8",
+            "Postgres restored to an older state, and the ledger replayed",
+            attacks.restore_postgres,
+            *(Size(1, 3.0), Size(1, 5.0), UNBROKEN),
+        ),
+        Scenario(
+            "T15",
+            "a rolling restart of the data planes",
+            attacks.roll_dataplanes,
+            *(Size(1, 6.0), Size(1, 20.0), UNBROKEN, True),
+        ),
+        Scenario("mixed", "everything at random", attacks.strike_at_random, Size(1, 20.0), Size(1, 60.0)),
+    )
+}
+
+
+async def run_scenario(cluster: Cluster, scenario: Scenario, size: Size, seed: int) -> Report:
+    """On teams of its own; whatever was left of a scenario before is mended first. Raises as run_campaign does."""
+    await wait_all_ready(cluster)
+    site = await open_site(cluster)
+    return await run_campaign(site, scenario.plan, seed, lambda stage: scenario.attack(cluster, stage, size))
+
+
+def loosened(scenario: Scenario) -> Scenario:
+    """For machines that others use too: more time until nothing is on its way."""
+    return replace(scenario, drained_within_s=_SHORT_DRAINED_S)
+
+
+def can_run(scenario: Scenario) -> bool:
+    """Whether this build has what the scenario needs: one restores the ledger with `tollctl ledger replay`."""
+    return scenario.attack is not attacks.restore_postgres or find_spec("tollctl.commands.ledger") is not None

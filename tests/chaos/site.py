@@ -1,0 +1,43 @@
+"""What a campaign works on, whoever runs it: where to call, where to read, and what is still on its way."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos.evidence import LedgerReading
+from tests.chaos.load import Caller, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something that goes wrong for `hold_s` seconds and is right again when `strike` returns."""
+
+    name: str
+    strike: Callable[[float], Awaitable[None]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One installation.
+
+    base_urls(): of the data planes, without /v1. backlog(): what is still on its way to the ledger, "" when nothing
+    is. read_ledger() raises ReadingFailed while it cannot be read. memory_kib(): by process, {} where unknown.
+    """
+
+    base_urls: Callable[[], Sequence[str]]
+    callers: Sequence[Caller] = field(repr=False)
+    kinds: Sequence[Kind]
+    truth_logs: Sequence[Path]
+    read_ledger: Callable[[], Awaitable[LedgerReading]]
+    backlog: Callable[[], Awaitable[str]]
+    memory_kib: Callable[[], Mapping[str, int]]
+    faults: Sequence[Fault]
+    versions: Mapping[str, str]
+
+    def truth_lines(self) -> list[str]:
+        """Of all truth logs, as they are now."""
+        return [line for log in self.truth_logs for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+class ReadingFailed(Exception):
+    """The ledger does not answer at the moment."""
