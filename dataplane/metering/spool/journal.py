@@ -44,6 +44,7 @@ class Journal:
         self._descriptor = -1
         self._number = max((int(segment.path.stem) for segment in segments), default=0)
         self._is_torn = False
+        self._is_refused = False
         self._unwritten: list[tuple[RecordKind, bytes, int]] = []
         self._syncing = threading.Lock()
         self._full: list[int] = []
@@ -72,7 +73,11 @@ class Journal:
         """Raises OSError when the disk refuses it; then nothing was written."""
         if self._unwritten:
             raise OSError("the spool cannot be written")
-        self._append(RecordKind.OPEN, payload, 0)
+        try:
+            self._append(RecordKind.OPEN, payload, 0)
+        except OSError as error:
+            self.note_failure(error)
+            raise
 
     def write_close(self, payload: bytes, sequence: int) -> None:
         """Events come in order of sequence number."""
@@ -94,8 +99,6 @@ class Journal:
                 self.note_failure(error)
                 return
             self._unwritten.pop(0)
-            if not self._unwritten:
-                logger.info("the spool can be written again folder=%s", self._folder)
 
     def forget(self, through: int) -> None:
         """Let go of the oldest segments as far as all their events have sequence numbers up to `through`.
@@ -163,9 +166,10 @@ class Journal:
         self.delete_forgotten()
 
     def note_failure(self, error: OSError) -> None:
-        """Count a write or a sync that the disk refused, and say so when writing stops."""
+        """Count what the disk refused; it is said once, until something is written again."""
         self.failures += 1
-        if not self._unwritten:
+        if not self._is_refused:
+            self._is_refused = True
             logger.error("the spool cannot be written error=%s folder=%s", error.strerror or error, self._folder)
 
     def _append(self, kind: RecordKind, payload: bytes, sequence: int) -> None:
@@ -174,6 +178,9 @@ class Journal:
         segment = self._segments[-1]
         offset = segment.size_bytes
         written = self._write(self._descriptor, offset, write_record(kind, payload))
+        if self._is_refused:
+            self._is_refused = False
+            logger.info("the spool can be written again folder=%s", self._folder)
         segment.size_bytes += written
         self.size_bytes += written
         if sequence:

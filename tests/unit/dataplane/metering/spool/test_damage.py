@@ -73,6 +73,19 @@ def test_half_a_record_that_a_full_disk_took_is_taken_back(tmp_path: Path) -> No
     assert events_of(recovered)[1].request_id == event(11, 1).request_id
 
 
+def test_a_full_disk_is_told_once_and_counted_at_every_call(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    journal = Journal(tmp_path, lambda: ())
+    for _ in range(2):
+        with files_of_at_most(3):
+            for _ in range(5):
+                with pytest.raises(OSError, match="large"):
+                    journal.write_open(event(1, 1).SerializeToString())
+        journal.write_open(event(1, 1).SerializeToString())
+    assert journal.failures == 10
+    assert caplog.text.count("cannot be written") == caplog.text.count("can be written again") == 2
+
+
 def test_a_segment_that_cannot_be_begun_is_tried_again_and_leaves_nothing(tmp_path: Path) -> None:
     journal = Journal(tmp_path, lambda: ())
     with files_of_at_most(3), pytest.raises(OSError, match="large"):
