@@ -93,7 +93,9 @@ class Custody:
             if not self._has_ledger:
                 for producer in self._producers():
                     producer.acknowledge(producer.published_through)
-            self._release()
+            await asyncio.to_thread(self._delete, [producer.journal for producer in self._producers()])
+            for folder, journal in self._take_booked():
+                await asyncio.to_thread(remove, folder, journal)
             await asyncio.sleep(RETRY_INTERVAL_S)
 
     async def wait_booked(self, timeout_s: float) -> int:
@@ -110,7 +112,8 @@ class Custody:
 
     def close(self) -> None:
         """Let go of what was taken over; what is not booked is there for the next process."""
-        self._release()
+        for folder, journal in self._take_booked():
+            remove(folder, journal)
         for producer, folder in self._adopted.values():
             producer.journal.close()
             folder.release()
@@ -153,7 +156,6 @@ class Custody:
             logger.warning(text, folder.path, events, recovered.estimates)
             for batch in producer.places(recovered.first_sequence, recovered.last_sequence):
                 self._outbox.put(producer, batch)
-        self._release()
 
     def _resend(self, producer: Producer, ranges: list[tuple[int, int]]) -> None:
         logger.warning("sending again what NATS has lost boot_id=%d ranges=%s", producer.boot_id, ranges)
@@ -161,12 +163,20 @@ class Custody:
             self.resent_events += batch.events
             self._outbox.put(producer, batch)
 
-    def _release(self) -> None:
-        for boot_id, (producer, folder) in list(self._adopted.items()):
-            if producer.is_booked:
-                del self._adopted[boot_id]
-                self._resent_s.pop(boot_id, None)
-                remove(folder, producer.journal)
+    def _take_booked(self) -> list[tuple[SpoolFolder, Journal]]:
+        """The spools taken over in which everything is booked, which are no longer in custody."""
+        booked = [boot_id for boot_id, (producer, _) in self._adopted.items() if producer.is_booked]
+        for boot_id in booked:
+            self._resent_s.pop(boot_id, None)
+        taken = [self._adopted.pop(boot_id) for boot_id in booked]
+        return [(folder, producer.journal) for producer, folder in taken]
+
+    def _delete(self, journals: list[Journal]) -> None:
+        for journal in journals:
+            try:
+                journal.delete_forgotten()
+            except OSError as error:
+                journal.note_failure(error)
 
     def _producers(self) -> list[Producer]:
         return [self._own, *(producer for producer, _ in self._adopted.values())]

@@ -16,8 +16,13 @@ _DATA_URL = re.compile(r"data:[^,\s]{0,128};base64,")
 
 def usage_estimate(call: Call, text_bytes: int, deltas: int) -> Usage:
     """Estimated usage of `call`, of whose answer `text_bytes` of text in `deltas` pieces were seen."""
-    has_output = call.endpoint.operation not in _OPERATIONS_WITHOUT_OUTPUT
-    return Usage(input=input_tokens(call.body), output=output_tokens(text_bytes, deltas) if has_output else 0)
+    output = output_tokens(text_bytes, deltas) if has_output(call) else 0
+    return Usage(input=input_tokens(call.body), output=output)
+
+
+def has_output(call: Call) -> bool:
+    """Whether what `call` asks for is made of tokens."""
+    return call.endpoint.operation not in _OPERATIONS_WITHOUT_OUTPUT
 
 
 def input_tokens(body: JsonObject) -> int:

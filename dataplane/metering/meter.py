@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from dataplane.call import Attempt, Call
 from dataplane.dialects.base import Frame
-from dataplane.metering.estimate import input_tokens, usage_estimate
+from dataplane.metering.estimate import has_output, input_tokens, usage_estimate
 from tollway.kernel.usage import SettlementState, Usage
 
 
@@ -41,18 +41,23 @@ class Meter:
     def settle(self, call: Call, attempt: Attempt) -> None:
         """Fills `attempt`, whose answer was seen: with the reported usage, with an estimate of what passed, or both.
 
-        Output is still to be reported when an answer breaks off, and where zero is reported though text came.
+        Output is still to be reported when an answer breaks off, and where zero is reported though text came. Nothing
+        at all is believed only of an answer that has nothing in it.
         """
         attempt.response_model, attempt.service_tier = self.model, self.service_tier
         has_text = self.text_bytes > 0 or self.deltas > 0
         reported = self.usage
-        if reported is None or (has_text and not reported.readings()):
+        if reported is None or not (reported.readings() or self._may_be_free(call)):
             _settle(call, attempt, usage_estimate(call, self.text_bytes, self.deltas), SettlementState.ESTIMATED)
         elif self._is_complete and (reported.output_tokens or not has_text):
             _settle(call, attempt, reported, SettlementState.REPORTED)
         else:
             estimate = usage_estimate(call, self.text_bytes, self.deltas)
             _settle(call, attempt, _larger(reported, estimate), SettlementState.PARTIAL)
+
+    def _may_be_free(self, call: Call) -> bool:
+        """Whether an answer may have used nothing: no text came, and text is what it would have been."""
+        return has_output(call) and not (self.text_bytes or self.deltas)
 
 
 def _larger(reported: Usage, estimate: Usage) -> Usage:

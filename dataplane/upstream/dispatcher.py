@@ -79,7 +79,8 @@ class Dispatcher:
             error.redact(target.upstream.secret.reveal())
             _note_failure(attempt, error, request)
             raise
-        except asyncio.CancelledError:
+        except BaseException:
+            # The call was ended, or the gateway erred: the upstream may be at work all the same.
             attempt.may_have_run = request.is_sent
             raise
         finally:
@@ -118,8 +119,8 @@ async def _read_to_content(
 
 
 def _note_failure(attempt: Attempt, error: UpstreamError, request: UpstreamRequest) -> None:
-    """An answer that had begun well and was lost, or one that did not come in time, may have been produced."""
-    lost = error.kind is UpstreamErrorKind.PROTOCOL and attempt.status == _HTTP_OK
+    """An answer that had not begun badly and was lost, or one that did not come in time, may have been produced."""
+    lost = error.kind is UpstreamErrorKind.PROTOCOL and attempt.status in (0, _HTTP_OK)
     late = error.kind is UpstreamErrorKind.TIMEOUT and error.status == 0
     attempt.may_have_run = request.is_sent and (lost or late)
     attempt.status = error.status or attempt.status

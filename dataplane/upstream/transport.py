@@ -15,6 +15,7 @@ from dataplane.upstream.pool import ConnectionPool, Origin
 
 MAX_RESULT_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
+STALE_S = 1.0
 _EVENT_STREAM = "text/event-stream"
 _REMEMBERED_URLS = 1024
 _HTTPS_PORT, _HTTP_PORT = 443, 80
@@ -36,12 +37,14 @@ class Transport:
         message = _message(line, request)
         connection = self._pool.take_idle(origin)
         if connection is not None:
-            request.is_sent = True
+            request.is_sent, sent_s = True, time.monotonic()
             try:
                 return await self._exchange(origin, connection, message, deadline_s)
             except UpstreamError as error:
                 # A server may close a kept connection just as it is used: without a byte of answer, that is no answer.
-                if error.kind is not UpstreamErrorKind.PROTOCOL or connection.has_answered:
+                # After a while it is one that was lost: sending it again unseen could cost the call twice.
+                is_answer = connection.has_answered or time.monotonic() - sent_s > STALE_S
+                if error.kind is not UpstreamErrorKind.PROTOCOL or is_answer:
                     raise
             request.is_sent = False
         connection = await self._connect(origin, deadline_s)

@@ -5,7 +5,7 @@ from typing import Any
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
-_MOST_TOKENS = 10**12
+_MOST_TOKENS = 10**9
 
 
 def parse_usage(reported: Any) -> Usage | None:

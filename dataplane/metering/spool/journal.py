@@ -44,9 +44,11 @@ class Journal:
         self._descriptor = -1
         self._number = max((int(segment.path.stem) for segment in segments), default=0)
         self._is_torn = False
+        self._is_refused = False
         self._unwritten: list[tuple[RecordKind, bytes, int]] = []
         self._syncing = threading.Lock()
         self._full: list[int] = []
+        self._forgotten: list[Path] = []
         self._is_folder_synced = True
         self.size_bytes = sum(segment.size_bytes for segment in segments)
         self.failures = 0
@@ -71,7 +73,11 @@ class Journal:
         """Raises OSError when the disk refuses it; then nothing was written."""
         if self._unwritten:
             raise OSError("the spool cannot be written")
-        self._append(RecordKind.OPEN, payload, 0)
+        try:
+            self._append(RecordKind.OPEN, payload, 0)
+        except OSError as error:
+            self.note_failure(error)
+            raise
 
     def write_close(self, payload: bytes, sequence: int) -> None:
         """Events come in order of sequence number."""
@@ -93,23 +99,23 @@ class Journal:
                 self.note_failure(error)
                 return
             self._unwritten.pop(0)
-            if not self._unwritten:
-                logger.info("the spool can be written again folder=%s", self._folder)
 
     def forget(self, through: int) -> None:
-        """Delete the oldest segments as far as all their events have sequence numbers up to `through`.
+        """Let go of the oldest segments as far as all their events have sequence numbers up to `through`.
 
-        Nothing goes while the disk refuses an event: what stands for it may be in any of them.
+        `delete_forgotten` deletes them. Nothing goes while the disk refuses an event: what stands for it may be in any
+        of them.
         """
         while len(self._segments) > 1 and self._segments[0].last <= through and not self._unwritten:
-            segment = self._segments[0]
-            try:
-                segment.path.unlink(missing_ok=True)
-            except OSError as error:
-                self.note_failure(error)
-                return
+            segment = self._segments.pop(0)
             self.size_bytes -= segment.size_bytes
-            del self._segments[0]
+            self._forgotten.append(segment.path)
+
+    def delete_forgotten(self) -> None:
+        """May be called in a thread, for a disk takes its time over large files. Raises OSError."""
+        while self._forgotten:
+            self._forgotten[0].unlink(missing_ok=True)
+            del self._forgotten[0]
 
     def oldest_forgettable(self) -> int:
         """The sequence number up to which `forget` must go to delete one segment; 0 when there is but one."""
@@ -152,17 +158,18 @@ class Journal:
             self._descriptor = -1
 
     def remove(self) -> None:
-        """Delete all segments. Raises OSError."""
+        """Delete all segments; may be called in a thread. Raises OSError."""
         self.close()
-        for segment in self._segments:
-            segment.path.unlink(missing_ok=True)
+        self._forgotten += [segment.path for segment in self._segments]
         self._segments.clear()
         self.size_bytes = 0
+        self.delete_forgotten()
 
     def note_failure(self, error: OSError) -> None:
-        """Count a write or a sync that the disk refused, and say so when writing stops."""
+        """Count what the disk refused; it is said once, until something is written again."""
         self.failures += 1
-        if not self._unwritten:
+        if not self._is_refused:
+            self._is_refused = True
             logger.error("the spool cannot be written error=%s folder=%s", error.strerror or error, self._folder)
 
     def _append(self, kind: RecordKind, payload: bytes, sequence: int) -> None:
@@ -171,6 +178,9 @@ class Journal:
         segment = self._segments[-1]
         offset = segment.size_bytes
         written = self._write(self._descriptor, offset, write_record(kind, payload))
+        if self._is_refused:
+            self._is_refused = False
+            logger.info("the spool can be written again folder=%s", self._folder)
         segment.size_bytes += written
         self.size_bytes += written
         if sequence:

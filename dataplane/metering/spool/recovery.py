@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
-from typing import Final
 
 from google.protobuf.message import DecodeError
 
@@ -14,7 +13,6 @@ from dataplane.metering.spool.records import Record, RecordKind, marked_sequence
 from dataplane.metering.spool.segments import Segment
 from tollway.usage.v1.usage_pb2 import UsageEvent
 
-LEAST_EVENT_BYTES: Final = 64
 OpenKey = tuple[str, int]
 
 
@@ -41,8 +39,8 @@ def recover(folder: Path, boot_id: int) -> Recovered:
 
     May be called in a thread, and again after it was cut short. Raises OSError, and SpoolUnreadable.
 
-    Where the end of an attempt cannot be read, its number is missing, and the event may long be in the ledger. The
-    estimate then takes that number: with the attempt's start it makes the very id that the event had.
+    Where the end of an attempt cannot be read, its number is missing or follows the last one, and the event may long be
+    in the ledger. The estimate takes that number: with the attempt's start it makes the very id that the event had.
     """
     reading = _Reading(boot_id)
     for path in sorted(folder.glob(f"*{SUFFIX}")):
@@ -84,18 +82,13 @@ class _Reading:
         data = path.read_bytes()
         segment = Segment(path, len(data))
         self.segments.append(segment)
-        damaged_end_bytes = 0
         for record in read_records(data):
-            damaged_end_bytes = 0
             if record.kind is RecordKind.DAMAGE:
                 self.damages += 1
-                damaged_end_bytes = record.end - record.start
             elif record.kind is RecordKind.MARK:
                 self._take_mark(marked_sequence(record.payload))
             else:
                 self._take_event(segment, record)
-        # Of what cannot be read at the very end, nobody knows how many numbers were given in it.
-        self.next_sequence += damaged_end_bytes // LEAST_EVENT_BYTES
         segment.last = max(segment.last, self.next_sequence - 1)
 
     def unended(self) -> Iterator[OpenKey]:

@@ -95,7 +95,10 @@ async def test_a_stop_ends_streams_and_running_calls_quickly(site: Site) -> None
         begun = time.monotonic()
         assert await plane.stop() == 0
         assert time.monotonic() - begun < 5
-        assert await subscriber.call.code() in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)
+        code, details = await subscriber.call.code(), await subscriber.call.details()
+        # gRPC's client gives the code INTERNAL, with this text, to one in some hundred streams that a server ends.
+        is_grpc_race = (code, details) == (grpc.StatusCode.INTERNAL, "Internal error from Core")
+        assert code in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE) or is_grpc_race, details
     assert "Traceback" not in plane.log
 
 

@@ -228,3 +228,27 @@ async def test_idle_connections_are_closed(monkeypatch: pytest.MonkeyPatch) -> N
         assert await read_answer(transport, url) == b"{}"
         await closed.wait()
     transport.close()
+
+
+async def test_a_request_that_a_kept_connection_lost_after_a_while_is_not_sent_again_unseen(
+    transport: Transport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dataplane.upstream.transport.STALE_S", 0.05)
+    requests: list[bytes] = []
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while body := await read_request(reader):
+            requests.append(body)
+            if len(requests) == 2:
+                await asyncio.sleep(0.2)
+                break
+            writer.write(OK)
+        writer.close()
+
+    async with serving(peer) as url:
+        assert await read_answer(transport, url) == b"{}"
+        asked = request(url)
+        with pytest.raises(UpstreamError) as caught:
+            await transport.send(asked, soon())
+    assert caught.value.kind is UpstreamErrorKind.PROTOCOL
+    assert (len(requests), asked.is_sent) == (2, True)
