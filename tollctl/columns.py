@@ -74,8 +74,9 @@ def targets(route: dict[str, Any]) -> str:
 
 
 def rates(price: dict[str, Any]) -> str:
-    """Each meter's price."""
-    return ", ".join(_show_rate(rate) for rate in price.get("rates") or ())
+    """Each meter's price, and what is taken off."""
+    discount = price.get("discount_percent")
+    return ", ".join([_show_rate(rate) for rate in price.get("rates") or ()] + ([f"-{discount}%"] if discount else []))
 
 
 def _join(shown: list[str]) -> str:
@@ -92,10 +93,11 @@ def _show_target(target: dict[str, Any]) -> str:
 
 
 def _show_rate(rate: dict[str, Any]) -> str:
-    per = rate.get("per") or (1 if rate.get("meter") == "request" else 1_000_000)
+    per = int(rate.get("per") or (1 if rate.get("meter") == "request" else 1_000_000))
     unit = "" if per == 1_000_000 else f" per {per}"
-    above = rate.get("above_input_tokens")
-    return f"{rate.get('meter')} {rate.get('price_usd')}{unit}" + (f" above {above}" if above else "")
+    above, tier = rate.get("above_input_tokens"), rate.get("service_tier")
+    shown = f"{rate.get('meter')} {rate.get('price_usd')}{unit}" + (f" above {above}" if above else "")
+    return f"{shown} ({tier})" if tier else shown
 
 
 def _show(value: object) -> str:

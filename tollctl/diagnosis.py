@@ -101,6 +101,7 @@ def check_control_plane(admin: AdminClient) -> Iterator[Finding]:
     yield token
     if token.is_ok:
         yield from check_fleet(admin)
+        yield check_prices(admin)
 
 
 def _check_token(admin: AdminClient) -> Finding:
@@ -127,6 +128,21 @@ def check_data_plane(stack: Stack) -> Finding:
     if trouble:
         return Finding("data plane", trouble, "see logs/dataplane.log in the data folder")
     return Finding("data plane", stack.openai_base_url)
+
+
+def check_prices(admin: AdminClient) -> Finding:
+    """Which price book is in force, and whether one that was imported later waits for an admin."""
+    try:
+        books = admin.collect("priceBooks", "price_books")["price_books"]
+    except CommandError as error:
+        return Finding("prices", f"cannot be told: {error}", "mend what is named above first")
+    active = next((book for book in books if book.get("state") == "active"), None)
+    if active is None:
+        return Finding("prices", "no price book is in force", "see `tollctl prices books`, then activate one")
+    since = str(active.get("create_time"))
+    waiting = [str(b["name"]) for b in books if b.get("state") == "imported" and str(b.get("create_time")) > since]
+    newer = f"; {', '.join(waiting)} is newer, see `tollctl prices diff`" if waiting else ""
+    return Finding("prices", f"{active['name']} is in force{newer}")
 
 
 def check_fleet(admin: AdminClient) -> Iterator[Finding]:

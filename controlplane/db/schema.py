@@ -9,14 +9,14 @@ from sqlalchemy import Connection
 from controlplane.db.engine import Database
 
 
-async def upgrade_schema(url: str, folder: Path) -> None:
-    """Brings the database to the head revision of the migrations in `folder`."""
+async def upgrade_schema(url: str, folder: Path, revision: str = "head") -> None:
+    """Brings the database up to `revision` of the migrations in `folder`."""
 
     def run(connection: Connection) -> None:
         config = Config()
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
     database = Database(url, application_name="tollway-migrate", statement_timeout_s=0)
     try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from google.protobuf import json_format
 
@@ -20,6 +20,7 @@ from tollway.resources.violations import Violation
 PRICE_BOOK_KIND = "PriceBook"
 FINGERPRINT_LABEL = "catalog_fingerprint"
 
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STORED = (
     "source",
     "digest",
@@ -95,4 +96,4 @@ def project_book(row: StoredResource, prices: Iterable[machine.BookPrice]) -> ma
 
 def to_ms(time: datetime) -> int:
     """Unix milliseconds."""
-    return int(time.timestamp() * 1000)
+    return (time - _UNIX_EPOCH) // timedelta(milliseconds=1)

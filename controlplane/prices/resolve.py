@@ -54,4 +54,6 @@ def _passed_over(prices: tuple[Price, ...], chosen: Price | None, time_ms: int, 
             reason = f"holds from {from_ms(price.effective_from_ms).isoformat()} on"
         elif not price.holds(time_ms):
             reason = "holds at other times of the day"
+        elif chosen is not None and price.band == chosen.band and price.models == chosen.models:
+            reason = f"held until {from_ms(chosen.effective_from_ms).isoformat()}"
         yield PassedOverPrice(price=price.name, reason=reason)

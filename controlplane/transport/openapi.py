@@ -201,6 +201,8 @@ class _Writer:
             return self._message_schema(field.message_type)
         if field.enum_type is not None:
             return {"type": "string", "enum": enum_words(field.enum_type)}
+        if field.type == FieldDescriptor.TYPE_BYTES:
+            return {"type": "string", "contentEncoding": "base64"}
         return dict(_SCALARS[field.cpp_type])
 
     def _comment(self, field: FieldDescriptor) -> str:

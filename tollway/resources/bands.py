@@ -7,7 +7,7 @@ from tollway.admin.v1.prices_pb2 import PriceBand
 from tollway.config.v1.resources_pb2 import Band
 from tollway.resources.violations import Violation
 
-_TIME = re.compile(r"(?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)")
+_TIME = re.compile(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]")
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 

@@ -13,7 +13,7 @@ from tollway.kernel.usage import Meter
 METER_WORDS = tuple(meter.word for meter in Meter)
 MAX_NANO_USD = (1 << 63) - 1
 _APIECE = frozenset(m.word for m in (Meter.REQUEST, Meter.IMAGE, Meter.SECOND, Meter.PAGE, Meter.SEARCH))
-_PERCENT = re.compile(r"(?P<whole>\d{1,3})(?:\.(?P<fraction>\d{1,4}))?")
+_PERCENT = re.compile(r"(?P<whole>[0-9]{1,3})(?:\.(?P<fraction>[0-9]{1,4}))?")
 _PPM_PER_PERCENT = PARTS_PER_MILLION // 100
 _SMALLEST_EXPONENT = -30
 

@@ -1,9 +1,11 @@
 """JSON-like values into messages, strictly: every unknown field and wrong type is reported, none is guessed at.
 
 Names are accepted in snake_case and camelCase, enums as short words and full names, integers also as decimal strings,
-durations as "60s" or "1h", times as RFC 3339; null is the same as absent.
+durations as "60s" or "1h", times as RFC 3339, bytes as base64; null is the same as absent.
 """
 
+import base64
+import binascii
 import datetime
 import re
 from collections.abc import Callable, Mapping
@@ -49,6 +51,7 @@ def read_message(data: object, message: Message, path: str = "", accepts: FieldF
     fields = _fields_by_spelling(message, accepts)
     violations: list[Violation] = []
     seen: set[str] = set()
+    chosen: dict[str, str] = {}
     for key, value in data.items():
         field = fields.get(str(key))
         if field is None:
@@ -57,6 +60,10 @@ def read_message(data: object, message: Message, path: str = "", accepts: FieldF
             violations.append(Violation(join_path(path, field.name), "is given twice"))
         elif value is not None:
             seen.add(field.name)
+            if field.containing_oneof is not None:
+                other = chosen.setdefault(field.containing_oneof.name, field.name)
+                if other != field.name:
+                    violations.append(Violation(join_path(path, field.name), f"cannot be given together with {other}"))
             violations += _read_field(message, field, value, join_path(path, field.name))
     return violations
 
@@ -175,7 +182,7 @@ def _read_map(message: Message, field: FieldDescriptor, value: object, path: str
 def _scalar(field: FieldDescriptor, value: object) -> Any:
     kind = field.cpp_type
     if kind == FieldDescriptor.CPPTYPE_STRING:
-        return _text(value)
+        return _bytes(value) if field.type == FieldDescriptor.TYPE_BYTES else _text(value)
     if kind == FieldDescriptor.CPPTYPE_BOOL:
         return _boolean(value)
     if kind == FieldDescriptor.CPPTYPE_ENUM:
@@ -191,6 +198,13 @@ def _text(value: object) -> str:
     if any(0xD800 <= ord(character) <= 0xDFFF for character in value):
         raise _WrongValue("is not valid Unicode text")
     return value
+
+
+def _bytes(value: object) -> bytes:
+    try:
+        return base64.b64decode(_text(value), validate=True)
+    except (binascii.Error, ValueError):
+        raise _WrongValue("must be base64") from None
 
 
 def _boolean(value: object) -> bool:

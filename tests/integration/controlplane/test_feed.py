@@ -33,9 +33,11 @@ from tollway.admin.v1.upstreams_pb2 import (
 )
 from tollway.config.v1.discovery_pb2 import Cursor, Hello, Rejection, SubscribeRequest
 from tollway.kernel.keys import key_digest
+from tollway.resources.book import build_price_book
 from tollway.resources.project import project_key_pepper
 
 KEY = "teams/growth/keys/ci"
+BOOK = build_price_book().name
 
 
 async def create_team(admin: Admin, team_id: str) -> None:
@@ -110,11 +112,11 @@ async def test_a_new_data_plane_gets_everything_and_the_pepper_first(admin: Admi
         [response] = plane.responses
         assert (response.reset, response.last_part) == (True, True)
         assert response.upserts[0].key_pepper.pepper == PEPPER.encode()
-        assert set(plane.resources) == {"keyPeppers/default", "priceBooks/default", "teams/growth", KEY}
+        assert set(plane.resources) == {"keyPeppers/default", BOOK, "teams/growth", KEY}
         key = plane.resources[KEY].virtual_key
         assert (key.team, key.owner, key.revoked) == ("teams/growth", "teams/growth", False)
         assert [d.digest for d in key.digests] == [key_digest(PEPPER.encode(), secret)]
-        assert len(plane.resources["priceBooks/default"].price_book.prices) > 50
+        assert len(plane.resources[BOOK].price_book.prices) > 50
 
 
 async def test_changes_come_as_deltas(admin: Admin) -> None:

@@ -23,6 +23,8 @@ HEADERS = {
 CHAT = "POST /v1/chat/completions"
 READY = {path: Reply(b"ok\n") for path in ("GET /readyz", "GET /livez", "GET /healthz")}
 FLEET = "GET /v1/dataplanes"
+BOOKS = "GET /v1/priceBooks"
+IN_FORCE = {"name": "priceBooks/a", "state": "active", "create_time": "2026-11-01T00:00:00Z"}
 
 
 @pytest.fixture
@@ -149,6 +151,8 @@ def test_status_and_doctor_of_a_well_stack(api: ScriptedApi, tmp_path: Path) -> 
     api.replies.update(READY)
     api.replies[FLEET] = plane()
     api.replies["GET /v1/teams"] = Reply({"teams": []})
+    newer = {"name": "priceBooks/b", "state": "imported", "create_time": "2026-11-02T00:00:00Z"}
+    api.replies[BOOKS] = Reply({"price_books": [IN_FORCE, newer]})
     with scripted_stack(api, tmp_path, b'INFO {"jetstream":true} \r\n'):
         status = run_tollctl("status", folder=tmp_path)
         assert status.returncode == 0, status.stdout + status.stderr
@@ -157,6 +161,7 @@ def test_status_and_doctor_of_a_well_stack(api: ScriptedApi, tmp_path: Path) -> 
         doctor = run_tollctl("doctor", folder=tmp_path)
         assert doctor.returncode == 0, doctor.stdout
         assert all(line.startswith("ok ") for line in doctor.stdout.splitlines())
+        assert "priceBooks/a is in force; priceBooks/b is newer, see `tollctl prices diff`" in doctor.stdout
         shown = status.stdout + status.stderr + doctor.stdout + doctor.stderr
         assert "hidden-word" not in shown and ADMIN_TOKEN not in shown
 
@@ -166,6 +171,7 @@ def test_status_and_doctor_name_what_is_wrong(api: ScriptedApi, tmp_path: Path) 
     api.replies["GET /readyz"] = Reply(b"not ready: the schema is at 0001, this release needs 0002\n", 503)
     api.replies[FLEET] = plane(rejections=[{"name": "routes/chat", "reason": "no such upstream"}])
     api.replies["GET /v1/teams"] = Reply({"teams": []})
+    api.replies[BOOKS] = Reply({"price_books": []})
     with scripted_stack(api, tmp_path, b'INFO {"jetstream":false} \r\n'):
         status = run_tollctl("status", "-o", "json", folder=tmp_path)
         parts = {part["name"]: part for part in json.loads(status.stdout)["parts"]}
@@ -174,7 +180,14 @@ def test_status_and_doctor_name_what_is_wrong(api: ScriptedApi, tmp_path: Path) 
         doctor = run_tollctl("doctor", folder=tmp_path)
     failed = [line for line in doctor.stdout.splitlines() if line.startswith("fail")]
     assert doctor.returncode == 1
-    assert [line.split()[1] for line in failed] == ["database:", "config:", "jetstream:", "consumer:", "data"]
+    assert [line.split()[1] for line in failed] == [
+        "database:",
+        "config:",
+        "prices:",
+        "jetstream:",
+        "consumer:",
+        "data",
+    ]
     assert "routes/chat: no such upstream" in doctor.stdout and "without JetStream" in doctor.stdout
     assert all(" -> " in line for line in failed)
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.openai import OpenAIDialect
 from dataplane.dialects.openai.payload import parse_payload
+from dataplane.dialects.openai.response import parse_result
+from dataplane.dialects.openai.stream import OpenAIStreamParser
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from dataplane.ingress.openai import ENDPOINTS
 
@@ -211,3 +213,11 @@ def test_result_told_as_text_chunks() -> None:
 def test_no_answer_is_no_chunks(body: bytes) -> None:
     with pytest.raises(UpstreamError):
         DIALECT.parse_result_chunks(CHAT, body)
+
+
+@pytest.mark.parametrize(("said", "tier"), [(b'"flex"', "flex"), (b'"default"', ""), (b"null", None)])
+def test_chunks_and_answers_say_their_class_of_service(said: bytes, tier: str | None) -> None:
+    chunk = b'{"choices": [{"index": 0, "delta": {"content": "a"}}], "service_tier": %s}' % said
+    (frame,) = OpenAIStreamParser().feed(SseEvent("", chunk))
+    assert frame.service_tier == tier
+    assert parse_result(b'{"choices": [], "service_tier": %s}' % said).service_tier == tier

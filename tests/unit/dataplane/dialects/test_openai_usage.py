@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.dialects.openai.usage import parse_usage
+from dataplane.dialects.openai.usage import parse_service_tier, parse_usage
 from tollway.kernel.usage import Usage
 
 COUNTS = st.none() | st.integers(-5, 100) | st.floats() | st.text(max_size=3) | st.booleans()
@@ -75,3 +75,19 @@ def test_meters_are_disjoint_and_whole(reported: dict[str, Any]) -> None:
     prompt = reported.get("prompt_tokens")
     if type(prompt) is int and prompt >= 0:
         assert usage.input_tokens == prompt
+
+
+@pytest.mark.parametrize(
+    ("payload", "tier"),
+    [
+        ({}, None),
+        ({"service_tier": None}, None),
+        ({"service_tier": 3}, None),
+        ({"service_tier": "default"}, ""),
+        ({"service_tier": "on_demand"}, ""),
+        ({"service_tier": "flex"}, "flex"),
+        ({"service_tier": "Priority"}, "priority"),
+    ],
+)
+def test_the_service_tier_is_read_as_prices_name_it(payload: dict[str, Any], tier: str | None) -> None:
+    assert parse_service_tier(payload) == tier

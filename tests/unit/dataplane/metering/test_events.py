@@ -135,6 +135,12 @@ def test_what_clients_say_is_kept_within_its_bound(said: str, kept: str) -> None
     assert dict(event.metadata) == {kept: kept}
 
 
+def test_the_class_of_service_is_on_the_line() -> None:
+    (event,) = usage_events(make_outcome(make_attempt(service_tier="flex")), NOW_US)
+
+    assert event.service_tier == "flex"
+
+
 def test_absurd_quantities_do_not_break_the_event() -> None:
     (event,) = usage_events(make_outcome(make_attempt(usage=Usage(input=10**40), cost_nano_usd=10**50)), NOW_US)
 

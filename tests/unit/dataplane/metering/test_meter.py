@@ -90,3 +90,22 @@ def test_failed_attempt_costs_its_input_only_if_it_may_have_run(may_have_run: bo
     settle_failed(CALL, attempt)
     assert attempt.state.word == state
     assert (attempt.usage.input > 0, attempt.usage.output) == (may_have_run, 0)
+
+
+TIERED = SNAPSHOT.__class__(
+    epoch="e",
+    revision=1,
+    prices=PriceIndex(
+        (Price("prices/all", 1, "", re.compile(".*"), (*RATES, Rate(UsageMeter.INPUT, 10**8, 0, "flex"))),)
+    ),
+)
+
+
+@pytest.mark.parametrize(("reported", "tier", "cost"), [("flex", "flex", 10_700), ("", "", 17_000), (None, "", 17_000)])
+def test_the_class_of_service_that_the_answer_says_prices_it(reported: str | None, tier: str, cost: int) -> None:
+    meter = Meter()
+    meter.observe([Frame(b"{}", text_bytes=4, deltas=1, service_tier=reported), Frame(b"{}", usage=Usage(7, output=5))])
+    meter.complete()
+    attempt = make_attempt(usage=Usage(), cost_nano_usd=0)
+    meter.settle(make_call(snapshot=TIERED, body=BODY), attempt)
+    assert (attempt.service_tier, attempt.cost_nano_usd) == (tier, cost)

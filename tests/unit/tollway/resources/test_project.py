@@ -4,7 +4,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollway.admin.v1.keys_pb2 import VirtualKey
-from tollway.admin.v1.prices_pb2 import Price, Rate
+from tollway.admin.v1.prices_pb2 import Price, PriceBand, Rate
 from tollway.admin.v1.routes_pb2 import Route, Target
 from tollway.admin.v1.upstreams_pb2 import Upstream, UpstreamSecret
 from tollway.config.v1 import resources_pb2 as machine
@@ -74,6 +74,22 @@ def test_prices_are_exact_integers() -> None:
     assert projected.rates[2].above_input_tokens == 5
     assert projected.models[0].glob == "gpt-*"
     assert projected.effective_from_ms == 9000
+
+
+def test_tiers_bands_and_discounts_reach_the_machine_form() -> None:
+    price = Price(
+        name="prices/p",
+        model="m",
+        rates=[Rate(meter="search", price_usd="0.01", service_tier="Flex")],
+        band=PriceBand(start_time="23:00", end_time="01:00"),
+        discount_percent="0.5",
+    )
+    PRICE.normalize(price)
+    projected = project.project_price(price, 1).price
+    assert (projected.rates[0].nano_usd_per_million, projected.rates[0].service_tier) == (10**13, "flex")
+    assert projected.band == machine.Band(start_minute=1380, end_minute=60)
+    assert projected.discount_ppm == 5_000
+    assert not project.project_price(Price(name="prices/q", model="m"), 1).price.HasField("band")
 
 
 def test_a_model_without_a_star_is_matched_exactly() -> None:

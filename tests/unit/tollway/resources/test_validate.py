@@ -4,7 +4,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from tollway.admin.v1.keys_pb2 import VirtualKey, VirtualKeySecret
-from tollway.admin.v1.prices_pb2 import Price, Rate
+from tollway.admin.v1.prices_pb2 import Price, PriceBand, Rate
 from tollway.admin.v1.routes_pb2 import RetryPolicy, Route, Target, Timeouts
 from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream, UpstreamSecret
@@ -47,6 +47,19 @@ def price(rate: Rate) -> Price:
         price(Rate(meter="request", price_usd="0.01")),
         price(Rate(meter="output", price_usd="0.000002", per=1)),
         price(Rate(meter="output", price_usd="0")),
+        price(Rate(meter="output_image", price_usd="40", service_tier="Flex")),
+        Price(
+            name="prices/p",
+            model="m",
+            rates=[
+                Rate(meter="input", price_usd="1"),
+                Rate(meter="input", price_usd="2", service_tier="priority"),
+                Rate(meter="input", price_usd="3", service_tier="priority", above_input_tokens=200_000),
+            ],
+            band=PriceBand(start_time="16:30", end_time="00:30", weekdays=["sat"]),
+            discount_percent="12.5",
+        ),
+        Price(name="prices/p", model="*", discount_percent="7"),
     ],
 )
 def test_what_is_right(resource: AdminResource) -> None:
@@ -129,6 +142,25 @@ def test_what_is_right(resource: AdminResource) -> None:
         (price(Rate(meter="input", price_usd="1,5")), "rates[0].price_usd"),
         (price(Rate(meter="input", price_usd="-1")), "rates[0].price_usd"),
         (price(Rate(meter="input", price_usd="1", per=3)), "rates[0].price_usd"),
+        (price(Rate(meter="input", price_usd="1", service_tier="no such")), "rates[0].service_tier"),
+        (Price(name="prices/p", model="m"), "rates"),
+        (Price(name="prices/p", model="m", discount_percent="0"), "discount_percent"),
+        (Price(name="prices/p", model="m", discount_percent="101"), "discount_percent"),
+        (
+            Price(
+                name="prices/p",
+                model="m",
+                rates=[
+                    Rate(meter="input", price_usd="1"),
+                    Rate(meter="input", price_usd="2", service_tier="default"),
+                ],
+            ),
+            "rates[1]",
+        ),
+        (
+            Price(name="prices/p", model="m", discount_percent="1", band=PriceBand(start_time="9", end_time="10:00")),
+            "band.start_time",
+        ),
         (price(Rate(meter="input", price_usd="1", per=-3)), "rates[0].per"),
         (price(Rate(meter="input", price_usd="9999999999", per=1)), "rates[0].price_usd"),
         (price(Rate(meter="input", price_usd="1", above_input_tokens=-1)), "rates[0].above_input_tokens"),
