@@ -8,6 +8,7 @@ CONSTRAINTS := constraints.txt
 SOURCES := dataplane controlplane tollway tollctl migrations tests
 
 .PHONY: help up test check bench bench-ledger chaos chaos-mutations format proto proto-baseline lock clean
+.PHONY: help up test check bench bench-ledger scale format proto proto-baseline lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +50,9 @@ chaos: $(VENV)/.dev ## kill everything under load, and compare the ledger with t
 
 chaos-mutations: $(VENV)/.dev ## break the ledger on purpose, and see that make chaos finds it each time
 	$(BIN)/python -m tests.chaos --mutations $(ARGS)
+
+scale: $(VENV)/.dev ## make a month of 10 million entries and time reports over it
+	$(BIN)/python -m tests.scale $(ARGS)
 
 format: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff check --fix $(SOURCES)

@@ -13,6 +13,9 @@ from tollctl.web import Address, Request, send
 JsonObject = dict[str, Any]
 Query = Mapping[str, str | int | bool | None]
 _MAX_PAGE_SIZE = 500
+_OK = 200
+# Each page of an export may take as long as a query.
+_DOWNLOAD_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,15 @@ class AdminClient:
     def read(self, path: str, query: Query | None = None) -> JsonObject:
         """GET /v1/{path}."""
         return self._call("GET", path, query, None)
+
+    def download(self, path: str, query: Query | None = None) -> Iterator[bytes]:
+        """The parts of what GET /v1/{path} sends that is not JSON."""
+        headers = self._headers() | {"accept": "*/*"}
+        request = Request("GET", _render_target(path, query), headers, None, timeout_s=_DOWNLOAD_TIMEOUT_S)
+        with send(self.address, request, self.ca_file) as answer:
+            if answer.status != _OK:
+                self._parse_answer(answer.status, answer.read())
+            yield from answer.parts()
 
     def write(self, path: str, body: JsonObject, query: Query | None = None) -> JsonObject:
         """POST /v1/{path}."""
@@ -56,15 +68,19 @@ class AdminClient:
         return {**page, items: found[:limit]}
 
     def _call(self, method: str, path: str, query: Query | None, body: JsonObject | None) -> JsonObject:
-        headers = {"accept": "application/json", "user-agent": "tollctl"}
-        if self.token:
-            headers["authorization"] = f"Bearer {self.token}"
+        headers = self._headers()
         if body is not None:
             headers["content-type"] = "application/json"
         content = None if body is None else json.dumps(body, allow_nan=False).encode()
-        request = Request(method, f"/v1/{quote(path, safe='/:')}{_render_query(query or {})}", headers, content)
+        request = Request(method, _render_target(path, query), headers, content)
         with send(self.address, request, self.ca_file) as answer:
             return self._parse_answer(answer.status, answer.read())
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"accept": "application/json", "user-agent": "tollctl"}
+        if self.token:
+            headers["authorization"] = f"Bearer {self.token}"
+        return headers
 
     def _parse_answer(self, status: int, content: bytes) -> JsonObject:
         try:
@@ -95,6 +111,10 @@ def parse_refusal(status: int, error: Mapping[str, Any]) -> Refused:
     )
     message = str(error.get("message") or f"HTTP status {status}")
     return Refused(status, "the request is not valid" if violations else message, violations)
+
+
+def _render_target(path: str, query: Query | None) -> str:
+    return f"/v1/{quote(path, safe='/:')}{_render_query(query or {})}"
 
 
 def _render_query(query: Query) -> str:

@@ -110,6 +110,18 @@ PRICE = Kind(
         Column("EFFECTIVE FROM", text("effective_from")),
     ),
 )
+METADATA_KEY = Kind(
+    manifest="MetadataKey",
+    spellings=("metadatakey", "metadatakeys"),
+    collection="metadataKeys",
+    field="metadata_keys",
+    columns=(
+        Column("NAME", bare("name")),
+        Column("KEY", text("key")),
+        Column("SINCE", text("since")),
+        Column("AGE", since("create_time")),
+    ),
+)
 VIRTUAL_KEY = Kind(
     manifest="VirtualKey",
     spellings=("key", "keys", "virtualkey", "virtualkeys", "vk"),
@@ -175,8 +187,8 @@ USAGE_RECORD = Kind(
     is_endless=True,
 )
 
-KINDS = (TEAM, UPSTREAM, ROUTE, PRICE, VIRTUAL_KEY, DATA_PLANE, AUDIT_EVENT, USAGE_RECORD)
-CONFIG_KINDS = (TEAM, UPSTREAM, ROUTE, PRICE, VIRTUAL_KEY)
+KINDS = (TEAM, UPSTREAM, ROUTE, PRICE, METADATA_KEY, VIRTUAL_KEY, DATA_PLANE, AUDIT_EVENT, USAGE_RECORD)
+CONFIG_KINDS = (TEAM, UPSTREAM, ROUTE, PRICE, METADATA_KEY, VIRTUAL_KEY)
 """The kinds that manifests hold, each after those that it refers to."""
 
 

@@ -26,7 +26,6 @@ _VERBS = {
     "delete": ("delete", "delete"),
     "export": ("export", "export"),
     "key": ("key", "app"),
-    "prices": ("prices", "app"),
     "usage": ("usage", "usage"),
     "prices": ("prices", "app"),
     "ledger": ("ledger", "app"),

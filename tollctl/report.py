@@ -1,74 +1,86 @@
-"""Usage rows for people and for spreadsheets."""
+"""Usage rows for people."""
 
-import csv
-import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from tollctl.render import render_table
-from tollway.kernel.money import format_usd, parse_usd
 
 Row = dict[str, Any]
-_CSV_MEASURES = (
-    "requests",
-    "attempts",
-    "refused",
-    "errors",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-)
-_MEASURES = {
-    "requests": "REQUESTS",
-    "errors": "ERRORS",
-    "refused": "REFUSED",
-    "input_tokens": "INPUT",
-    "cache_read_tokens": "CACHED",
-    "output_tokens": "OUTPUT",
-    "reasoning_tokens": "REASONING",
-}
+Cell = Callable[[Row], str]
 _TOTAL = "TOTAL"
 
 
-def render_report(rows: Sequence[Row], dimensions: Sequence[str], *, has_slots: bool) -> str:
-    """A table, the dearest group first or, with time slots, the oldest slot first, and a line with the sums."""
-    ordered = rows if has_slots else sorted(rows, key=_cost_nano_usd, reverse=True)
-    lead = (["START"] if has_slots else []) + [dimension.upper() for dimension in dimensions]
-    lines = [[*_lead(row, dimensions, has_slots), *_measures(row, _cost_nano_usd(row))] for row in ordered]
-    sums = {measure: sum(_count(row, measure) for row in rows) for measure in _MEASURES}
-    cost_nano_usd = sum(_cost_nano_usd(row) for row in rows)
-    if lead:
-        lines.append([_TOTAL, *[" "] * (len(lead) - 1), *_measures(sums, cost_nano_usd)])
-    titles = [*lead, *_MEASURES.values(), "COST USD"]
+@dataclass(frozen=True, slots=True)
+class TableShape:
+    """Which columns a table has, and whose clock its times are of."""
+
+    has_slots: bool = False
+    is_wide: bool = False
+    zone: tzinfo = UTC
+
+
+def render_report(rows: Sequence[Row], total: Row, dimensions: Sequence[str], shape: TableShape) -> str:
+    """A table in the order of the rows, and a line with the total of all where rows are of groups or slots."""
+    lead = (["START"] if shape.has_slots else []) + [dimension.upper() for dimension in dimensions]
+    columns = {**_MEASURES, **(_WIDE if shape.is_wide else {})}
+    lines = [[*_lead(row, dimensions, shape), *(cell(row) for cell in columns.values())] for row in rows]
+    if lead and total:
+        lines.append([_TOTAL, *[" "] * (len(lead) - 1), *(cell(total) for cell in columns.values())])
+    titles = [*lead, *columns]
     return render_table(titles, lines, frozenset(range(len(lead), len(titles))))
 
 
-def render_csv(rows: Sequence[Row], dimensions: Sequence[str], *, has_slots: bool) -> str:
-    """A heading and a line per row, in the order of the answer; start_time only with time slots."""
-    lead = (["start_time"] if has_slots else []) + list(dimensions)
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*lead, *_CSV_MEASURES, "cost_usd"])
-    for row in rows:
-        counts = [_count(row, measure) for measure in _CSV_MEASURES]
-        writer.writerow([*_lead(row, dimensions, has_slots), *counts, row.get("cost_usd") or "0"])
-    return text.getvalue()
-
-
-def _lead(row: Row, dimensions: Sequence[str], has_slots: bool) -> list[str]:
+def _lead(row: Row, dimensions: Sequence[str], shape: TableShape) -> list[str]:
     group = row.get("group") or {}
-    return ([str(row.get("start_time") or "")] if has_slots else []) + [str(group.get(d) or "") for d in dimensions]
+    start = [_moment(str(row.get("start_time") or ""), shape.zone)] if shape.has_slots else []
+    return start + [str(group.get(dimension) or "") for dimension in dimensions]
 
 
-def _measures(row: Row, cost_nano_usd: int) -> list[str]:
-    return [*(str(_count(row, measure)) for measure in _MEASURES), format_usd(cost_nano_usd)]
+def _moment(text: str, zone: tzinfo) -> str:
+    return datetime.fromisoformat(text).astimezone(zone).isoformat(timespec="minutes").replace("+00:00", "Z")
 
 
-def _count(row: Row, measure: str) -> int:
-    return int(row.get(measure) or 0)
+def _count(name: str) -> Cell:
+    return lambda row: str(int(row.get(name) or 0))
 
 
-def _cost_nano_usd(row: Row) -> int:
-    return parse_usd(str(row.get("cost_usd") or "0"))
+def _money(name: str) -> Cell:
+    return lambda row: str(row.get(name) or "0.00")
+
+
+def _state(word: str) -> Cell:
+    return lambda row: str(int((row.get("states") or {}).get(word) or 0))
+
+
+def _milliseconds(name: str) -> Cell:
+    return lambda row: f"{float(row[name]):.3g}" if row.get(name) and float(row[name]) < 100 else _whole(row.get(name))
+
+
+def _whole(value: Any) -> str:
+    return str(round(float(value))) if value else ""
+
+
+_MEASURES: dict[str, Cell] = {
+    "REQUESTS": _count("requests"),
+    "ERRORS": _count("errors"),
+    "REFUSED": _count("refused"),
+    "INPUT": _count("input_tokens"),
+    "CACHED": _count("cache_read_tokens"),
+    "OUTPUT": _count("output_tokens"),
+    "REASONING": _count("reasoning_tokens"),
+    "COST USD": _money("cost_usd"),
+}
+_WIDE: dict[str, Cell] = {
+    "FAILED USD": _money("failed_cost_usd"),
+    "ADJUSTED USD": _money("adjustment_usd"),
+    "ATTEMPTS": _count("attempts"),
+    "BILLABLE": _count("billable_attempts"),
+    "ESTIMATED": _state("estimated"),
+    "UNPRICED": _state("unpriced"),
+    "P50 MS": _milliseconds("duration_p50_ms"),
+    "P95 MS": _milliseconds("duration_p95_ms"),
+    "TTFT P50": _milliseconds("time_to_first_token_p50_ms"),
+    "TTFT P95": _milliseconds("time_to_first_token_p95_ms"),
+}

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from tollctl.errors import CommandError, Unreachable
 
 _CONNECT_TIMEOUT_S = 5.0
+_PART_BYTES = 65_536
 _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -89,6 +90,17 @@ class Answer:
         """The whole body."""
         with _told_as_unreachable(self._address):
             return self._response.read()
+
+    def parts(self) -> Iterator[bytes]:
+        """The body as it comes; a part of one is never taken for the whole."""
+        while True:
+            with _told_as_unreachable(self._address):
+                part = self._response.read(_PART_BYTES)
+                if not part and self._response.length:
+                    raise http.client.IncompleteRead(part, self._response.length)
+            if not part:
+                return
+            yield part
 
     def lines(self) -> Iterator[bytes]:
         """The body line by line as it comes, without line ends."""

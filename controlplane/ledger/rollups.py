@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     Date,
@@ -26,7 +27,6 @@ from sqlalchemy import (
     Interval,
     Select,
     SmallInteger,
-    Subquery,
     Text,
     Uuid,
     and_,
@@ -75,7 +75,8 @@ def fresh_values(source: FromClause) -> Select[Any]:
     is_kept = select(literal(1)).where(*day_key, wanted.c.value == kept.value).exists()
     place = func.row_number().over(partition_by=(wanted.c.day, wanted.c.key), order_by=wanted.c.value)
     fresh = select(wanted, place.label("place")).where(~is_kept).subquery("fresh")
-    taken = select(kept.day, kept.key, func.count().label("number")).group_by(kept.day, kept.key).subquery("taken")
+    counts = select(kept.day, kept.key, func.count().label("number")).where(kept.day.in_(select(wanted.c.day)))
+    taken = counts.group_by(kept.day, kept.key).subquery("taken")
     joined = fresh.outerjoin(taken, and_(fresh.c.day == taken.c.day, fresh.c.key == taken.c.key))
     is_room = fresh.c.place + func.coalesce(taken.c.number, 0) <= MAX_VALUES
     return select(fresh.c.day, fresh.c.key, fresh.c.value).select_from(joined).where(is_room)
@@ -152,9 +153,10 @@ def _with_labels(source: FromClause) -> FromClause:
     slot = func.date_bin(quarter, columns.start_time, literal(EPOCH)).label("slot")
     dimensions = [columns[name] for name in GROUP_DIMENSIONS]
     latencies = [columns.duration_bucket, columns.first_frame_bucket]
-    return select(slot, *dimensions, _labels(source, slot).label("labels"), *latencies, *additions(source)).subquery(
-        "labelled"
-    )
+    labels = _labels(source, slot).label("labels")
+    # The offset keeps the planner from finding labels anew wherever they are used.
+    rows = select(slot, *dimensions, labels, *latencies, *additions(source)).offset(literal_column("0"))
+    return rows.subquery("labelled")
 
 
 def _labels(source: FromClause, slot: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -177,14 +179,14 @@ def _labels(source: FromClause, slot: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((metadata == _NO_LABELS, _NO_LABELS), else_=found)
 
 
-def _wanted_values(source: FromClause) -> Subquery:
+def _wanted_values(source: FromClause) -> CTE:
     """Each day, declared key and value that there is in `source`, once."""
     keys, columns = ledger_metadata_key.c, source.c
     has_key = and_(columns.metadata.has_key(keys.key), _is_declared(columns.start_time))
     day = _utc_day(columns.start_time).label("day")
     value = columns.metadata[keys.key].astext.label("value")
     joined = source.join(ledger_metadata_key, has_key)
-    return select(day, keys.key, value).select_from(joined).distinct().subquery("wanted")
+    return select(day, keys.key, value).select_from(joined).distinct().cte("wanted")
 
 
 def _is_declared(time: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -15,6 +15,7 @@ from tests.e2e.stack import Admin, Stack, eventually
 from tests.fakes.admin_api import run_tollctl
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+CONFIG_KINDS = ("teams", "keys", "upstreams", "routes", "prices", "metadatakeys")
 UNKNOWN_TOKEN = "twa_unknown-0123456789abcdefghij"
 
 
@@ -151,7 +152,7 @@ async def test_keys_live_and_die(stack: Stack) -> None:
 
 
 async def test_every_kind_can_be_listed_in_every_form(stack: Stack) -> None:
-    for kind in ("teams", "keys", "upstreams", "routes", "prices", "dataplanes", "auditevents", "usagerecords"):
+    for kind in (*CONFIG_KINDS, "dataplanes", "auditevents", "usagerecords"):
         await succeed(stack, "get", kind)
         listed = json.loads(await succeed(stack, "get", kind, "-o", "json"))
         assert isinstance(next(value for value in listed.values() if isinstance(value, list)), list)

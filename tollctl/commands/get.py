@@ -6,7 +6,8 @@ import typer
 
 from tollctl.arguments import OutputOption, TeamOption, told_as_usage
 from tollctl.errors import CommandError
-from tollctl.kinds import KINDS, VIRTUAL_KEY, Kind, find_kind
+from tollctl.kinds import KINDS, USAGE_RECORD, VIRTUAL_KEY, Kind, find_kind
+from tollctl.records import render_attempts
 from tollctl.render import Output, render_data, render_table, write_out
 from tollctl.session import Session, session_of
 
@@ -59,7 +60,7 @@ def get(
     with told_as_usage("NAME"):
         full_name = row.name_of(name, team)
     found = session.admin().read(full_name) if row.has_item else _find_in_list(session.admin(), row, full_name)
-    write_out(_render_rows(row, [found]) if output is Output.TABLE else render_data(found, output))
+    write_out(_render_item(row, found) if output is Output.TABLE else render_data(found, output))
 
 
 def print_list(session: Session, kind: Kind, output: Output, page: dict[str, Any]) -> None:
@@ -104,6 +105,10 @@ def _find_in_list(admin: "AdminClient", kind: Kind, name: str) -> dict[str, Any]
             if item.get("name") == name:
                 return dict(item)
     raise CommandError(f"{name} does not exist: see `tollctl get {kind.spellings[1]}`")
+
+
+def _render_item(kind: Kind, item: dict[str, Any]) -> str:
+    return _render_rows(kind, [item]) + (render_attempts(item) if kind is USAGE_RECORD else "")
 
 
 def _render_rows(kind: Kind, items: list[dict[str, Any]]) -> str:

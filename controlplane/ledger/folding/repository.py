@@ -120,7 +120,8 @@ def _keys_of(day: date) -> Any:
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
 _LOCK_DAY = text("SELECT pg_advisory_xact_lock(:space, :day)")
 _FIND_DAY = text(
-    "SELECT d::date FROM generate_series((SELECT min(slot) AT TIME ZONE 'UTC' FROM usage_rollup_900)::date,"
+    "SELECT d::date FROM generate_series("
+    "(SELECT min(slot) AT TIME ZONE 'UTC' FROM usage_rollup WHERE span_s = 900)::date,"
     " CAST(:last AS date), interval '1 day') AS d LEFT JOIN usage_day u ON u.day = d::date"
     " WHERE u.day IS NULL OR (NOT u.folded AND u.change_time < :settled) ORDER BY d DESC LIMIT 1"
 )

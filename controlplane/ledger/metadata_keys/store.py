@@ -32,7 +32,7 @@ class MetadataKeyStore:
         """The first quarter hour after `now` without entries; none is booked until this transaction ends."""
         await self._connection.execute(_LOCK)
         slots = quarter_rollup.c
-        latest = select(func.max(slots.slot)).where(slots.slot < now + FURTHEST_AHEAD)
+        latest = select(func.max(slots.slot)).where(slots.span_s == QUARTER_HOUR_S, slots.slot < now + FURTHEST_AHEAD)
         last: datetime | None = await self._connection.scalar(latest)
         current = quarter_hour_start(now)
         return max(current, last or current) + _QUARTER_HOUR

@@ -13,6 +13,8 @@ Row = Mapping[str, Any]
 
 LAST_MS = (1 << 48) - 1
 CLOCK_SLACK_MS = 60_000
+NO_BUCKET = -1
+"""The bucket of percentiles where there are no calls."""
 PERCENTILES = (
     "duration_p50_ms",
     "duration_p95_ms",

@@ -9,7 +9,7 @@ from controlplane.ledger.convert import request_text
 from controlplane.ledger.entries import token_sums
 from controlplane.ledger.latency import bucket_ms
 from controlplane.ledger.reading.dimensions import collection_of
-from controlplane.ledger.reading.queries import PERCENTILES, Row
+from controlplane.ledger.reading.queries import NO_BUCKET, PERCENTILES, Row
 from controlplane.ledger.reading.requests import SumsPage
 from tollway.admin.v1.usage_pb2 import UsageAdjustment, UsageAttempt, UsageRecord, UsageRow
 from tollway.kernel.money import format_usd
@@ -18,7 +18,6 @@ from tollway.kernel.usage import SettlementState
 
 RECORD_COLLECTION = "usageRecords"
 _SHOWN_DECIMALS = 4
-_NO_BUCKET = -1
 _COPIED_SUMS = (
     "requests",
     "attempts",
@@ -64,8 +63,8 @@ def _sums_row(row: Row, group: Mapping[str, str], start: datetime, end: datetime
         **{name: row[name] for name in _COPIED_SUMS},
     )
     for name in PERCENTILES:
-        bucket = row.get(name, _NO_BUCKET)
-        if bucket != _NO_BUCKET:
+        bucket = row.get(name, NO_BUCKET)
+        if bucket != NO_BUCKET:
             setattr(shown, name, round(bucket_ms(bucket), _SHOWN_DECIMALS))
     return shown
 

@@ -16,9 +16,10 @@ from controlplane.db.engine import Database
 from controlplane.errors import FailedPrecondition
 from controlplane.ledger.entries import ROLLUP_SUMS
 from controlplane.ledger.reading.calls.repository import read_entries, read_request_ids
-from controlplane.ledger.reading.queries import CallsQuery, Row, SumsQuery
+from controlplane.ledger.reading.filters import Condition
+from controlplane.ledger.reading.queries import NO_BUCKET, PERCENTILES, CallsQuery, Row, SumsQuery
 from controlplane.ledger.reading.sources import Source, Standing, source_of
-from controlplane.ledger.reading.sums.repository import sums_statement
+from controlplane.ledger.reading.sums.repository import percentiles_statement, sums_statement
 from controlplane.ledger.tables import ledger_detached_day, ledger_metadata_key, usage_day
 
 _QUERY_CANCELED = "57014"
@@ -78,7 +79,24 @@ class UsageReader:
 
 async def _fetch(connection: AsyncConnection, query: SumsQuery, source: Source, standing: Standing) -> list[Row]:
     result = await connection.execute(sums_statement(query, source, standing))
-    return [dict(row) for row in result.mappings()]
+    rows: list[Row] = [dict(row) for row in result.mappings()]
+    if rows and query.latencies and not any(name in rows[0] for name in PERCENTILES):
+        return await _with_percentiles(connection, query, source, standing, rows)
+    return rows
+
+
+async def _with_percentiles(
+    connection: AsyncConnection, query: SumsQuery, source: Source, standing: Standing, rows: list[Row]
+) -> list[Row]:
+    """Latencies are many, so that only those of the page's groups are read."""
+    names = ["number", *(f"d{place}" for place in range(len(query.group_by)))]
+    values = [Condition(d, "IN", tuple({row[f"d{place}"] for row in rows})) for place, d in enumerate(query.group_by)]
+    narrow = replace(query, conditions=(*query.conditions, *values))
+    result = await connection.execute(percentiles_statement(narrow, source, standing))
+    found = {tuple(row[name] for name in names): row for row in result.mappings()}
+    none = dict.fromkeys(PERCENTILES, NO_BUCKET)
+    ranked = (found.get(tuple(row[name] for name in names), none) for row in rows)
+    return [{**row, **{name: own[name] for name in PERCENTILES}} for row, own in zip(rows, ranked, strict=True)]
 
 
 async def _read_total(

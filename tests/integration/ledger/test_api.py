@@ -1,5 +1,6 @@
 """The usage methods over a real ledger."""
 
+import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from controlplane.ledger.repository import LedgerRepository
 from tests.fakes.usage_events import MINUTE_US, FakeDataPlane, readings, request_id, rich_readings
 from tests.integration.ledger.usage_admin import UsageAdmin, stamp
 from tollway.admin.v1.usage_pb2 import UsageRecord, UsageRow
+from tollway.kernel.usage import SettlementState, event_id
 from tollway.usage.v1.usage_pb2 import METER_INPUT, METER_OUTPUT, UsageEvent
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -112,6 +114,15 @@ async def test_groups_show_bare_ids_but_full_keys(admin: UsageAdmin) -> None:
         ('team = "nobody"', 0),
         ('team = "%"', 0),
         ("team = growth AND team = search", 0),
+        ("team != growth", 4),
+        ('team IN ("growth", "nobody")', 4),
+        ('team != growth AND model IN ("sim/echo", "chat")', 3),
+        ('user = "growth"', 8),
+        ('user = "teams/growth"', 8),
+        ("route = chat", 1),
+        ('key IN ("batch", "teams/growth/keys/ci")', 5),
+        ('metadata.app = "x"', 1),
+        ('end_user != ""', 6),
     ],
 )
 async def test_filters(admin: UsageAdmin, text: str, requests: int) -> None:
@@ -215,6 +226,50 @@ async def test_calls_by_filter_and_time(admin: UsageAdmin) -> None:
         for r in (await admin.list(start_time=stamp(start), end_time=stamp(end))).usage_records
     ]
     assert times == [NOON + timedelta(minutes=20), NOON + timedelta(minutes=10)]
+
+
+@pytest.mark.parametrize(
+    ("text", "calls"),
+    [
+        ("status >= 400", 2),
+        ("status IN (429, 500) AND team = growth", 1),
+        ("status != 200", 2),
+        ("state = not_billed", 2),
+        ("state != reported", 2),
+        ("error_code = rate_limit_exceeded", 1),
+        ("metadata.app = x", 1),
+        ("key = batch", 1),
+        ("route = chat AND user = growth", 1),
+        ("upstream IN (a, b)", 1),
+    ],
+)
+async def test_filters_of_calls(admin: UsageAdmin, text: str, calls: int) -> None:
+    assert len((await admin.list(filter=text)).usage_records) == calls
+
+
+async def test_an_adjustment_of_a_closed_month_is_shown_with_its_call(database: Database, admin: UsageAdmin) -> None:
+    event = FakeDataPlane(boot_id=8).event(start_time_us=NOON_US, cost_nano_usd=5, state=4, basis=1)
+    entry = entry_of(event)
+    later_us = NOON_US + 40 * 86_400_000_000
+    posted = entry._replace(
+        event_id=event_id(later_us // 1000, 0, 1), boot_id=0, sequence=0, meters={}, cost_nano_usd=-2,
+        start_time_us=later_us, adjusts=entry.event_id, run_id=uuid.UUID(int=4), state=SettlementState.REPORTED,
+        prior_state=SettlementState.UNPRICED,
+    )  # fmt: skip
+    await LedgerRepository(database).book([entry, posted], [])
+    record = await admin.get(f"usageRecords/{event.request_id}")
+    assert (record.cost_usd, record.adjustment_usd) == ("0.000000003", "-0.000000002")
+    [attempt] = record.attempts
+    assert (attempt.cost_usd, attempt.state, attempt.billable, attempt.basis) == (
+        "0.000000005", "unpriced", True, "reported",
+    )  # fmt: skip
+    assert [(each.difference_usd, each.state) for each in attempt.adjustments] == [("-0.000000002", "reported")]
+    same_day = await admin.list(start_time=DAY["start_time"], end_time=DAY["end_time"], filter="state = unpriced")
+    assert list(same_day.usage_records) == [record]
+    month = {"start_time": stamp(NOON + timedelta(days=39)), "end_time": stamp(NOON + timedelta(days=41))}
+    for asked in ({}, {"filter": 'end_user = ""'}):
+        [row] = (await admin.query(**month, **asked)).rows
+        assert (row.requests, row.cost_usd, row.adjustment_usd) == (0, "-0.000000002", "-0.000000002")
 
 
 async def test_without_a_database_reads_are_unavailable() -> None:

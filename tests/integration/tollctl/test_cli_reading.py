@@ -1,7 +1,5 @@
 """`get`, `export`, `usage`, `status` and the connection itself, as processes against a scripted admin API."""
 
-import csv
-import io
 import json
 import socket
 from pathlib import Path
@@ -133,6 +131,7 @@ def test_export_gives_manifests_without_what_only_the_server_sets(api: ScriptedA
     api.replies["GET /v1/upstreams"] = Reply({"upstreams": [UPSTREAM]})
     api.replies["GET /v1/routes"] = Reply({"routes": [ROUTE]})
     api.replies["GET /v1/prices"] = Reply({"prices": []})
+    api.replies["GET /v1/metadataKeys"] = Reply({"metadata_keys": []})
     revoked = {**KEY, "name": "teams/growth/keys/old", "state": "revoked"}
     api.replies["GET /v1/teams/growth/keys"] = Reply({"keys": [KEY, revoked]})
     done = run_tollctl("export", folder=tmp_path, environ=environ(api))
@@ -151,13 +150,14 @@ def test_export_gives_manifests_without_what_only_the_server_sets(api: ScriptedA
     assert "teams/growth/keys/old is left out" in done.stderr
 
 
-def test_usage_as_table_json_and_csv(api: ScriptedApi, tmp_path: Path) -> None:
+def test_usage_as_table_and_json(api: ScriptedApi, tmp_path: Path) -> None:
     row = {"requests": 3, "attempts": 4, "input_tokens": 10, "output_tokens": 20, "states": {"reported": 3}}
     rows = [
-        {**row, "group": {"team": "growth", "model": "a,b"}, "cost_usd": "0.10"},
         {**row, "group": {"team": "search", "model": ""}, "cost_usd": "0.25", "states": {"unpriced": 2}},
+        {**row, "group": {"team": "growth", "model": "a,b"}, "cost_usd": "0.10"},
     ]
-    api.replies["GET /v1/usage"] = Reply({"rows": rows, "next_page_token": ""})
+    total = {"requests": 6, "cost_usd": "0.35", "states": {"unpriced": 2}}
+    api.replies["GET /v1/usage"] = Reply({"rows": rows, "total": total, "next_page_token": ""})
     arguments = ("usage", "--by", "team,model", "--since", "2026-11-01", "--until", "2026-11-02T00:00:00Z")
     table = run_tollctl(*arguments, folder=tmp_path, environ=environ(api))
     lines = [line.split() for line in table.stdout.splitlines()]
@@ -165,12 +165,44 @@ def test_usage_as_table_json_and_csv(api: ScriptedApi, tmp_path: Path) -> None:
     assert lines[-1][-1] == "0.35" and lines[-1][1] == "6" and "2 attempts are unpriced" in table.stderr
     assert api.asked[0].query["group_by"] == "team,model"
     assert api.asked[0].query["start_time"] == "2026-11-01T00:00:00Z"
+    assert api.asked[0].query["order_by"] == "cost_usd desc"
     as_json = run_tollctl(*arguments, "-o", "json", folder=tmp_path, environ=environ(api))
-    assert json.loads(as_json.stdout) == {"rows": rows}
-    as_csv = run_tollctl(*arguments, "-o", "csv", "--interval", "1h", folder=tmp_path, environ=environ(api))
-    heading, first, _ = csv.reader(io.StringIO(as_csv.stdout))
-    assert heading[:4] == ["start_time", "team", "model", "requests"] and first[1:4] == ["growth", "a,b", "3"]
-    assert api.asked[-1].query["interval"] == "3600s"
+    assert json.loads(as_json.stdout) == {"rows": rows, "total": total}
+
+
+def test_usage_asks_for_what_was_said(api: ScriptedApi, tmp_path: Path) -> None:
+    api.replies["GET /v1/usage"] = Reply({"rows": [], "total": {}, "next_page_token": ""})
+    told = ("--period", "month_to_date", "--time-zone", "Europe/Berlin", "--interval", "1d", "--wide")
+    run_tollctl("usage", "--by", "metadata.app", *told, folder=tmp_path, environ=environ(api))
+    asked = api.asked[-1].query
+    assert (asked["period"], asked["time_zone"], asked["interval"]) == ("month_to_date", "Europe/Berlin", "1d")
+    assert (asked["group_by"], asked["latencies"]) == ("metadata.app", "true")
+    assert "order_by" not in asked and "start_time" not in asked
+    run_tollctl("usage", "--interval", "1h30m", folder=tmp_path, environ=environ(api))
+    assert api.asked[-1].query["interval"] == "5400s"
+
+
+def test_the_top_is_one_page(api: ScriptedApi, tmp_path: Path) -> None:
+    row = {"group": {"key": "k"}, "requests": 3, "cost_usd": "0.25"}
+    api.replies["GET /v1/usage"] = Reply({"rows": [row], "total": {"requests": 9}, "next_page_token": "more"})
+    done = run_tollctl(
+        "usage", "--by", "key", "--top", "1", "--order-by", "errors", folder=tmp_path, environ=environ(api)
+    )
+    assert (api.asked[0].query["page_size"], api.asked[0].query["order_by"], len(api.asked)) == ("1", "errors desc", 1)
+    assert "the total is of all" in done.stderr and done.stdout.splitlines()[-1].split()[1] == "9"
+
+
+def test_csv_is_what_the_server_writes(api: ScriptedApi, tmp_path: Path) -> None:
+    content = b'start_time,team,cost_usd\r\n2026-11-01T00:00:00Z,"a,b",0.10\r\n'
+    api.replies["GET /v1/usage:export"] = Reply(content, headers={"content-type": "text/csv"})
+    done = run_tollctl("usage", "-o", "csv", "--top", "5", folder=tmp_path, environ=environ(api))
+    assert [line.split(",")[-1] for line in done.stdout.split()] == ["cost_usd", "0.10"]
+    assert api.asked[-1].query["max_rows"] == "5"
+    api.replies["GET /v1/usage:export"] = Reply(error_body(400, "INVALID_ARGUMENT", "no such period"), 400)
+    refused = run_tollctl("usage", "-o", "csv", folder=tmp_path, environ=environ(api))
+    assert refused.returncode == 1 and "no such period" in refused.stderr and refused.stdout == ""
+    api.replies["GET /v1/usage:export"] = Reply(content, is_cut=True)
+    assert run_tollctl("usage", "-o", "csv", folder=tmp_path, environ=environ(api)).returncode == 4
 
 
 def test_rejected_token_is_exit_code_3(api: ScriptedApi, tmp_path: Path) -> None:
@@ -201,6 +233,9 @@ def test_no_server_named_is_exit_code_4_and_says_what_to_do(tmp_path: Path) -> N
         ("apply",),
         ("delete", "teams"),
         ("usage", "--since", "yesterday"),
+        ("usage", "--since", "1d", "--period", "today"),
+        ("usage", "--period", "someday"),
+        ("usage", "--interval", "often"),
         ("nonsense",),
         ("key", "create"),
         ("get", "teams", "-o", "xml"),

@@ -1,17 +1,18 @@
 """The admin API on real sockets, with handlers that keep teams in a dict."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import cast
 
 import grpc
+from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from prometheus_client import CollectorRegistry
 
-from controlplane.authz import AdminPrincipal, Handler
+from controlplane.authz import AdminPrincipal, Handler, StreamHandler
 from controlplane.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from controlplane.telemetry import Telemetry
 from controlplane.transport.authentication import TokenAuthenticator
@@ -33,6 +34,7 @@ from tollway.admin.v1.teams_pb2 import (
     Team,
     UpdateTeamRequest,
 )
+from tollway.admin.v1.usage_pb2 import ExportUsageRequest
 from tollway.resources.violations import Violation
 from tollway.settings import Address, Secret, TlsFiles, Variable
 
@@ -41,6 +43,7 @@ BODY_TIMEOUT_S = 0.5
 LISTEN = Variable("TOLLWAY_ADMIN_LISTEN", "host:port", "test")
 _LOOPBACK = Address("127.0.0.1", 0)
 _TEAM_SERVICE = "tollway.admin.v1.TeamService"
+_EXPORT = "tollway.admin.v1.UsageService/ExportUsage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,26 @@ class AdminServer:
 
 
 class TeamRoom:
-    """Teams in memory; a method of any other service answers its empty response."""
+    """Teams in memory; a method of any other service answers its empty response, and an export two parts.
+
+    An export whose filter is "early" fails before its first part, one whose filter is "late" after it.
+    """
 
     def __init__(self) -> None:
         self.teams: dict[str, Team] = {}
         self.seen: dict[str, Message] = {}
 
-    def handlers(self) -> dict[str, Handler]:
-        handlers = {method.name: self._recorded(method, _empty_answer(method)) for method in admin_methods()}
+    def handlers(self) -> dict[str, Handler | StreamHandler]:
+        handlers: dict[str, Handler | StreamHandler] = {
+            method.name: self._recorded(method, _empty_answer(method)) for method in admin_methods()
+        }
         own = {"CreateTeam": self._create, "GetTeam": self._get, "ListTeams": self._list, "UpdateTeam": self._update}
         for method in admin_methods():
             handler = own.get(method.short_name)
             if method.service == _TEAM_SERVICE and handler is not None:
                 handlers[method.name] = self._recorded(method, handler)
         handlers[f"{_TEAM_SERVICE}/DeleteTeam"] = self._delete
+        handlers[_EXPORT] = self._export
         return handlers
 
     def _recorded(self, method: AdminMethod, handler: Handler) -> Handler:
@@ -78,6 +87,16 @@ class TeamRoom:
             return await handler(principal, request)
 
         return serve
+
+    async def _export(self, _: AdminPrincipal, message: Message) -> AsyncGenerator[Message, None]:
+        request = cast(ExportUsageRequest, message)
+        self.seen["ExportUsage"] = request
+        if request.filter == "early":
+            raise InvalidArgument([Violation("filter", "is early")])
+        yield HttpBody(content_type="text/csv; charset=utf-8", data=b"a,b\r\n")
+        if request.filter == "late":
+            raise FailedPrecondition("took too long")
+        yield HttpBody(data=b"1,2\r\n")
 
     async def _create(self, _: AdminPrincipal, message: Message) -> Message:
         request = cast(CreateTeamRequest, message)

@@ -19,6 +19,8 @@ from tollway.admin.v1.teams_pb2 import (
     UpdateTeamRequest,
 )
 from tollway.admin.v1.teams_pb2_grpc import TeamServiceStub
+from tollway.admin.v1.usage_pb2 import ExportUsageRequest
+from tollway.admin.v1.usage_pb2_grpc import UsageServiceStub
 
 METADATA = (("authorization", f"Bearer {TOKEN}"),)
 
@@ -119,3 +121,18 @@ async def test_reflection_lists_the_services_and_their_files(server: AdminServer
     names = {service.name for service in listed.list_services_response.service}
     assert {"tollway.admin.v1.TeamService", "tollway.admin.v1.UsageService", "grpc.health.v1.Health"} <= names
     assert found.file_descriptor_response.file_descriptor_proto
+
+
+async def test_an_export_is_a_stream_of_parts(server: AdminServer) -> None:
+    async with grpc.aio.insecure_channel(server.grpc_address) as channel:
+        usage = UsageServiceStub(channel)
+        parts = [part async for part in usage.ExportUsage(ExportUsageRequest(), metadata=METADATA)]
+        assert b"".join(part.data for part in parts) == b"a,b\r\n1,2\r\n"
+        for text, code in (("early", "INVALID_ARGUMENT"), ("late", "FAILED_PRECONDITION")):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                async for _ in usage.ExportUsage(ExportUsageRequest(filter=text), metadata=METADATA):
+                    pass
+            assert caught.value.code().name == code
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await anext(aiter(usage.ExportUsage(ExportUsageRequest())))
+        assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED

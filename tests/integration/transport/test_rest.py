@@ -11,6 +11,7 @@ import yarl
 
 from tests.integration.transport.admin_server import TOKEN, AdminServer
 from tollway.admin.v1.keys_pb2 import RotateVirtualKeyRequest
+from tollway.admin.v1.usage_pb2 import USAGE_PERIOD_LAST_MONTH, ExportUsageRequest
 
 
 async def told(response: aiohttp.ClientResponse, status: int) -> Any:
@@ -196,3 +197,26 @@ async def test_the_openapi_document_is_served(client: aiohttp.ClientSession) -> 
         document = await response.json()
     assert document["openapi"] == "3.1.0"
     assert "/v1/teams/{team}/keys/{key}:rotate" in document["paths"]
+
+
+async def test_an_export_is_sent_as_it_is(client: aiohttp.ClientSession, server: AdminServer) -> None:
+    async with client.get("/v1/usage:export?group_by=team,model&period=last_month&max_rows=7") as response:
+        assert (response.status, response.headers["Content-Type"]) == (200, "text/csv; charset=utf-8")
+        assert response.headers["Cache-Control"] == "no-store"
+        assert await response.read() == b"a,b\r\n1,2\r\n"
+    asked = server.seen["ExportUsage"]
+    assert asked == ExportUsageRequest(group_by=["team", "model"], period=USAGE_PERIOD_LAST_MONTH, max_rows=7)
+
+
+async def test_an_export_that_fails_at_once_is_an_error(client: aiohttp.ClientSession) -> None:
+    async with client.get("/v1/usage:export?filter=early") as response:
+        assert "is early" in (await told(response, 400))["message"]
+    async with client.get("/v1/usage:export", headers={"Authorization": "Bearer nobody"}) as response:
+        await told(response, 401)
+
+
+async def test_an_export_that_breaks_off_is_not_taken_for_the_whole(client: aiohttp.ClientSession) -> None:
+    async with client.get("/v1/usage:export?filter=late") as response:
+        assert response.status == 200
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()

@@ -96,7 +96,7 @@ class MetadataKeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DeleteMetadataKey(self, request, context):
-        """Ends the declaration of a metadata key; what was summed by it stays, and is no longer shown by it.
+        """Ends the declaration of a metadata key from the next quarter hour on; what was summed by it stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,7 @@ class MetadataKeyServiceStub:
     UpdateMetadataKey: _grpc.UnaryUnaryMultiCallable[_metadata_keys_pb2.UpdateMetadataKeyRequest, _metadata_keys_pb2.MetadataKey]
     """Changes the fields that update_mask names; without a mask, the fields that are set."""
     DeleteMetadataKey: _grpc.UnaryUnaryMultiCallable[_metadata_keys_pb2.DeleteMetadataKeyRequest, _empty_pb2.Empty]
-    """Ends the declaration of a metadata key; what was summed by it stays, and is no longer shown by it."""
+    """Ends the declaration of a metadata key from the next quarter hour on; what was summed by it stays."""
 
 @_typing.type_check_only
 class MetadataKeyServiceAsyncStub(MetadataKeyServiceStub):
@@ -59,7 +59,7 @@ class MetadataKeyServiceAsyncStub(MetadataKeyServiceStub):
     UpdateMetadataKey: _aio.UnaryUnaryMultiCallable[_metadata_keys_pb2.UpdateMetadataKeyRequest, _metadata_keys_pb2.MetadataKey]  # type: ignore[assignment]
     """Changes the fields that update_mask names; without a mask, the fields that are set."""
     DeleteMetadataKey: _aio.UnaryUnaryMultiCallable[_metadata_keys_pb2.DeleteMetadataKeyRequest, _empty_pb2.Empty]  # type: ignore[assignment]
-    """Ends the declaration of a metadata key; what was summed by it stays, and is no longer shown by it."""
+    """Ends the declaration of a metadata key from the next quarter hour on; what was summed by it stays."""
 
 class MetadataKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     """MetadataKeyService manages which metadata keys sums are kept by; at most 8 at a time."""
@@ -102,6 +102,6 @@ class MetadataKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _metadata_keys_pb2.DeleteMetadataKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
-        """Ends the declaration of a metadata key; what was summed by it stays, and is no longer shown by it."""
+        """Ends the declaration of a metadata key from the next quarter hour on; what was summed by it stays."""
 
 def add_MetadataKeyServiceServicer_to_server(servicer: MetadataKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, FromClause, and_, func, or_
+from sqlalchemy import ColumnElement, FromClause, Text, and_, any_, func, literal, or_
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from controlplane.ledger.reading.dimensions import NUMERIC_DIMENSIONS, column_of, metadata_key_of
 from controlplane.ledger.reading.filters import Condition, is_bare
@@ -43,9 +44,12 @@ def owning_teams(conditions: Iterable[Condition]) -> list[str] | None:
 
 def _equalities(column: ColumnElement[str], condition: Condition) -> list[ColumnElement[bool]]:
     bare = [value for value in condition.values if is_bare(condition, value)]
-    whole = [value for value in condition.values if value not in bare]
+    whole = [value for value in condition.values if not is_bare(condition, value)]
     last_part = func.regexp_replace(column, "^.*/", "")
-    return [each.in_(values) for each, values in ((column, whole), (last_part, bare)) if values]
+    # One parameter for all values: a statement takes no more than 32767.
+    return [
+        each == any_(literal(values, ARRAY(Text))) for each, values in ((column, whole), (last_part, bare)) if values
+    ]
 
 
 def _compares(column: ColumnElement[str], condition: Condition) -> ColumnElement[bool]:

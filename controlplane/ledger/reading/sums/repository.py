@@ -30,7 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from controlplane.ledger.entries import LATENCY_COUNTS, ROLLUP_SUMS
 from controlplane.ledger.reading.conditions.repository import all_hold, dimension_column, holds
 from controlplane.ledger.reading.cover import LATENCY_SPANS_S, SUM_SPANS_S, Piece, cover
-from controlplane.ledger.reading.queries import CLOCK_SLACK_MS, PERCENTILES, SumsQuery
+from controlplane.ledger.reading.queries import CLOCK_SLACK_MS, NO_BUCKET, PERCENTILES, SumsQuery
 from controlplane.ledger.reading.sources import Source, Standing
 from controlplane.ledger.rollups import additions
 from controlplane.ledger.tables import (
@@ -45,7 +45,6 @@ from tollway.kernel.periods import QUARTER_HOUR_S
 from tollway.kernel.usage import first_event_id
 
 _METADATA, _LABELS = "metadata", "labels"
-_NO_BUCKET = -1
 _FRACTIONS = (("durations", 50), ("durations", 95), ("first_frames", 50), ("first_frames", 95))
 """What each of PERCENTILES counts, and its rank in hundredths."""
 
@@ -53,16 +52,16 @@ Rows = Select[Any]
 
 
 def sums_statement(query: SumsQuery, source: Source, standing: Standing) -> Rows:
-    """Rows of a page: `number` of the slot, d0, d1, ..., ROLLUP_SUMS and, where asked for, the bucket of each of
-    PERCENTILES, -1 without calls."""
+    """Rows of a page: `number` of the slot, d0, d1, ..., ROLLUP_SUMS and, where the order is by one of PERCENTILES, the
+    bucket of each of them, -1 without calls."""
     found = _added(_sums_of(query, source, standing), len(query.group_by)).subquery("sums")
     values = [found.c.number, *(found.c[name] for name in _value_names(query))]
     columns: list[ColumnElement[Any]] = [*values, *(found.c[name] for name in ROLLUP_SUMS)]
     joined: FromClause = found
-    if query.latencies:
-        ranked = _percentiles(query, source, standing).subquery("percentiles")
+    if query.order is not None and query.order.measure in PERCENTILES:
+        ranked = percentiles_statement(query, source, standing).subquery("percentiles")
         joined = found.outerjoin(ranked, and_(*(value == ranked.c[value.key] for value in values)))
-        columns += [func.coalesce(ranked.c[name], _NO_BUCKET).label(name) for name in PERCENTILES]
+        columns += [func.coalesce(ranked.c[name], NO_BUCKET).label(name) for name in PERCENTILES]
     return _paged(select(*columns).select_from(joined).subquery("page"), query)
 
 
@@ -203,8 +202,8 @@ def _id_bounds(query: SumsQuery) -> list[ColumnElement[bool]]:
     return [event_id >= first_event_id(max(0, start_ms - CLOCK_SLACK_MS)), event_id < first_event_id(end_ms)]
 
 
-def _percentiles(query: SumsQuery, source: Source, standing: Standing) -> Rows:
-    """`number`, the values, and the bucket of each of PERCENTILES."""
+def percentiles_statement(query: SumsQuery, source: Source, standing: Standing) -> Rows:
+    """`number`, d0, d1, ... and the bucket of each of PERCENTILES, of all rows whatever the page."""
     keys = ["number", *_value_names(query)]
     parts = _united(_latencies_of(query, source, standing))
     counts = _summed(parts, [*keys, "bucket"], LATENCY_COUNTS).subquery("counts")

@@ -23,6 +23,7 @@ def test_all_services_of_the_schema_are_found() -> None:
         "UpstreamService",
         "RouteService",
         "PriceService",
+        "MetadataKeyService",
         "ManifestService",
         "UsageService",
         "UsageRecordService",
