@@ -1,7 +1,9 @@
 """What data planes may forget of their usage, and what they must send again. Pure but for what it is told.
 
-A number is acknowledged when the ledger holds it and all before it. A number is missing when the message stream had
-accepted it, nothing that old is in the stream any more, and the ledger does not hold it: then the stream has lost it.
+A number is acknowledged when the ledger holds it and all before it, or all before it was acknowledged once: a ledger
+that was restored to an older state holds back nothing that data planes have forgotten. A number is missing when the
+message stream had accepted it, nothing that old is in the stream any more, and the ledger does not hold it: then the
+stream has lost it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from tollway.config.v1.discovery_pb2 import LedgerAck, SequenceRange, UsagePosition
+from tollway.config.v1.discovery_pb2 import LedgerAck, ProducerPosition, SequenceRange, UsagePosition
 
 MAX_MISSING = 100
 Ranges = tuple[tuple[int, int], ...]
@@ -51,16 +53,17 @@ class ToldProducer:
     def is_waiting(self) -> bool:
         return self.booked_through < self.last_sequence
 
-    def tell(self, last_sequence: int, published_through: int) -> None:
+    def tell(self, position: ProducerPosition) -> None:
         """A position that falls back has events on their way again: what was dated is judged no more."""
-        if published_through < self.dated_through:
+        if position.published_through < self.dated_through:
             self.dated = None
-        self.last_sequence, self.published_through = last_sequence, published_through
+        self.last_sequence, self.published_through = position.last_sequence, position.published_through
+        self.booked_through = max(self.booked_through, position.booked_through)
 
     def judge(self, progress: Progress, published_through: int) -> LedgerAck | None:
         """What is to be said after a look; `published_through` was told before it. None when there is nothing new."""
         booked = progress.booked.get(self.boot_id, ())
-        through = booked[0][1] if booked and booked[0][0] <= 1 else 0
+        through = _through(booked, self.booked_through)
         missing: list[tuple[int, int]] = []
         if self.dated is None:
             self.dated, self.dated_through = progress.now, published_through
@@ -86,7 +89,7 @@ class UsageWatch:
         told = {p.boot_id: p for p in position.producers}
         self._producers = {boot_id: self._producers.get(boot_id, ToldProducer(boot_id)) for boot_id in told}
         for boot_id, producer in self._producers.items():
-            producer.tell(told[boot_id].last_sequence, told[boot_id].published_through)
+            producer.tell(told[boot_id])
 
     def waiting(self) -> dict[int, int]:
         """Producers with events to acknowledge, and up to where the stream had accepted theirs."""
@@ -105,6 +108,15 @@ class UsageWatch:
         """What is to be sent; it is not told twice."""
         acks, self._acks = self._acks, {}
         return acks.values()
+
+
+def _through(booked: Ranges, acknowledged: int) -> int:
+    """Up to where everything is booked from `acknowledged` on."""
+    for first, last in booked:
+        if first > acknowledged + 1:
+            break
+        acknowledged = max(acknowledged, last)
+    return acknowledged
 
 
 def _holes(booked: Ranges, first: int, last: int) -> Iterator[tuple[int, int]]:

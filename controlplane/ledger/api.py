@@ -1,4 +1,4 @@
-"""Handlers of UsageService and UsageRecordService."""
+"""Handlers of UsageService and UsageRecordService, and of all services of the ledger together."""
 
 from datetime import UTC, datetime
 from typing import cast
@@ -8,10 +8,13 @@ from google.protobuf.message import Message
 from controlplane.authz import AdminPrincipal, Handler
 from controlplane.db.engine import Database
 from controlplane.errors import InvalidArgument, NotFound
+from controlplane.ledger.checks.api import ledger_check_handlers
 from controlplane.ledger.convert import InvalidEvent, request_uuid
+from controlplane.ledger.letters.api import dead_letter_handlers
 from controlplane.ledger.reading.render import RECORD_COLLECTION, usage_record, usage_row
 from controlplane.ledger.reading.repository import UsageReader
 from controlplane.ledger.reading.requests import Clock, calls_page, sums_page
+from controlplane.ledger.tap.api import ledger_replay_handlers
 from tollway.admin.v1.usage_pb2 import (
     GetUsageRecordRequest,
     ListUsageRecordsRequest,
@@ -30,6 +33,9 @@ def ledger_handlers(database: Database) -> dict[str, Handler]:
         "tollway.admin.v1.UsageService/QueryUsage": api.query_usage,
         "tollway.admin.v1.UsageRecordService/GetUsageRecord": api.get_usage_record,
         "tollway.admin.v1.UsageRecordService/ListUsageRecords": api.list_usage_records,
+        **dead_letter_handlers(database),
+        **ledger_check_handlers(database),
+        **ledger_replay_handlers(database),
     }
 
 

@@ -33,6 +33,8 @@ class UsageProgress(Protocol):
     def last_sequence(self) -> int: ...
     @property
     def published_through(self) -> int: ...
+    @property
+    def booked_through(self) -> int: ...
 
 
 class UsageCustody(Protocol):
@@ -163,7 +165,10 @@ def _usage_position(usage: UsageCustody) -> wire.UsagePosition:
     return wire.UsagePosition(
         producers=[
             wire.ProducerPosition(
-                boot_id=p.boot_id, last_sequence=p.last_sequence, published_through=p.published_through
+                boot_id=p.boot_id,
+                last_sequence=p.last_sequence,
+                published_through=p.published_through,
+                booked_through=p.booked_through,
             )
             for p in usage.progress()
         ]

@@ -15,11 +15,14 @@ PLACED_EVENTS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class ProducerProgress:
-    """How far a producer is: the last sequence number it gave, and up to where NATS has accepted every event."""
+    """How far a producer is: the last sequence number it gave, up to where NATS has accepted every event, and up to
+    where the ledger has acknowledged it.
+    """
 
     boot_id: int
     last_sequence: int
     published_through: int
+    booked_through: int
 
 
 class Producer:
@@ -36,7 +39,7 @@ class Producer:
 
     @property
     def progress(self) -> ProducerProgress:
-        return ProducerProgress(self.boot_id, self.last_sequence, self.published_through)
+        return ProducerProgress(self.boot_id, self.last_sequence, self.published_through, self.booked_through)
 
     @property
     def published_through(self) -> int:

@@ -249,21 +249,27 @@ class ProducerPosition(_message.Message):
     BOOT_ID_FIELD_NUMBER: _builtins.int
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     PUBLISHED_THROUGH_FIELD_NUMBER: _builtins.int
+    BOOKED_THROUGH_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.int
     last_sequence: _builtins.int
     """The highest sequence number that was given to an event."""
     published_through: _builtins.int
     """Every event up to this sequence number was accepted by the message stream."""
+    booked_through: _builtins.int
+    """The ledger has acknowledged every event up to this sequence number before, and the data plane has forgotten them.
+    Acknowledgements go on from there, even where the ledger's database was restored to an older state.
+    """
     def __init__(
         self,
         *,
         boot_id: _builtins.int = ...,
         last_sequence: _builtins.int = ...,
         published_through: _builtins.int = ...,
+        booked_through: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "last_sequence", b"last_sequence", "published_through", b"published_through"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked_through", b"booked_through", "boot_id", b"boot_id", "last_sequence", b"last_sequence", "published_through", b"published_through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
