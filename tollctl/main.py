@@ -27,6 +27,7 @@ _VERBS = {
     "export": ("export", "export"),
     "key": ("key", "app"),
     "usage": ("usage", "usage"),
+    "ledger": ("ledger", "app"),
     "chat": ("chat", "chat"),
     "status": ("status", "status"),
     "doctor": ("doctor", "doctor"),

@@ -71,7 +71,7 @@ def _drift_message(drift: Drift) -> ledger_pb2.LedgerDrift:
 
 def _gap_message(gap: Gap) -> ledger_pb2.ProducerGap:
     seen_time = _timestamp(gap.seen_time)
-    return ledger_pb2.ProducerGap(boot_id=gap.boot_id, first=gap.first, last=gap.last, seen_time=seen_time)
+    return ledger_pb2.ProducerGap(boot_id=str(gap.boot_id), first=gap.first, last=gap.last, seen_time=seen_time)
 
 
 def _detached_message(day: DetachedDay) -> ledger_pb2.DetachedDay:

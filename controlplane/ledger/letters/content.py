@@ -34,7 +34,7 @@ def letter_message(stored: StoredLetter) -> DeadLetter:
         event_index=letter.event_index,
         payload_bytes=len(letter.payload),
         payload_sha256=hashlib.sha256(letter.payload).hexdigest(),
-        boot_id=letter.boot_id,
+        boot_id=str(letter.boot_id) if letter.boot_id else "",
         sequence=letter.sequence,
         discard_principal=stored.discard_principal,
         discard_reason=stored.discard_reason,

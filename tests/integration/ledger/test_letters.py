@@ -65,7 +65,7 @@ async def test_a_letter_shows_what_can_be_read_and_nothing_else(database: Databa
     await keep(database, SECRET.encode(), 2)
     admin = Admin(database)
     first, second, whole = (await admin.list()).dead_letters
-    assert (first.boot_id, first.sequence, first.team, first.key) == (11, 1, bad.team, bad.key)
+    assert (first.boot_id, first.sequence, first.team, first.key) == ("11", 1, bad.team, bad.key)
     assert (first.request_id, first.cost_usd, first.deliveries) == (bad.request_id, "1.50", 3)
     assert (first.subject, first.stream_sequence, first.event_index) == ("tollway.usage.v1.dp", 1, 0)
     assert "state 0" in first.reason

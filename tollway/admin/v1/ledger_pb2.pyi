@@ -61,7 +61,7 @@ class DeadLetter(_message.Message):
     payload_bytes: _builtins.int
     payload_sha256: _builtins.str
     """SHA-256 in hexadecimal."""
-    boot_id: _builtins.int
+    boot_id: _builtins.str
     """What can be read of the event: its producer, whose it is, when the attempt began and its cost. Empty when it cannot."""
     sequence: _builtins.int
     request_id: _builtins.str
@@ -95,7 +95,7 @@ class DeadLetter(_message.Message):
         event_index: _builtins.int = ...,
         payload_bytes: _builtins.int = ...,
         payload_sha256: _builtins.str = ...,
-        boot_id: _builtins.int = ...,
+        boot_id: _builtins.str = ...,
         sequence: _builtins.int = ...,
         request_id: _builtins.str = ...,
         team: _builtins.str = ...,
@@ -407,7 +407,7 @@ class ProducerGap(_message.Message):
     FIRST_FIELD_NUMBER: _builtins.int
     LAST_FIELD_NUMBER: _builtins.int
     SEEN_TIME_FIELD_NUMBER: _builtins.int
-    boot_id: _builtins.int
+    boot_id: _builtins.str
     first: _builtins.int
     last: _builtins.int
     @_builtins.property
@@ -415,7 +415,7 @@ class ProducerGap(_message.Message):
     def __init__(
         self,
         *,
-        boot_id: _builtins.int = ...,
+        boot_id: _builtins.str = ...,
         first: _builtins.int = ...,
         last: _builtins.int = ...,
         seen_time: _timestamp_pb2.Timestamp | None = ...,
