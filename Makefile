@@ -7,8 +7,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 SOURCES := dataplane controlplane tollway tollctl migrations tests
 
-.PHONY: help up test check bench bench-ledger chaos chaos-mutations format proto proto-baseline lock clean
-.PHONY: help up test check bench bench-ledger scale format proto proto-baseline lock clean
+.PHONY: help up test check bench bench-ledger chaos chaos-mutations scale format proto proto-baseline lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18

@@ -5,6 +5,7 @@ import gc
 import logging
 import signal
 import sys
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from controlplane.consumer_settings import HELP, ConsumerSettings
 from controlplane.db.engine import Database
 from controlplane.errors import DatabaseRefused, Unavailable
 from controlplane.ledger.booking import Bookkeeper
+from controlplane.ledger.checks.repository import DayCheckRepository
 from controlplane.ledger.connection import connector
 from controlplane.ledger.consumer import BOOKERS, DATABASE, NATS, ConsumerParts, LedgerConsumer
 from controlplane.ledger.folding.folder import DayFolder
@@ -26,7 +28,15 @@ from controlplane.ledger.metrics import ConsumerMetrics
 from controlplane.ledger.producers.repository import ProducerProgress
 from controlplane.ledger.readiness import ConsumerReadiness
 from controlplane.ledger.repository import LedgerRepository, PartitionRepository
+from controlplane.ledger.retention.repository import RetentionRepository
+from controlplane.ledger.retention.retirement import DayRetirement
+from controlplane.ledger.state.repository import StateRepository
 from controlplane.ledger.stream import StreamSettings
+from controlplane.ledger.tap.copier import TapCopier
+from controlplane.ledger.tap.replayer import TapReplayer
+from controlplane.ledger.tap.repository import ReplayRepository
+from controlplane.ledger.tap.stream import TapSettings
+from controlplane.ledger.upkeep import LedgerUpkeep, UpkeepParts
 from controlplane.migrations import SchemaMismatch, require_current_schema
 from controlplane.settings import DATABASE_URL, METRICS_LISTEN
 from controlplane.telemetry import build_registry, build_tracing, software_version
@@ -46,7 +56,7 @@ PARTITIONS_INTERVAL_S = 5.0
 FOLDING_INTERVAL_S = 60.0
 # A day of a large installation is folded in statements that take longer than any other.
 FOLDING_TIMEOUT_S = 1_800
-_SPARE_CONNECTIONS = 2
+_SPARE_CONNECTIONS = 5
 _COLLECT_AFTER_OBJECTS = 100_000
 
 _log = logging.getLogger("controlplane.consumer_main")
@@ -115,29 +125,49 @@ async def _work(
     subjects = ConsumerReadiness(readiness.set_reason, DATABASE, NATS)
     metrics = ConsumerMetrics(registry)
     database = databases.prompt
-    keeper = PartitionKeeper(PartitionRepository(database), lambda: datetime.now(UTC))
-    folder = DayFolder(FoldRepository(databases.patient), lambda: datetime.now(UTC))
+    keeper = PartitionKeeper(PartitionRepository(database), _now)
+    folder = DayFolder(FoldRepository(databases.patient), _now)
     if not await _schema_is_current(database, subjects, stop):
         return
+    connect, bookkeeper = connector(settings.nats_urls, SERVICE), Bookkeeper(LedgerRepository(database), keeper)
     consumer = LedgerConsumer(
         ConsumerParts(
-            connect=connector(settings.nats_urls, SERVICE),
+            connect=connect,
             stream=StreamSettings(settings.stream_max_bytes, settings.stream_replicas),
-            bookkeeper=Bookkeeper(LedgerRepository(database), keeper),
+            bookkeeper=bookkeeper,
             readiness=subjects,
             metrics=metrics,
             progress=ProducerProgress(database, USAGE_STREAM),
+            tap=TapCopier(_tap_settings(settings), metrics.lost_copies),
             tracer=_booking_tracer(tracing),
         ),
         stop,
     )
     async with asyncio.TaskGroup() as tasks:
-        keeping = tasks.create_task(_keep_partitions(keeper, subjects, metrics), name="keep partitions")
-        folding = tasks.create_task(_fold_days(folder, metrics), name="fold days")
+        replayer = TapReplayer(connect, ReplayRepository(database), bookkeeper, uuid.uuid4())
+        besides = [
+            tasks.create_task(_keep_partitions(keeper, subjects, metrics), name="keep partitions"),
+            tasks.create_task(_fold_days(folder, metrics), name="fold days"),
+            tasks.create_task(_upkeep(settings, database, metrics).run(), name="keep up the ledger"),
+            tasks.create_task(replayer.run(), name="replay the tap"),
+        ]
         await tasks.create_task(consumer.run(), name="consume usage events")
         readiness.set_reason("stopping")
-        keeping.cancel()
-        folding.cancel()
+        for task in besides:
+            task.cancel()
+
+
+def _upkeep(settings: ConsumerSettings, database: Database, metrics: ConsumerMetrics) -> LedgerUpkeep:
+    retirement = DayRetirement(RetentionRepository(database), settings.retention_days, _now)
+    return LedgerUpkeep(UpkeepParts(StateRepository(database), DayCheckRepository(database), retirement, metrics, _now))
+
+
+def _tap_settings(settings: ConsumerSettings) -> TapSettings:
+    return TapSettings(settings.tap_days, settings.tap_max_bytes, settings.stream_replicas)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 async def _schema_is_current(database: Database, readiness: ConsumerReadiness, stop: asyncio.Event) -> bool:

@@ -19,6 +19,8 @@ from tollway.settings import (
 _NATS_SCHEMES = ("nats", "tls")
 _MEBIBYTE = 1 << 20
 _PEBIBYTE = 1 << 50
+_LONGEST_DAYS = 36_500
+LEAST_RETENTION_DAYS = 40
 
 NATS_URL = Variable(
     "TOLLWAY_NATS_URL",
@@ -38,6 +40,25 @@ STREAM_REPLICAS = Variable(
     "how many servers of a NATS cluster keep the usage stream: 1, 3 or 5",
     "1",
 )
+TAP_DAYS = Variable(
+    "TOLLWAY_USAGE_TAP_DAYS",
+    "days",
+    "how long copies of booked events stay in NATS for `tollctl ledger replay`; 0 keeps none",
+    "7",
+)
+TAP_MAX_BYTES = Variable(
+    "TOLLWAY_USAGE_TAP_MAX_BYTES",
+    "bytes",
+    "how much of these copies NATS holds before the oldest go",
+    str(10 << 30),
+)
+RETENTION_DAYS = Variable(
+    "TOLLWAY_LEDGER_RETENTION_DAYS",
+    "days",
+    "how long entries stay in the ledger's table before their day is detached, 40 or more; 0 keeps all."
+    " Sums stay, and so does the detached table until somebody drops it",
+    "400",
+)
 
 HELP = help_text(
     "tollway-consumer",
@@ -47,6 +68,9 @@ HELP = help_text(
         NATS_URL,
         STREAM_MAX_BYTES,
         STREAM_REPLICAS,
+        TAP_DAYS,
+        TAP_MAX_BYTES,
+        RETENTION_DAYS,
         METRICS_LISTEN,
         LOG_LEVEL,
         OTLP_ENDPOINT,
@@ -63,6 +87,9 @@ class ConsumerSettings:
     nats_urls: tuple[str, ...] = field(repr=False)
     stream_max_bytes: int
     stream_replicas: int
+    tap_days: int
+    tap_max_bytes: int
+    retention_days: int
     metrics_listen: Address
     is_tracing: bool
     log_level: str
@@ -76,10 +103,21 @@ class ConsumerSettings:
             nats_urls=_nats_urls(environment),
             stream_max_bytes=environment.integer(STREAM_MAX_BYTES, minimum=64 * _MEBIBYTE, maximum=_PEBIBYTE),
             stream_replicas=environment.integer(STREAM_REPLICAS, minimum=1, maximum=5),
+            tap_days=environment.integer(TAP_DAYS, minimum=0, maximum=_LONGEST_DAYS),
+            tap_max_bytes=environment.integer(TAP_MAX_BYTES, minimum=64 * _MEBIBYTE, maximum=_PEBIBYTE),
+            retention_days=_retention_days(environment),
             metrics_listen=environment.address(METRICS_LISTEN),
             is_tracing=is_tracing(environment),
             log_level=log_level(environment),
         )
+
+
+def _retention_days(environment: Environment) -> int:
+    """0, or more than events may wait in a spool and than the days that get partitions as they come."""
+    days = environment.integer(RETENTION_DAYS, minimum=0, maximum=_LONGEST_DAYS)
+    if 0 < days < LEAST_RETENTION_DAYS:
+        RETENTION_DAYS.fail(f"{days} is less than {LEAST_RETENTION_DAYS}, and not 0, which keeps all")
+    return days
 
 
 def _nats_urls(environment: Environment) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Handlers of UsageService and UsageRecordService."""
+"""Handlers of UsageService and UsageRecordService, and of all services of the ledger together."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
@@ -11,13 +11,16 @@ from google.protobuf.message import Message
 from controlplane.authz import AdminPrincipal, Handler, StreamHandler
 from controlplane.db.engine import Database
 from controlplane.errors import InvalidArgument, NotFound
+from controlplane.ledger.checks.api import ledger_check_handlers
 from controlplane.ledger.convert import InvalidEvent, request_uuid
+from controlplane.ledger.letters.api import dead_letter_handlers
 from controlplane.ledger.reading.checks import Clock
 from controlplane.ledger.reading.export import CONTENT_TYPE, csv_header, csv_lines
 from controlplane.ledger.reading.queries import Row
 from controlplane.ledger.reading.render import RECORD_COLLECTION, timestamp, total_row, usage_record, usage_row
 from controlplane.ledger.reading.repository import UsageReader
 from controlplane.ledger.reading.requests import MAX_ROWS, SumsPage, calls_page, sums_page
+from controlplane.ledger.tap.api import ledger_replay_handlers
 from tollway.admin.v1.usage_pb2 import (
     ExportUsageRequest,
     GetUsageRecordRequest,
@@ -41,6 +44,9 @@ def ledger_handlers(database: Database) -> dict[str, Handler | StreamHandler]:
         "tollway.admin.v1.UsageService/ExportUsage": api.export_usage,
         "tollway.admin.v1.UsageRecordService/GetUsageRecord": api.get_usage_record,
         "tollway.admin.v1.UsageRecordService/ListUsageRecords": api.list_usage_records,
+        **dead_letter_handlers(database),
+        **ledger_check_handlers(database),
+        **ledger_replay_handlers(database),
     }
 
 

@@ -1,7 +1,7 @@
 """The ledger's consumer: takes messages of the usage stream, books them, then acknowledges them.
 
-A message is acknowledged only after the commit of everything in it, so whatever happens in between makes it come
-again, and booking it again changes nothing.
+A message is acknowledged only after the commit of everything in it and after its copy to the tap, so whatever happens
+in between makes it come again, and booking it again changes nothing.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from controlplane.ledger.producers.repository import ProducerProgress
 from controlplane.ledger.readiness import ConsumerReadiness
 from controlplane.ledger.source import UsageSource, delivery_of
 from controlplane.ledger.stream import ACK_WAIT_S, StreamSettings, ensure_stream
+from controlplane.ledger.tap.copier import TapCopier
 from tollway.kernel.subjects import USAGE_CONSUMER, USAGE_STREAM
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class ConsumerParts:
     readiness: ConsumerReadiness
     metrics: ConsumerMetrics
     progress: ProducerProgress
+    tap: TapCopier
     tracer: "BookingTracer | None" = None
 
 
@@ -94,6 +96,7 @@ class LedgerConsumer:
                 watching.cancel()
                 stopping.cancel()
         finally:
+            self._parts.tap.close()
             await close(client)
 
     async def _connect(self) -> Client | None:
@@ -122,6 +125,8 @@ class LedgerConsumer:
                     await ensure_stream(jetstream, self._parts.stream)
                     await source.open()
                     is_there = True
+                if not self._parts.tap.is_open:
+                    await self._parts.tap.open(jetstream)
                 info = await jetstream.consumer_info(USAGE_STREAM, USAGE_CONSUMER)
                 self._parts.metrics.set_pending((info.num_pending or 0) + (info.num_ack_pending or 0))
                 self._parts.readiness.clear(NATS)
@@ -157,7 +162,9 @@ class LedgerConsumer:
             for parcels in read_parcels(map(delivery_of, messages)):
                 if not await self._book_parcels(parcels):
                     return
-                for message in islice(unacknowledged, len(parcels)):
+                booked = list(islice(unacknowledged, len(parcels)))
+                await self._parts.tap.copy(booked)
+                for message in booked:
                     await _try(message.ack)
 
     async def _book_parcels(self, parcels: list[Parcel]) -> bool:

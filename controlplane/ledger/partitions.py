@@ -11,6 +11,8 @@ from tollway.kernel.usage import event_time_ms, first_event_id
 DAYS_AHEAD = 7
 DAYS_BACK = 35
 DEFAULT_PARTITION = "ledger_entry_default"
+_NAME_PREFIX = "ledger_entry_"
+_NAME_DIGITS = 8
 _EPOCH = date(1970, 1, 1)
 
 
@@ -24,10 +26,26 @@ class Partition:
 
 
 def partition_of(day: date) -> Partition:
-    start_ms = (day - _EPOCH).days * DAY_MS
+    start_ms = day_number(day) * DAY_MS
     return Partition(
-        name=f"ledger_entry_{day:%Y%m%d}", first=first_event_id(start_ms), end=first_event_id(start_ms + DAY_MS)
+        name=f"{_NAME_PREFIX}{day:%Y%m%d}", first=first_event_id(start_ms), end=first_event_id(start_ms + DAY_MS)
     )
+
+
+def day_number(day: date) -> int:
+    """Days since 1970-01-01, by which days are locked."""
+    return (day - _EPOCH).days
+
+
+def day_of_name(name: str) -> date | None:
+    """The day whose partition has that name; None for other names."""
+    digits = name.removeprefix(_NAME_PREFIX)
+    if digits == name or len(digits) != _NAME_DIGITS or not digits.isdecimal():
+        return None
+    try:
+        return datetime.strptime(digits, "%Y%m%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        return None
 
 
 def standing_days(now: datetime) -> set[date]:

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from controlplane.db.engine import Database
 from controlplane.errors import Unavailable
 from controlplane.ledger.entries import TOKEN_SUMS, BookedBatch, DeadLetter, LedgerEntry, token_sums
+from controlplane.ledger.latecomers.repository import Detached, ProducerForgotten, drop_booked, unfold_days
 from controlplane.ledger.latency import bucket_of
 from controlplane.ledger.partitions import DEFAULT_PARTITION, Partition
 from controlplane.ledger.rollups import add_groups, add_latencies, add_sums, admit_values, fresh_values, keyed
@@ -52,8 +53,14 @@ class LedgerRepository:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def book(self, entries: Sequence[LedgerEntry], dead_letters: Sequence[DeadLetter]) -> BookedBatch:
-        """Insert what is not there yet and add only that to the sums.
+    async def book(
+        self,
+        entries: Sequence[LedgerEntry],
+        dead_letters: Sequence[DeadLetter],
+        *,
+        settled_letters: Sequence[int] = (),
+    ) -> BookedBatch:
+        """Insert what is not there yet and add only that to the sums; remove the dead letters of `settled_letters`.
 
         Raises Unavailable when the same batch may be booked later, EntriesRejected when it never can. An answer may be
         lost after the commit; then the batch is found to be there the next time.
@@ -62,17 +69,21 @@ class LedgerRepository:
         unique = sorted({entry.event_id: entry for entry in entries}.values(), key=lambda entry: entry.event_id.int)
         for _ in range(ROUTING_TRIES):
             try:
-                inserted = await self._book(unique, dead_letters)
+                inserted = await self._book(unique, dead_letters, settled_letters)
             except PartitionAppeared:
                 continue
             return BookedBatch(inserted=inserted, duplicates=len(entries) - inserted)
         raise Unavailable("partitions of the ledger are being made; try again")
 
-    async def _book(self, entries: list[LedgerEntry], dead_letters: Sequence[DeadLetter]) -> int:
+    async def _book(
+        self, entries: list[LedgerEntry], dead_letters: Sequence[DeadLetter], settled_letters: Sequence[int]
+    ) -> int:
         async with booking_transaction(self._database) as connection:
-            await open_days(connection, (entry.start_time_us // DAY_US for entry in entries))
-            inserted = await _insert_entries(connection, entries)
+            detached = await open_days(connection, (entry.start_time_us // DAY_US for entry in entries))
+            inserted = await _insert_entries(connection, entries, detached)
             await _keep_dead_letters(connection, dead_letters)
+            if settled_letters:
+                await connection.execute(_SETTLE_LETTERS, {"settled": list(settled_letters)})
             await _note_producers(connection, entries, dead_letters)
         return inserted
 
@@ -92,6 +103,8 @@ async def booking_transaction(database: Database) -> AsyncIterator[AsyncConnecti
             if translated is None:
                 raise
             raise translated from error
+        except ProducerForgotten as error:
+            raise EntriesRejected(str(error)) from error
 
 
 class PartitionRepository:
@@ -121,6 +134,7 @@ class PartitionRepository:
 
 
 async def _missing(connection: AsyncConnection, partitions: Iterable[Partition]) -> list[Partition]:
+    """Those without a table, attached or not: a day that was detached gets no second one."""
     names = {row.name for row in await connection.execute(_PARTITION_NAMES)}
     return [partition for partition in partitions if partition.name not in names]
 
@@ -142,24 +156,27 @@ def _ddl(statement: str, partition: Partition) -> DDL:
     return DDL(statement, context=bounds)  # type: ignore[no-untyped-call]
 
 
-async def open_days(connection: AsyncConnection, day_numbers: Iterable[int]) -> None:
-    """Days that will have another entry are not folded any more; whoever folds or rebuilds one waits for this.
+async def open_days(connection: AsyncConnection, day_numbers: Iterable[int]) -> list[Detached]:
+    """Whoever folds, detaches or rebuilds a day waits for those that book it. Returns the days that are detached.
 
     Must come before the entries. `day_numbers` count from 1970.
     """
     days = sorted(set(day_numbers))
-    if days:
-        await connection.execute(_LOCK_DAYS, {"space": DAY_LOCK_SPACE, "days": days})
-        await connection.execute(_UNFOLD_DAYS, {"days": [_EPOCH_DAY + timedelta(days=day) for day in days]})
+    if not days:
+        return []
+    await connection.execute(_LOCK_DAYS, {"space": DAY_LOCK_SPACE, "days": days})
+    return await unfold_days(connection, [_EPOCH_DAY + timedelta(days=day) for day in days])
 
 
-async def _insert_entries(connection: AsyncConnection, entries: list[LedgerEntry]) -> int:
+async def _insert_entries(connection: AsyncConnection, entries: list[LedgerEntry], detached: Sequence[Detached]) -> int:
     """How many were new."""
     if not entries:
         return 0
     await make_staging(connection)
     driver: Any = (await connection.get_raw_connection()).driver_connection
     await driver.copy_records_to_table(_STAGING_NAME, records=_records(entries), columns=ENTRY_COLUMNS)
+    for day in detached:
+        await drop_booked(connection, day)
     return await book_staged(connection, len(entries))
 
 
@@ -223,6 +240,8 @@ async def _keep_dead_letters(connection: AsyncConnection, dead_letters: Sequence
             "payload": letter.payload,
             "reason": letter.reason,
             "deliveries": letter.deliveries,
+            "boot_id": letter.boot_id,
+            "sequence": letter.sequence,
         }
         await connection.execute(_KEEP_DEAD_LETTER, values)
 
@@ -298,6 +317,9 @@ _DEFAULT = ledger_entry.to_metadata(MetaData(), name=DEFAULT_PARTITION)
 _PARTITION_NAMES = text(
     "SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
     " WHERE i.inhparent = 'ledger_entry'::regclass"
+    " UNION ALL SELECT relname FROM pg_class WHERE relname LIKE 'ledger\\_entry\\_%' AND relkind = 'r'"
+    " AND NOT relispartition AND pg_table_is_visible(oid)"
+    " UNION ALL SELECT table_name FROM ledger_detached_day"
 )
 _LOCK_PARTITIONS = text("SELECT pg_advisory_xact_lock(:lock)")
 _LOCK_DEFAULT = text("LOCK TABLE ledger_entry_default IN ACCESS EXCLUSIVE MODE")
@@ -307,9 +329,6 @@ _COMMIT_DURABLY = text(
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
 )
 _LOCK_DAYS = text("SELECT pg_advisory_xact_lock_shared(:space, day) FROM unnest(CAST(:days AS integer[])) AS day")
-_UNFOLD_DAYS = text(
-    "UPDATE usage_day SET folded = false, change_time = now() WHERE folded AND day = ANY(CAST(:days AS date[]))"
-)
 _MAKE_STAGING = text(
     "CREATE TEMPORARY TABLE IF NOT EXISTS ledger_entry_staging (LIKE ledger_entry INCLUDING DEFAULTS)"
     " ON COMMIT DELETE ROWS"
@@ -325,6 +344,7 @@ _INSERT_ENTRIES = _entry_insert()
 _ADD_TO_ROLLUPS = _rollup_upsert()
 _NOTE_PRODUCER = _producer_upsert()
 _KEEP_DEAD_LETTER = _dead_letter_upsert()
+_SETTLE_LETTERS = text("DELETE FROM ledger_dead_letter WHERE letter_id = ANY(CAST(:settled AS bigint[]))")
 
 
 def _translated(error: Exception) -> Exception | None:

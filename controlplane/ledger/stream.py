@@ -35,10 +35,11 @@ _OWNED_SETTINGS = (
     "num_replicas",
     "duplicate_window",
     "deny_delete",
+    "deny_purge",
+    "max_age",
 )
 _LESS_ROOM = (
-    "NATS has less room than asked for, the usage stream gets what there is"
-    " stream=%s asked_bytes=%d max_bytes=%d setting=TOLLWAY_USAGE_STREAM_MAX_BYTES"
+    "NATS has less room than asked for, a stream gets what there is stream=%s asked_bytes=%d max_bytes=%d setting=%s"
 )
 
 _log = logging.getLogger(__name__)
@@ -54,14 +55,16 @@ class StreamSettings:
 
 async def ensure_stream(jetstream: JetStreamContext, settings: StreamSettings) -> None:
     """Create or update the stream and the consumer. Raises nats.errors.Error."""
-    await _ensure_room(jetstream, settings)
+    await ensure_sized(jetstream, _stream_config(settings), "TOLLWAY_USAGE_STREAM_MAX_BYTES")
     await jetstream.add_consumer(USAGE_STREAM, _consumer_config())
 
 
-async def _ensure_room(jetstream: JetStreamContext, settings: StreamSettings) -> None:
-    """Where the server has not the room for `max_bytes`, a stream keeps its size, and a new one gets what there is."""
-    present = await _present(jetstream)
-    wanted = _stream_config(settings.max_bytes, settings.replicas)
+async def ensure_sized(jetstream: JetStreamContext, wanted: StreamConfig, setting: str) -> None:
+    """Create or update the stream of `wanted`, whose `max_bytes` is what `setting` says. Raises nats.errors.Error.
+
+    Where the server has not the room for that, a stream keeps its size, and a new one gets what there is.
+    """
+    present = await _present(jetstream, wanted)
     try:
         await _add_or_update(jetstream, wanted)
         return
@@ -70,17 +73,17 @@ async def _ensure_room(jetstream: JetStreamContext, settings: StreamSettings) ->
         is_good_enough = present is None or _is_as_wanted(present, wanted)
         if error.err_code not in _INSUFFICIENT_STORAGE or not is_good_enough:
             raise
-    max_bytes = await _add_what_fits(jetstream, settings) if present is None else present.max_bytes
-    _log.warning(_LESS_ROOM, USAGE_STREAM, settings.max_bytes, max_bytes)
+    max_bytes = await _add_what_fits(jetstream, wanted) if present is None else present.max_bytes
+    _log.warning(_LESS_ROOM, wanted.name, wanted.max_bytes, max_bytes, setting)
 
 
-async def _add_what_fits(jetstream: JetStreamContext, settings: StreamSettings) -> int:
+async def _add_what_fits(jetstream: JetStreamContext, wanted: StreamConfig) -> int:
     """Add the stream with half the size asked for, or half of that, and so on down to LEAST_MAX_BYTES; its size."""
-    max_bytes = settings.max_bytes
+    max_bytes = int(wanted.max_bytes or 0)
     while True:
         max_bytes = max(LEAST_MAX_BYTES, max_bytes // 2)
         try:
-            await jetstream.add_stream(_stream_config(max_bytes, settings.replicas))
+            await jetstream.add_stream(wanted.evolve(max_bytes=max_bytes))
         except APIError as error:
             if error.err_code not in _INSUFFICIENT_STORAGE or max_bytes == LEAST_MAX_BYTES:
                 raise
@@ -88,9 +91,9 @@ async def _add_what_fits(jetstream: JetStreamContext, settings: StreamSettings) 
             return max_bytes
 
 
-async def _present(jetstream: JetStreamContext) -> StreamConfig | None:
+async def _present(jetstream: JetStreamContext, wanted: StreamConfig) -> StreamConfig | None:
     try:
-        return (await jetstream.stream_info(USAGE_STREAM)).config
+        return (await jetstream.stream_info(str(wanted.name))).config
     except NotFoundError:
         return None
 
@@ -109,8 +112,11 @@ async def _add_or_update(jetstream: JetStreamContext, config: StreamConfig) -> N
         await jetstream.update_stream(config)
 
 
-def _stream_config(max_bytes: int, replicas: int) -> StreamConfig:
-    """Work queue that refuses when full: a data plane keeps what is refused, and nothing unread is ever dropped."""
+def _stream_config(settings: StreamSettings) -> StreamConfig:
+    """Work queue that refuses when full: a data plane keeps what is refused, and nothing unread is ever dropped.
+
+    Nobody can purge it either: whoever must empty it deletes it, and the consumer makes it anew.
+    """
     return StreamConfig(
         name=USAGE_STREAM,
         description="usage events on their way to the ledger",
@@ -118,11 +124,12 @@ def _stream_config(max_bytes: int, replicas: int) -> StreamConfig:
         retention=RetentionPolicy.WORK_QUEUE,
         discard=DiscardPolicy.NEW,
         storage=StorageType.FILE,
-        max_bytes=max_bytes,
+        max_bytes=settings.max_bytes,
         max_msg_size=MAX_MESSAGE_BYTES,
-        num_replicas=replicas,
+        num_replicas=settings.replicas,
         duplicate_window=DUPLICATE_WINDOW_S,
         deny_delete=True,
+        deny_purge=True,
     )
 
 

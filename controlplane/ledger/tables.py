@@ -1,4 +1,4 @@
-"""The ledger's tables, as migrations 0002, 0003 and 0006 make them."""
+"""The ledger's tables, as migrations 0002, 0003, 0005 and 0006 make them."""
 
 from sqlalchemy import (
     BigInteger,
@@ -6,6 +6,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Identity,
     Integer,
     LargeBinary,
     MetaData,
@@ -16,7 +17,7 @@ from sqlalchemy import (
     Uuid,
     func,
 )
-from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, INT8RANGE, JSONB
 
 from controlplane.ledger.entries import GROUP_DIMENSIONS, LATENCY_COUNTS, ROLLUP_SUMS
 
@@ -160,6 +161,7 @@ ledger_detached_day = Table(
     Column("entries", BigInteger, nullable=False),
     Column("cost_nano_usd", Numeric, nullable=False),
     Column("detach_time", _Time, nullable=False, server_default=func.now()),
+    Column("adjustments", BigInteger, nullable=False),
 )
 
 ledger_metadata_key = Table(
@@ -191,4 +193,59 @@ ledger_dead_letter = Table(
     Column("deliveries", BigInteger, nullable=False),
     Column("first_time", _Time, nullable=False, server_default=func.now()),
     Column("last_time", _Time, nullable=False, server_default=func.now()),
+    Column("letter_id", BigInteger, Identity(always=True), unique=True),
+    Column("boot_id", BigInteger, nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("replays", Integer, nullable=False, server_default="0"),
+    Column("discard_time", _Time),
+    Column("discard_principal", Text, nullable=False, server_default=""),
+    Column("discard_reason", Text, nullable=False, server_default=""),
+)
+
+ledger_gap = Table(
+    "ledger_gap",
+    ledger_metadata,
+    Column("boot_id", BigInteger, primary_key=True),
+    Column("missing", INT8RANGE, primary_key=True),
+    Column("seen_time", _Time, nullable=False),
+)
+
+ledger_producer_horizon = Table(
+    "ledger_producer_horizon",
+    ledger_metadata,
+    Column("is_only", Boolean, primary_key=True, server_default="true"),
+    Column("forgotten_before", _Time, nullable=False),
+)
+
+ledger_check = Table(
+    "ledger_check",
+    ledger_metadata,
+    Column("is_only", Boolean, primary_key=True, server_default="true"),
+    Column("start_time", _Time, nullable=False),
+    Column("end_time", _Time),
+    Column("days", Integer, nullable=False, server_default="0"),
+    Column("drifts", BigInteger, nullable=False, server_default="0"),
+)
+
+ledger_replay = Table(
+    "ledger_replay",
+    ledger_metadata,
+    Column("replay_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("since_time", _Time, nullable=False),
+    Column("until_time", _Time, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("request_time", _Time, nullable=False, server_default=func.now()),
+    Column("state", Text, nullable=False),
+    Column("stream_created", Text, nullable=False, server_default=""),
+    Column("next_sequence", BigInteger, nullable=False, server_default="0"),
+    Column("last_sequence", BigInteger, nullable=False, server_default="0"),
+    Column("tap_start_time", _Time),
+    Column("messages", BigInteger, nullable=False, server_default="0"),
+    Column("inserted", BigInteger, nullable=False, server_default="0"),
+    Column("duplicates", BigInteger, nullable=False, server_default="0"),
+    Column("dead_letters", BigInteger, nullable=False, server_default="0"),
+    Column("end_time", _Time),
+    Column("problem", Text, nullable=False, server_default=""),
+    Column("worker", Uuid),
+    Column("lease_end", _Time),
 )

@@ -40,7 +40,7 @@ def run_message(
         post_principal=run.post_principal,
         finish_time=timestamp(run.finish_time),
         detached_days=[
-            admin.DetachedDay(day=day.day.isoformat(), entries=day.entries, cost_usd=format_usd(day.cost_nano_usd))
+            admin.SkippedDay(day=day.day.isoformat(), entries=day.entries, cost_usd=format_usd(day.cost_nano_usd))
             for day in detached
         ],
         failure=run.failure,

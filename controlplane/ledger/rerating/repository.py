@@ -40,6 +40,7 @@ from controlplane.ledger.repository import (
     DAY_US,
     ENTRY_COLUMNS,
     STAGING,
+    PartitionAppeared,
     book_staged,
     booking_transaction,
     make_staging,
@@ -151,7 +152,9 @@ async def _take_run(connection: AsyncConnection) -> ReratingRun | None:
 
 
 async def _post(connection: AsyncConnection, run_id: uuid.UUID, adjustments: Sequence[Adjustment]) -> None:
-    await open_days(connection, (adjustment.start_time_us // DAY_US for adjustment in adjustments))
+    if await open_days(connection, (adjustment.start_time_us // DAY_US for adjustment in adjustments)):
+        # What was read of a day that left the ledger since is read again, and is out of reach then.
+        raise PartitionAppeared
     await make_staging(connection)
     await connection.execute(_staging_statement(run_id, adjustments))
     await book_staged(connection, len(adjustments))

@@ -203,6 +203,7 @@ def test_image_can_be_pinned_and_moved() -> None:
 def test_large_numbers_are_written_out() -> None:
     env = render(MINIMAL).pod("-consumer").env
     assert env["TOLLWAY_USAGE_STREAM_MAX_BYTES"]["value"] == "10737418240"
+    assert env["TOLLWAY_USAGE_TAP_MAX_BYTES"]["value"] == "10737418240"
 
 
 def test_pods_restart_when_another_secret_is_named() -> None:

@@ -149,7 +149,7 @@ class ReratingRun(_message.Message):
         """When the preview, the posting or the run itself ended."""
 
     @_builtins.property
-    def detached_days(self) -> _containers.RepeatedCompositeFieldContainer[Global___DetachedDay]:
+    def detached_days(self) -> _containers.RepeatedCompositeFieldContainer[Global___SkippedDay]:
         """Days in the range whose entries are detached from the ledger and are not rated anew."""
 
     def __init__(
@@ -171,7 +171,7 @@ class ReratingRun(_message.Message):
         post_time: _timestamp_pb2.Timestamp | None = ...,
         post_principal: _builtins.str = ...,
         finish_time: _timestamp_pb2.Timestamp | None = ...,
-        detached_days: _abc.Iterable[Global___DetachedDay] | None = ...,
+        detached_days: _abc.Iterable[Global___SkippedDay] | None = ...,
         failure: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "finish_time", b"finish_time", "position_time", b"position_time", "post_time", b"post_time", "posted", b"posted", "preview", b"preview", "start_time", b"start_time"]  # noqa: Y015
@@ -231,8 +231,8 @@ class ReratingSums(_message.Message):
 Global___ReratingSums: _TypeAlias = ReratingSums  # noqa: Y015
 
 @_typing.final
-class DetachedDay(_message.Message):
-    """DetachedDay is a UTC day whose entries are no longer in the ledger's table."""
+class SkippedDay(_message.Message):
+    """SkippedDay is a UTC day that a run leaves out: its entries are no longer in the ledger's table."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -257,7 +257,7 @@ class DetachedDay(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DetachedDay: _TypeAlias = DetachedDay  # noqa: Y015
+Global___SkippedDay: _TypeAlias = SkippedDay  # noqa: Y015
 
 @_typing.final
 class CreateReratingRunRequest(_message.Message):

@@ -137,6 +137,12 @@
   value: {{ .Values.consumer.stream.replicas | quote }}
 - name: TOLLWAY_USAGE_STREAM_MAX_BYTES
   value: {{ int64 .Values.consumer.stream.maxBytes | quote }}
+- name: TOLLWAY_USAGE_TAP_DAYS
+  value: {{ int64 .Values.consumer.tap.days | quote }}
+- name: TOLLWAY_USAGE_TAP_MAX_BYTES
+  value: {{ int64 .Values.consumer.tap.maxBytes | quote }}
+- name: TOLLWAY_LEDGER_RETENTION_DAYS
+  value: {{ int64 .Values.consumer.retentionDays | quote }}
 {{- end -}}
 
 {{- define "tollway.env.migrations" -}}

@@ -12,6 +12,7 @@ def test_defaults() -> None:
     settings = ConsumerSettings.from_environment(GIVEN)
     assert settings.nats_urls == ("nats://u:hush@a:1", "tls://u:hush@b:2")
     assert (settings.stream_max_bytes, settings.stream_replicas) == (10 << 30, 1)
+    assert (settings.tap_days, settings.tap_max_bytes, settings.retention_days) == (7, 10 << 30, 400)
     assert str(settings.metrics_listen) == "0.0.0.0:9090"
     assert not settings.is_tracing
     assert "hush" not in repr(settings)
@@ -27,6 +28,9 @@ def test_defaults() -> None:
         ("TOLLWAY_NATS_URL", "nats://a:1,http://u:hush@b"),
         ("TOLLWAY_USAGE_STREAM_MAX_BYTES", "10GiB"),
         ("TOLLWAY_USAGE_STREAM_REPLICAS", "0"),
+        ("TOLLWAY_USAGE_TAP_DAYS", "-1"),
+        ("TOLLWAY_USAGE_TAP_MAX_BYTES", "1"),
+        ("TOLLWAY_LEDGER_RETENTION_DAYS", "39"),
         ("TOLLWAY_METRICS_LISTEN", "nowhere"),
         ("TOLLWAY_LOG_LEVEL", "loud"),
     ],
@@ -35,6 +39,13 @@ def test_a_bad_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=rf"\A{name}: ") as caught:
         ConsumerSettings.from_environment(GIVEN | {name: value})
     assert "hush" not in str(caught.value)
+
+
+def test_nothing_is_detached_and_no_tap_kept_where_that_is_said() -> None:
+    settings = ConsumerSettings.from_environment(
+        GIVEN | {"TOLLWAY_LEDGER_RETENTION_DAYS": "0", "TOLLWAY_USAGE_TAP_DAYS": "0"}
+    )
+    assert (settings.retention_days, settings.tap_days) == (0, 0)
 
 
 def test_help_lists_every_variable() -> None:

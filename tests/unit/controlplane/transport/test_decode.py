@@ -190,7 +190,7 @@ JSON = st.recursive(
 
 def objects_like(message: Descriptor) -> st.SearchStrategy[object]:
     """Objects whose names are mostly those of the message's fields, and whose values are anything."""
-    names = st.sampled_from([field.json_name for field in message.fields])
+    names = st.sampled_from([*(field.json_name for field in message.fields), "unknown"])
     return st.dictionaries(names | st.text(max_size=4), JSON, max_size=5)
 
 
@@ -202,7 +202,9 @@ def test_any_request_is_a_message_or_an_invalid_argument(data: st.DataObject) ->
     if rule.body not in ("", "*"):
         body_type = cast(Descriptor, body_type.fields_by_name[rule.body].message_type)
     body = json.dumps(data.draw(objects_like(body_type) | JSON)).encode()
-    names = st.sampled_from([field.name for field in method.descriptor.input_type.fields]) | st.text(max_size=4)
+    names = st.sampled_from([*(field.name for field in method.descriptor.input_type.fields), "unknown"]) | st.text(
+        max_size=4
+    )
     query = data.draw(st.lists(st.tuples(names, st.text(max_size=12)), max_size=4))
     path = [data.draw(st.text(max_size=8)) for _ in rule.template.variables]
     try:

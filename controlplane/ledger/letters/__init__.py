@@ -1,0 +1,1 @@
+"""What the ledger could not book: shown, read anew, set aside."""

@@ -1,0 +1,1 @@
+"""Days whose entries are taken out of the ledger, and what of them remains."""

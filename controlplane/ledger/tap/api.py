@@ -1,0 +1,133 @@
+"""Handlers of LedgerReplayService."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Literal, cast
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from controlplane.authz import AdminPrincipal, Handler
+from controlplane.db.engine import Database
+from controlplane.errors import InvalidArgument, NotFound
+from controlplane.ledger.numbers import number_in, page_after
+from controlplane.ledger.tap.repository import Replay, ReplayRepository
+from tollway.admin.v1.ledger_pb2 import (
+    CancelLedgerReplayRequest,
+    CreateLedgerReplayRequest,
+    GetLedgerReplayRequest,
+    LedgerReplay,
+    ListLedgerReplaysRequest,
+    ListLedgerReplaysResponse,
+)
+from tollway.resources.violations import Violation
+
+COLLECTION = "ledgerReplays"
+_SERVICE = "tollway.admin.v1.LedgerReplayService"
+_LATEST_S = 4_102_444_800
+
+_log = logging.getLogger(__name__)
+
+
+def ledger_replay_handlers(database: Database) -> dict[str, Handler]:
+    """Handlers by full method name."""
+    api = LedgerReplayApi(ReplayRepository(database))
+    return {
+        f"{_SERVICE}/CreateLedgerReplay": api.create_ledger_replay,
+        f"{_SERVICE}/GetLedgerReplay": api.get_ledger_replay,
+        f"{_SERVICE}/ListLedgerReplays": api.list_ledger_replays,
+        f"{_SERVICE}/CancelLedgerReplay": api.cancel_ledger_replay,
+    }
+
+
+class LedgerReplayApi:
+    """Replays for admins; every method raises InvalidArgument and Unavailable."""
+
+    def __init__(self, replays: ReplayRepository) -> None:
+        self._replays = replays
+
+    async def create_ledger_replay(self, principal: AdminPrincipal, message: Message) -> LedgerReplay:
+        asked = cast(CreateLedgerReplayRequest, message).ledger_replay
+        violations: list[Violation] = []
+        since = _time(asked, "since_time", violations)
+        until = _time(asked, "until_time", violations)
+        if since is None and not violations:
+            violations.append(Violation("ledger_replay.since_time", "must be set: the time that the database is from"))
+        if since is not None and until is not None and since >= until:
+            violations.append(Violation("ledger_replay.since_time", "must be before until_time"))
+        if violations or since is None:
+            raise InvalidArgument(violations)
+        replay = await self._replays.create(since, until, principal.name)
+        _log.info("replay asked for name=%s principal=%s", _name(replay), principal.name)
+        return replay_message(replay)
+
+    async def get_ledger_replay(self, principal: AdminPrincipal, message: Message) -> LedgerReplay:
+        """Raises NotFound."""
+        return replay_message(await self._read(cast(GetLedgerReplayRequest, message).name))
+
+    async def list_ledger_replays(self, principal: AdminPrincipal, message: Message) -> ListLedgerReplaysResponse:
+        request = cast(ListLedgerReplaysRequest, message)
+        page = page_after(request.page_size, request.page_token, "replays")
+        found = await self._replays.list_before(page.after, page.size + 1)
+        shown = found[: page.size]
+        return ListLedgerReplaysResponse(
+            ledger_replays=map(replay_message, shown),
+            next_page_token=page.token(shown[-1].replay_id) if len(found) > page.size else "",
+        )
+
+    async def cancel_ledger_replay(self, principal: AdminPrincipal, message: Message) -> LedgerReplay:
+        """Raises NotFound; one that has ended stays as it is."""
+        name = cast(CancelLedgerReplayRequest, message).name
+        await self._replays.cancel((await self._read(name)).replay_id)
+        return replay_message(await self._read(name))
+
+    async def _read(self, name: str) -> Replay:
+        replay = await self._replays.read(number_in(name, COLLECTION, "name"))
+        if replay is None:
+            raise NotFound(f"{name} does not exist; list replays to see which do", resource=name)
+        return replay
+
+
+def replay_message(replay: Replay) -> LedgerReplay:
+    message = LedgerReplay(
+        name=_name(replay),
+        since_time=_timestamp(replay.since_time),
+        until_time=_timestamp(replay.until_time),
+        state=replay.state.value,
+        principal=replay.principal,
+        request_time=_timestamp(replay.request_time),
+        messages=replay.messages,
+        remaining_messages=max(0, replay.last_sequence - replay.next_sequence + 1) if replay.next_sequence else 0,
+        inserted=replay.inserted,
+        duplicates=replay.duplicates,
+        dead_letters=replay.dead_letters,
+        problem=replay.problem,
+    )
+    if replay.end_time is not None:
+        message.end_time.CopyFrom(_timestamp(replay.end_time))
+    if replay.tap_start_time is not None:
+        message.tap_start_time.CopyFrom(_timestamp(replay.tap_start_time))
+    return message
+
+
+def _name(replay: Replay) -> str:
+    return f"{COLLECTION}/{replay.replay_id}"
+
+
+def _time(
+    asked: LedgerReplay, field: Literal["since_time", "until_time"], violations: list[Violation]
+) -> datetime | None:
+    """The time in `field`; None when it is unset or wrong."""
+    if not asked.HasField(field):
+        return None
+    time: Timestamp = getattr(asked, field)
+    if not 0 <= time.seconds <= _LATEST_S or not 0 <= time.nanos < 1_000_000_000:
+        violations.append(Violation(f"ledger_replay.{field}", "must be a time between 1970 and 2100"))
+        return None
+    return time.ToDatetime(UTC)
+
+
+def _timestamp(time: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(time)
+    return message
