@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 SOURCES := dataplane controlplane tollway tollctl migrations tests
 
-.PHONY: help up test check bench bench-ledger format proto proto-baseline lock clean
+.PHONY: help up test check bench bench-ledger bench-rerating format proto proto-baseline lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -42,6 +42,9 @@ bench: $(VENV)/.dev ## measure the gateway beside a bare aiohttp proxy, in turns
 
 bench-ledger: $(VENV)/.dev ## measure how fast a consumer books what waits in NATS
 	$(BIN)/python -m tests.bench.ledger $(ARGS)
+
+bench-rerating: $(VENV)/.dev ## measure how fast booked usage is rated anew
+	$(BIN)/python -m tests.bench.rerating $(ARGS)
 
 format: $(VENV)/.dev ## format and mend what can be mended
 	$(BIN)/ruff check --fix $(SOURCES)
