@@ -79,7 +79,7 @@ async def _fill(url: str, entries: int, days: int) -> int:
 
 async def _rerate(admin: Admin, entries: int, first_us: int, days: int) -> None:
     for title in ("all of it differs", "none of it differs"):
-        started_s = time.monotonic()
+        started_s, started_cpu_s = time.monotonic(), time.process_time()
         run = await create(admin, first_us, first_us + days * _DAY_US)
         await work(admin)
         previewed_s = time.monotonic()
@@ -90,7 +90,9 @@ async def _rerate(admin: Admin, entries: int, first_us: int, days: int) -> None:
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(
             f"{title}: {entries:,} entries over {days} days, {done.posted.changed_entries:,} adjustments; preview"
-            f" {previewed_s - started_s:.1f} s, posting {posted_s - previewed_s:.1f} s; peak {peak_mib} MiB"
+            f" {previewed_s - started_s:.1f} s, posting {posted_s - previewed_s:.1f} s,"
+            f" {time.process_time() - started_cpu_s:.1f} s of own CPU; peak {peak_mib} MiB",
+            flush=True,
         )
 
 

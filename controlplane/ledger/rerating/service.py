@@ -33,7 +33,10 @@ async def find_run(store: ReratingStore, run_id: uuid.UUID, *, lock: bool = Fals
 
 
 async def create_run(unit: UnitOfWork, caller: Caller, order: RunOrder) -> ReratingRun:
-    """A run that is previewed next. Raises NotFound when there is no such price book."""
+    """A run that is previewed next.
+
+    Raises NotFound when there is no such price book, FailedPrecondition when adjustments of its entries are detached.
+    """
     if not await has_book(unit, order.price_book):
         raise NotFound(f"{order.price_book} does not exist; name a price book that does", resource=order.price_book)
     now_ms = (unit.now - _EPOCH) // _MS
@@ -50,6 +53,7 @@ async def create_run(unit: UnitOfWork, caller: Caller, order: RunOrder) -> Rerat
         position=uuid.UUID(int=0),
     )
     run = replace(run, position=run.first_id)
+    await _require_visible(unit, run)
     await unit.rerating.add(run)
     await _note(unit, caller, None, run)
     return run
@@ -103,11 +107,22 @@ async def _require_postable(unit: UnitOfWork, run: ReratingRun, *, allow_unprice
     if later is not None:
         text = f"{RUN_COLLECTION}/{later}, which is newer than {run.name}, has posted; create another run"
         raise FailedPrecondition(text, resource=run.name)
+    await _require_visible(unit, run)
     sums = (await unit.rerating.sums([run.run_id])).get((run.run_id, False), DifferenceSums())
     if sums.newly_unpriced_entries and not allow_unpriced:
         text = (
             f"{run.name} would take the cost from {sums.newly_unpriced_entries} entries, for which {run.price_book} has"
             " no price; add Prices for their models and create another run, or set allow_unpriced"
+        )
+        raise FailedPrecondition(text, resource=run.name)
+
+
+async def _require_visible(unit: UnitOfWork, run: ReratingRun) -> None:
+    """Entries whose adjustments cannot be seen would be adjusted for the same difference again."""
+    day = await unit.rerating.hidden_by(run)
+    if day is not None:
+        text = (
+            f"{day} is detached from the ledger and has adjustments of entries in the range; attach it, or narrow that"
         )
         raise FailedPrecondition(text, resource=run.name)
 

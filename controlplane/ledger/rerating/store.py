@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, RowMapping, cast, func, insert, select, tuple_, update
+from sqlalchemy import BigInteger, Date, RowMapping, cast, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controlplane.ledger.rerating.differences import DIFFERENCE_SUMS, DifferenceSums
@@ -77,6 +77,19 @@ class ReratingStore:
         query = select(rerating_run.c.run_id).where(rerating_run.c.state == RunState.POSTING).limit(1)
         found: uuid.UUID | None = await self._connection.scalar(query)
         return found
+
+    async def hidden_by(self, run: ReratingRun) -> date | None:
+        """A detached day with adjustments of closed months that may be of the entries of `run`; None when none is."""
+        earlier, day, sums = rerating_run.c, ledger_detached_day.c.day, rerating_difference.c
+        query = (
+            select(day)
+            .join_from(ledger_detached_day, rerating_run, cast(func.timezone("UTC", earlier.post_time), Date) == day)
+            .join(rerating_difference, (sums.run_id == earlier.run_id) & sums.posted & (sums.closed_entries > 0))
+            .where(earlier.start_time < run.end_time, earlier.end_time > run.start_time)
+            .limit(1)
+        )
+        hidden: date | None = await self._connection.scalar(query)
+        return hidden
 
     async def add(self, run: ReratingRun) -> None:
         await self._connection.execute(insert(rerating_run).values(_to_columns(run)))

@@ -185,6 +185,25 @@ async def test_a_later_look_at_a_run_does_not_blame_days_that_were_there(
     assert [day.day for day in (await get(admin, pending.name)).detached_days] == ["2026-09-30"]
 
 
+async def test_entries_whose_adjustments_are_detached_are_not_adjusted_again(
+    admin: Admin, database: Database, ledger_url: str
+) -> None:
+    await PartitionRepository(database).ensure([partition_of(datetime.now(UTC).date())])
+    await book(database, random_calls(60, first_us=SEPTEMBER_NOON_US))
+    await close(admin, "2026-09")
+    waiting = await preview(admin, **RANGE)
+    posted = await rerate(admin, first_us=OCTOBER_US - DAY_US, end_us=OCTOBER_US - 1)
+    day = posted.post_time.ToDatetime(UTC).date()
+    again = await preview(admin, **RANGE)
+    await _detach(ledger_url, day)
+    for attempt in (create(admin, **RANGE), post(admin, again.name)):
+        with pytest.raises(FailedPrecondition, match=f"{day} is detached"):
+            await attempt
+    with pytest.raises(FailedPrecondition, match="which is newer"):
+        await post(admin, waiting.name)
+    assert (await create(admin, first_us=OCTOBER_US, end_us=OCTOBER_US + DAY_US)).name
+
+
 async def _detach(url: str, day: date) -> None:
     """As retention does it."""
     name = partition_of(day).name

@@ -36,6 +36,12 @@ from tests.integration.ledger.waiting import wait_until
 from tollway.admin.v1 import rerating_pb2 as admin_pb2
 from tollway.kernel.usage import first_event_id
 
+_WAITING = "FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+_REFUSE = (
+    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql"
+    " AS $$BEGIN RAISE EXCEPTION 'too large' USING ERRCODE = '22003'; END$$",
+    "CREATE TRIGGER refuse BEFORE INSERT ON rerating_difference EXECUTE FUNCTION refuse()",
+)
 _IDENTITY = ("event_id", "adjusts", "cost_nano_usd", "state", "prior_state", "start_time", "price", "price_revision")
 
 
@@ -68,18 +74,18 @@ async def test_batches_of_any_size_come_to_the_same(admin: Admin, database: Data
     assert (await get(admin, run.name)).examined_entries == in_one_batch.examined_entries > 50
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_cut_off_and_taken_over_it_ends_with_the_same_entries(
     admin: Admin, database: Database, ledger_url: str, seed: int
 ) -> None:
     chance = random.Random(seed)
-    await book(database, random_calls(200))
+    await book(database, random_calls(120))
     run = await preview(admin)
     await post(admin, run.name)
     cuts = 0
     while (await get(admin, run.name)).state == admin_pb2.RERATING_STATE_POSTING:
         async with open_admin(ledger_url) as replica:
-            worker = small_worker(replica, chance.randint(5, 30))
+            worker = small_worker(replica, chance.randint(10, 30))
             for _ in range(chance.randint(0, 2)):
                 await worker.work()
             working = asyncio.create_task(worker.work())
@@ -103,7 +109,7 @@ async def test_a_database_that_drops_its_connections_leaves_no_half_of_a_batch(
     async with held(ledger_url, "LOCK TABLE usage_rollup IN ACCESS EXCLUSIVE MODE"):
         working = asyncio.create_task(small_worker(admin, 50).work())
         await wait_until(lambda: _is_waiting(ledger_url), timeout_s=10)
-        await _drop_connections(ledger_url)
+        await execute(ledger_url, f"SELECT pg_terminate_backend(pid) {_WAITING}")
         with pytest.raises(Unavailable):
             await working
     assert await adjustments(ledger_url) == []
@@ -115,28 +121,28 @@ async def test_a_database_that_drops_its_connections_leaves_no_half_of_a_batch(
 async def test_replicas_that_work_at_once_post_each_adjustment_once(
     admin: Admin, database: Database, ledger_url: str
 ) -> None:
-    await book(database, random_calls(200))
+    await book(database, random_calls(120))
     run = await preview(admin)
     await post(admin, run.name)
 
     async def replica(number: int) -> None:
         async with open_admin(ledger_url) as opened:
-            worker = small_worker(opened, 3 + number)
+            worker = small_worker(opened, 12 + number)
             while (await get(opened, run.name)).state == admin_pb2.RERATING_STATE_POSTING:
                 await worker.work()
 
-    await asyncio.gather(*(replica(number) for number in range(4)))
+    await asyncio.gather(*(replica(number) for number in range(3)))
     assert (await get(admin, run.name)).posted == run.preview
     assert len(await adjustments(ledger_url)) == run.preview.changed_entries
     assert await sums_are_of_entries(database)
 
 
 async def test_two_runs_over_the_same_entries_double_nothing(admin: Admin, database: Database, ledger_url: str) -> None:
-    await book(database, random_calls(200))
+    await book(database, random_calls(120))
     first, second = await preview(admin), await preview(admin)
     await post(admin, first.name)
     await post(admin, second.name)
-    workers = [small_worker(admin, 4), small_worker(admin, 9)]
+    workers = [small_worker(admin, 11), small_worker(admin, 17)]
     await asyncio.gather(*(work_off(worker) for worker in workers))
     await work(admin)
     done = [await get(admin, run.name) for run in (first, second)]
@@ -149,17 +155,17 @@ async def test_bookings_go_on_while_a_run_posts(admin: Admin, database: Database
     await book(database, random_calls(200))
     run = await preview(admin)
     await post(admin, run.name)
-    arriving = [random_calls(120, seed=seed) for seed in range(2, 6)]
+    arriving = [random_calls(100, seed=seed) for seed in range(2, 5)]
 
     async def consume(entries: list[Any]) -> None:
         for start in range(0, len(entries), 20):
             await book(database, entries[start : start + 20])
 
-    await asyncio.gather(work_off(small_worker(admin, 5)), *(consume(entries) for entries in arriving))
+    await asyncio.gather(work_off(small_worker(admin, 15)), *(consume(entries) for entries in arriving))
     await work(admin)
     assert (await get(admin, run.name)).state == admin_pb2.RERATING_STATE_POSTED
     booked = await fetch_row(ledger_url, "SELECT count(*) AS n FROM ledger_entry WHERE adjusts IS NULL")
-    assert booked["n"] == 200 + 4 * 120
+    assert booked["n"] == 200 + 3 * 100
     assert await sums_are_of_entries(database)
     await rerate(admin)
     fresh = await rerate(admin)
@@ -178,6 +184,27 @@ async def test_prices_are_those_of_the_preview_whatever_changes_later(
     assert (await get(admin, run.name)).posted == run.preview
 
 
+async def test_what_cannot_be_booked_ends_the_run_and_posting_again_goes_on(
+    admin: Admin, database: Database, ledger_url: str
+) -> None:
+    await book(database, random_calls(60))
+    run = await preview(admin)
+    await post(admin, run.name)
+    await small_worker(admin, 10).work()
+    for statement in _REFUSE:
+        await execute(ledger_url, statement)
+    await work(admin)
+    failed = await get(admin, run.name)
+    assert failed.state == admin_pb2.RERATING_STATE_FAILED and "22003" in failed.failure
+    assert 0 < failed.posted.changed_entries < run.preview.changed_entries
+    await execute(ledger_url, "DROP TRIGGER refuse ON rerating_difference")
+    await post(admin, run.name)
+    await work(admin)
+    done = await get(admin, run.name)
+    assert (done.posted, done.failure) == (run.preview, "")
+    assert await sums_are_of_entries(database)
+
+
 async def test_the_same_run_has_the_same_adjustments_in_every_replay(
     admin: Admin, database: Database, ledger_url: str
 ) -> None:
@@ -187,9 +214,7 @@ async def test_the_same_run_has_the_same_adjustments_in_every_replay(
     await work(admin)
     before, sums = await told(ledger_url), await total_sums(ledger_url)
     # As after a restore of the run's row alone, to what it was before anything was posted.
-    connection = await asyncpg.connect(ledger_url)
-    await connection.execute("UPDATE rerating_run SET state = 3, position = $1", _first_id())
-    await connection.close()
+    await execute(ledger_url, "UPDATE rerating_run SET state = 3, position = $1", _first_id())
     await work(admin)
     assert (await told(ledger_url), await total_sums(ledger_url)) == (before, sums)
 
@@ -199,18 +224,12 @@ def _first_id() -> uuid.UUID:
 
 
 async def _is_waiting(url: str) -> bool:
-    statement = (
-        "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    return bool((await fetch_row(url, statement))["n"])
+    return bool((await fetch_row(url, f"SELECT count(*) AS n {_WAITING}"))["n"])
 
 
-async def _drop_connections(url: str) -> None:
+async def execute(url: str, statement: str, *arguments: Any) -> None:
     connection = await asyncpg.connect(url)
     try:
-        await connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
+        await connection.execute(statement, *arguments)
     finally:
         await connection.close()
