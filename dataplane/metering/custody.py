@@ -158,7 +158,7 @@ class Custody:
                 self._outbox.put(producer, batch)
 
     def _resend(self, producer: Producer, ranges: list[tuple[int, int]]) -> None:
-        logger.warning("sending again what NATS has lost boot_id=%d ranges=%s", producer.boot_id, ranges)
+        logger.warning("sent again what NATS has lost boot_id=%d ranges=%s", producer.boot_id, ranges)
         for batch in producer.places_again(ranges):
             self.resent_events += batch.events
             self._outbox.put(producer, batch)
