@@ -46,7 +46,12 @@ class LedgerUpkeep:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_repeat(self.tell_state, STATE_INTERVAL_S), name="tell the ledger's state")
             tasks.create_task(_repeat(self.retire_days, RETIREMENT_INTERVAL_S), name="detach old days")
-            tasks.create_task(_repeat(self.check_days, CHECK_INTERVAL_S), name="check the ledger")
+            tasks.create_task(self._check_nightly(), name="check the ledger")
+
+    async def _check_nightly(self) -> None:
+        """Not at once: a consumer that starts has a backlog to book."""
+        await asyncio.sleep(CHECK_INTERVAL_S)
+        await _repeat(self.check_days, CHECK_INTERVAL_S)
 
     async def tell_state(self) -> None:
         """Raises Unavailable."""

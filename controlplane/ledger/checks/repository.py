@@ -1,6 +1,6 @@
 """Sums compared with entries, and made anew from them, a day at a time and in it as much as one statement may take."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -35,6 +35,7 @@ from controlplane.db.engine import Database
 from controlplane.errors import FailedPrecondition
 from controlplane.ledger.checks.reports import DayReport, Drift, DriftKind, Repaired
 from controlplane.ledger.entries import GROUP_DIMENSIONS, LATENCY_COUNTS, ROLLUP_SUMS
+from controlplane.ledger.folding.repository import FOLDED_TABLES, folds_of, read_dimensions
 from controlplane.ledger.partitions import day_number
 from controlplane.ledger.repository import DAY_LOCK_SPACE
 from controlplane.ledger.retention.repository import DetachedTables, read_detached_tables
@@ -42,7 +43,6 @@ from controlplane.ledger.rollups import (
     SPANS_S,
     add_latencies,
     add_sums,
-    folded,
     groups_of,
     keyed,
     latencies_of,
@@ -56,6 +56,7 @@ PART_ENTRIES = 100_000
 _PART_NUMBERS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 96)
 _DAY = timedelta(days=1)
 _ENTRIES_SUM, _COST_SUM = "entries", "cost_nano_usd"
+_KEYS = ("dimension", "span_s", "slot", "group_id", "value", "bucket")
 Slots = tuple[datetime, datetime]
 """A range of time, its end not included."""
 
@@ -94,7 +95,7 @@ class DayCheckRepository:
             if tables.is_dropped(day):
                 text_ = f"entries of {day} were detached and are not in the database: its sums are all that is left"
                 raise FailedPrecondition(text_, resource=f"ledger/days/{day}")
-            removed = [await _remove(connection, table, slots) for table in (usage_rollup, usage_latency)]
+            removed = [await _remove(connection, table, slots) for table in FOLDED_TABLES]
             made = [0, 0]
             await connection.run_sync(_KEYED.create)
             for part in await _parts(connection, tables, slots):
@@ -162,20 +163,15 @@ async def _compare_quarters(connection: AsyncConnection, slots: Slots, report: D
 
 
 async def _compare_spans(connection: AsyncConnection, slots: Slots, report: DayReport) -> None:
-    """Sums of hours and of the day, where they are in use, are those of their quarter hours."""
+    """What the day was folded into, where that is in use, is what folding it now would give."""
     is_folded = select(usage_day.c.folded).where(usage_day.c.day == report.day)
     report.is_folded = bool((await connection.execute(is_folded)).scalar_one_or_none())
     if not report.is_folded:
         return
-    for span_s in SPANS_S:
-        if span_s == QUARTER_HOUR_S:
-            continue
-        for table, kind, names, key in (
-            (usage_rollup, DriftKind.SUMS, ROLLUP_SUMS, ("group_id",)),
-            (usage_latency, DriftKind.LATENCY, LATENCY_COUNTS, ("group_id", "bucket")),
-        ):
-            expected = folded(_kept(table, QUARTER_HOUR_S, slots), span_s, names, *key).subquery()
-            report.add(await _differences(connection, expected, _kept(table, span_s, slots), kind, names))
+    for fold in folds_of(report.day, await read_dimensions(connection, report.day)):
+        kind = DriftKind.LATENCY if fold.sums is LATENCY_COUNTS else DriftKind.SUMS
+        kept = _kept(fold.table, fold.span_s, slots, fold.dimension)
+        report.add(await _differences(connection, fold.rows.subquery(), kept, kind, fold.sums))
 
 
 async def _compare_recorded(connection: AsyncConnection, tables: DetachedTables, report: DayReport) -> None:
@@ -214,16 +210,17 @@ def _sums_totals(slots: Slots) -> Select[Any]:
     )
 
 
-def _kept(table: Table, span_s: int, slots: Slots) -> FromClause:
+def _kept(table: Table, span_s: int, slots: Slots, dimension: str | None = None) -> FromClause:
     start, end = slots
-    return select(table).where(table.c.span_s == span_s, table.c.slot >= start, table.c.slot < end).subquery()
+    rows = select(table).where(table.c.span_s == span_s, table.c.slot >= start, table.c.slot < end)
+    return (rows if dimension is None else rows.where(table.c.dimension == dimension)).subquery()
 
 
 async def _differences(
     connection: AsyncConnection, expected: FromClause, kept: FromClause, kind: DriftKind, names: tuple[str, ...]
 ) -> list[list[Drift]]:
     """For each row that differs, its drifts. A row of zeros and no row are the same."""
-    keys = [name for name in ("span_s", "slot", "group_id", "bucket") if name in kept.c]
+    keys = [name for name in _KEYS if name in kept.c]
     pairs = {name: (_number(expected.c[name]), _number(kept.c[name])) for name in names}
     columns = [func.coalesce(expected.c[key], kept.c[key]).label(key) for key in keys]
     columns += [side.label(f"{role}_{name}") for name in names for role, side in zip("ek", pairs[name], strict=True)]
@@ -235,8 +232,12 @@ async def _differences(
         .order_by(*(columns[: len(keys)]))
     )
     rows = (await connection.execute(statement)).mappings().all()
-    groups = await _groups(connection, {row["group_id"] for row in rows})
-    return [[*_drifts(row, kind, names, groups.get(row["group_id"], {}))] for row in rows]
+    groups = await _groups(connection, {row["group_id"] for row in rows if "group_id" in row})
+    return [[*_drifts(row, kind, names, _shown_group(row, groups))] for row in rows]
+
+
+def _shown_group(row: RowMapping, groups: Mapping[Any, dict[str, str]]) -> dict[str, str]:
+    return groups.get(row["group_id"], {}) if "group_id" in row else {row["dimension"]: row["value"]}
 
 
 def _number(column: ColumnElement[Any]) -> ColumnElement[int]:
@@ -248,7 +249,15 @@ def _drifts(row: RowMapping, kind: DriftKind, names: Sequence[str], group: dict[
         expected, found = row[f"e_{name}"], row[f"k_{name}"]
         if expected != found:
             yield Drift(
-                kind, row["span_s"], row["slot"], name, expected, found, row["group_id"], group, row.get("bucket", 0)
+                kind,
+                row["span_s"],
+                row["slot"],
+                name,
+                expected,
+                found,
+                row.get("group_id"),
+                group,
+                row.get("bucket", 0),
             )
 
 

@@ -1,12 +1,11 @@
 """Folding of one day, in one transaction that keeps out bookings of that day."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import FromClause, Table, delete, func, insert, literal, select, text
+from sqlalchemy import FromClause, Select, Table, delete, func, insert, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
-from sqlalchemy.sql.base import Executable
 
 from controlplane.db.engine import Database
 from controlplane.ledger.entries import LATENCY_COUNTS, ROLLUP_SUMS
@@ -26,6 +25,7 @@ from controlplane.ledger.tables import (
 from tollway.kernel.periods import HOUR_S, QUARTER_HOUR_S
 
 FOLD_LOCK = 0x666F6C64
+FOLDED_TABLES = (usage_rollup, usage_latency, usage_marginal, usage_latency_marginal)
 _ALL = ""
 """The dimension of sums over everything."""
 _EPOCH_DAY = date(1970, 1, 1)
@@ -61,36 +61,55 @@ class FoldRepository:
             return {row.key: row.number for row in await connection.execute(statement)}
 
 
+class Fold(NamedTuple):
+    """What `table` has to hold of a folded day in `span_s` and, where it keeps dimensions apart, of `dimension`.
+
+    `rows` gives it, of the rows that earlier folds have made; `sums` are the columns beyond the key.
+    """
+
+    table: Table
+    span_s: int
+    dimension: str | None
+    sums: tuple[str, ...]
+    rows: Select[Any]
+
+
 async def fold_day(connection: AsyncConnection, day: date) -> None:
     """Waits for bookings of the day that are under way; others wait for the end of this transaction."""
-    number = (day - _EPOCH_DAY) // _DAY
-    await connection.execute(_LOCK_DAY, {"space": DAY_LOCK_SPACE, "day": number})
-    keys = [row.key for row in await connection.execute(_keys_of(day))]
-    for statement in _fold_statements(day, [*ROLLUP_DIMENSIONS, *(f"{METADATA_PREFIX}{key}" for key in keys)]):
-        await connection.execute(statement)
+    await connection.execute(_LOCK_DAY, {"space": DAY_LOCK_SPACE, "day": (day - _EPOCH_DAY) // _DAY})
+    for table in FOLDED_TABLES:
+        await connection.execute(delete(table).where(table.c.span_s > QUARTER_HOUR_S, *_is_of(table, day)))
+    for fold in folds_of(day, await read_dimensions(connection, day)):
+        names = [column.name for column in fold.rows.selected_columns]
+        await connection.execute(insert(fold.table).from_select(names, fold.rows))
     await connection.execute(_MARK_FOLDED, {"day": day})
 
 
-def _fold_statements(day: date, dimensions: list[str]) -> Iterator[Executable]:
-    for table in (usage_rollup, usage_latency, usage_marginal, usage_latency_marginal):
-        yield delete(table).where(table.c.span_s > QUARTER_HOUR_S, *_is_of(table, day))
+async def read_dimensions(connection: AsyncConnection, day: date) -> list[str]:
+    """What a day has sums of single dimensions for: everything together, and the metadata keys declared in it."""
+    keys = [row.key for row in await connection.execute(_keys_of(day))]
+    return [_ALL, *ROLLUP_DIMENSIONS, *(f"{METADATA_PREFIX}{key}" for key in keys)]
+
+
+def folds_of(day: date, dimensions: Iterable[str]) -> Iterator[Fold]:
+    """All folds of a day, each after those that its rows are taken from."""
     yield _fold(usage_rollup, ROLLUP_SUMS, day, QUARTER_HOUR_S, HOUR_S)
     yield _fold(usage_rollup, ROLLUP_SUMS, day, HOUR_S, DAY_S)
     yield _fold(usage_latency, LATENCY_COUNTS, day, QUARTER_HOUR_S, DAY_S)
-    for dimension in (_ALL, *dimensions):
+    for dimension in dimensions:
         yield _reduce(usage_rollup, usage_marginal, ROLLUP_SUMS, day, HOUR_S, dimension)
         yield _reduce(usage_latency, usage_latency_marginal, LATENCY_COUNTS, day, DAY_S, dimension)
     yield _fold(usage_marginal, ROLLUP_SUMS, day, HOUR_S, DAY_S)
 
 
-def _fold(table: Table, sums: tuple[str, ...], day: date, from_s: int, to_s: int) -> Executable:
+def _fold(table: Table, sums: tuple[str, ...], day: date, from_s: int, to_s: int) -> Fold:
     """From one span of the day to a coarser one."""
     key = [column.name for column in table.primary_key if column.name not in ("span_s", "slot")]
     rows = select(table).where(table.c.span_s == from_s, *_is_of(table, day)).subquery("finer")
-    return insert(table).from_select(["span_s", "slot", *key, *sums], folded(rows, to_s, sums, *key))
+    return Fold(table, to_s, None, sums, folded(rows, to_s, sums, *key))
 
 
-def _reduce(source: Table, target: Table, sums: tuple[str, ...], day: date, span_s: int, dimension: str) -> Executable:
+def _reduce(source: Table, target: Table, sums: tuple[str, ...], day: date, span_s: int, dimension: str) -> Fold:
     """From sums per group to those of one dimension."""
     value = dimension_column(usage_group, dimension, "labels") if dimension else literal(_ALL)
     finer = [source.c[c.name] for c in target.primary_key if c.name not in ("dimension", "span_s", "slot", "value")]
@@ -102,7 +121,7 @@ def _reduce(source: Table, target: Table, sums: tuple[str, ...], day: date, span
         .where(source.c.span_s == span_s, *_is_of(source, day))
         .group_by(*key)
     )
-    return insert(target).from_select([column.name for column in rows.selected_columns], rows)
+    return Fold(target, span_s, dimension, sums, rows)
 
 
 def _is_of(table: FromClause, day: date) -> list[Any]:
