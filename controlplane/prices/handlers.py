@@ -15,51 +15,56 @@ _SERVICE = "tollway.admin.v1.PriceBookService"
 
 
 def price_book_handlers(reader: PriceBookReader, transactor: Transactor) -> dict[str, Handler]:
-    handlers = {**_changing_handlers(transactor), **_reading_handlers(reader)}
+    changing = _ChangingMethods(transactor)
+    handlers: dict[str, Handler] = {
+        "ImportPriceBook": changing.import_book,
+        "ActivatePriceBook": changing.activate,
+        "WithdrawPriceBook": changing.withdraw,
+        "DeletePriceBook": changing.delete,
+        **_reading_handlers(reader),
+    }
     return {f"{_SERVICE}/{method}": handler for method, handler in handlers.items()}
 
 
-def _changing_handlers(transactor: Transactor) -> dict[str, Handler]:
-    async def import_price_book(principal: AdminPrincipal, request: Message) -> Message:
+class _ChangingMethods:
+    """Each runs as one transaction, and a repeated request id gets the first answer."""
+
+    def __init__(self, transactor: Transactor) -> None:
+        self._transactor = transactor
+
+    async def import_book(self, principal: AdminPrincipal, request: Message) -> Message:
         assert isinstance(request, admin.ImportPriceBookRequest)
         imported = await read_source(request)
 
         async def respond(unit: UnitOfWork, caller: Caller) -> admin.ImportPriceBookResponse:
             return await import_book(unit, caller, request, imported)
 
-        return await transactor.run(principal, request, admin.ImportPriceBookResponse, respond)
+        return await self._transactor.run(principal, request, admin.ImportPriceBookResponse, respond)
 
-    async def activate_price_book(principal: AdminPrincipal, request: Message) -> Message:
+    async def activate(self, principal: AdminPrincipal, request: Message) -> Message:
         assert isinstance(request, admin.ActivatePriceBookRequest)
 
         async def respond(unit: UnitOfWork, caller: Caller) -> admin.PriceBook:
             return await activate_book(unit, caller, request)
 
-        return await transactor.run(principal, request, admin.PriceBook, respond)
+        return await self._transactor.run(principal, request, admin.PriceBook, respond)
 
-    async def withdraw_price_book(principal: AdminPrincipal, request: Message) -> Message:
+    async def withdraw(self, principal: AdminPrincipal, request: Message) -> Message:
         assert isinstance(request, admin.WithdrawPriceBookRequest)
 
         async def respond(unit: UnitOfWork, caller: Caller) -> admin.PriceBook:
             return await withdraw_book(unit, caller, request)
 
-        return await transactor.run(principal, request, admin.PriceBook, respond)
+        return await self._transactor.run(principal, request, admin.PriceBook, respond)
 
-    async def delete_price_book(principal: AdminPrincipal, request: Message) -> Message:
+    async def delete(self, principal: AdminPrincipal, request: Message) -> Message:
         assert isinstance(request, admin.DeletePriceBookRequest)
 
         async def respond(unit: UnitOfWork, caller: Caller) -> Empty:
             await delete_book(unit, caller, request)
             return Empty()
 
-        return await transactor.run(principal, request, Empty, respond)
-
-    return {
-        "ImportPriceBook": import_price_book,
-        "ActivatePriceBook": activate_price_book,
-        "WithdrawPriceBook": withdraw_price_book,
-        "DeletePriceBook": delete_price_book,
-    }
+        return await self._transactor.run(principal, request, Empty, respond)
 
 
 def _reading_handlers(reader: PriceBookReader) -> dict[str, Handler]:

@@ -209,3 +209,35 @@ async def test_status_and_doctor_find_nothing_wrong(stack: Stack) -> None:
     shown = await succeed(stack, "status") + "".join(reports)
     secret = [stack.info[name] for name in ("admin_token", "plane_token", "demo_key", "database_url", "nats_url")]
     assert not [value for value in secret if value in shown]
+
+
+async def test_a_price_book_from_a_file_prices_calls_once_it_is_activated(
+    stack: Stack, admin: Admin, tmp_path: Path
+) -> None:
+    books = json.loads(await succeed(stack, "prices", "books", "-o", "json"))["price_books"]
+    built_in = next(book["name"] for book in books if book["state"] == "active")
+    content = {"gpt-x": {"litellm_provider": "openai", "input_cost_per_token": 1e-6}}
+    file = tmp_path / "prices.json"
+    file.write_text(json.dumps(content))
+    imported = json.loads(await succeed(stack, "prices", "import", "--litellm", str(file), "-o", "json"))
+    name = imported["price_book"]["name"]
+    assert imported["diff"]["removed"] > 0
+    key = await admin.create_team(f"prices-{secrets.token_hex(3)}")
+    try:
+        assert "gpt-x" in await succeed(stack, "prices", "diff", name, "--limit=5000")
+        await succeed(stack, "prices", "activate", name)
+        assert name in await succeed(stack, "prices", "show", "echo", "--provider", "sim")
+        assert name in await succeed(stack, "doctor")
+
+        async def is_priced_by_it() -> bool:
+            answer = await tollctl(stack, "chat", "sim/echo", "hello", f"--key={key}")
+            assert answer.returncode == 0, answer.stderr
+            records = json.loads(await succeed(stack, "get", "usagerecords", "--limit", "5", "-o", "json"))
+            priced = [attempt["price"] for record in records["usage_records"] for attempt in record["attempts"]]
+            return f"{name}/sim/*" in priced
+
+        await eventually(is_priced_by_it, 15, "an entry that names the new book")
+        assert (await tollctl(stack, "prices", "delete", name)).returncode == 1
+    finally:
+        await succeed(stack, "prices", "activate", built_in)
+    assert built_in in await succeed(stack, "prices", "show", "echo", "--provider", "sim")

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -14,9 +14,6 @@ from tollctl.price_tables import render_books, render_diff, render_resolved, sum
 from tollctl.render import Output, render_data, write_out
 from tollctl.session import Session, session_of
 from tollway.kernel.names import bare_id, is_resource_id
-
-if TYPE_CHECKING:
-    from tollctl.client import AdminClient
 
 app = typer.Typer(
     help="Import, compare and activate price books; rate anew what is booked.",
@@ -144,12 +141,6 @@ def show(
     if not found:
         raise CommandError(f'no provider has a price for "{model}": its calls are unpriced; add a Price for it')
     write_out("\n".join(render_resolved(price) for price in found))
-
-
-def in_force(admin: "AdminClient") -> str:
-    """Full name of the book in force; "" when there is none."""
-    listed = admin.collect(_COLLECTION, "price_books")["price_books"]
-    return next((str(book["name"]) for book in listed if book.get("state") == "active"), "")
 
 
 def _book_name(given: str) -> str:

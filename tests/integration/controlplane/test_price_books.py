@@ -341,6 +341,22 @@ async def test_a_price_of_an_admin_wins_and_a_discount_takes_off_the_book(prepar
         await load_index_now(prepared, "nowhere")
 
 
+async def test_a_release_that_makes_the_same_book_only_notes_that(prepared: Admin, config_url: str) -> None:
+    connection = await asyncpg.connect(config_url)
+    await connection.execute("UPDATE resource SET labels = '{}' WHERE kind = 'PriceBook'")
+    before = await books(prepared)
+    assert not await ensure_price_book(prepared.rooms.config)
+    noted = await connection.fetchval("SELECT labels FROM resource WHERE kind = 'PriceBook' AND current")
+    assert "catalog_fingerprint" in noted
+    after = await books(prepared)
+    assert after.keys() == before.keys()
+    assert {book.state for book in after.values()} == {pb.PRICE_BOOK_STATE_ACTIVE}
+    revisions = await connection.fetchval("SELECT revision FROM config_head")
+    assert not await ensure_price_book(prepared.rooms.config)
+    assert await connection.fetchval("SELECT revision FROM config_head") == revisions
+    await connection.close()
+
+
 async def test_an_installation_that_had_one_book_keeps_it_in_force(database_url: str) -> None:
     """What 0003 left: the book as one resource, with its prices in it."""
     await upgrade_to(database_url, "0003")

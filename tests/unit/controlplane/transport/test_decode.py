@@ -1,5 +1,6 @@
 """HTTP requests into request messages."""
 
+import base64
 import json
 import math
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from tollway.admin.v1.keys_pb2 import (
     VirtualKey,
 )
 from tollway.admin.v1.manifests_pb2 import ApplyManifestsRequest, Manifest
+from tollway.admin.v1.price_books_pb2 import ImportPriceBookRequest
 from tollway.admin.v1.routes_pb2 import ROUTE_STRATEGY_PRIORITY, Route, RouteStrategy, UpdateRouteRequest
 from tollway.admin.v1.teams_pb2 import CreateTeamRequest, ListTeamsRequest, Team, UpdateTeamRequest
 from tollway.admin.v1.usage_pb2 import QueryUsageRequest
@@ -234,3 +236,18 @@ def test_what_was_written_can_be_sent_back(key: VirtualKey) -> None:
     method = METHODS["UpdateVirtualKey"]
     read_back = read_request(method, method.rules[0], [key.name], [], encode_message(key))
     assert cast(UpdateVirtualKeyRequest, read_back).virtual_key == key
+
+
+def test_bytes_are_base64() -> None:
+    body = json.dumps({"litellm_json": base64.b64encode(b"{}\xff").decode()})
+    assert read(ImportPriceBookRequest, body=body).litellm_json == b"{}\xff"
+    for wrong in ("not base64!", "e30", 5):
+        assert "litellm_json" in violations(ImportPriceBookRequest, body=json.dumps({"litellm_json": wrong}))
+
+
+def test_of_fields_that_exclude_one_another_one_is_taken() -> None:
+    body = json.dumps({"installed_catalog": True, "litellm_json": "e30="})
+    assert violations(ImportPriceBookRequest, body=body) == {
+        "litellm_json": "cannot be given together with installed_catalog"
+    }
+    assert read(ImportPriceBookRequest, body='{"installed_catalog": true, "litellm_json": null}').installed_catalog
