@@ -23,9 +23,11 @@ from controlplane.ledger.reading.sums.repository import percentiles_statement, s
 from controlplane.ledger.tables import ledger_detached_day, ledger_metadata_key, usage_day
 
 _QUERY_CANCELED = "57014"
-# Plans are made for the values at hand: how many rows a range has decides between them.
+# Plans are made for the values at hand: how many rows a range has decides between them. A month of sums is added up in
+# memory, not on disk.
 _SETTINGS = text(
-    "SELECT set_config('statement_timeout', '10s', true), set_config('plan_cache_mode', 'force_custom_plan', true)"
+    "SELECT set_config('statement_timeout', '10s', true), set_config('plan_cache_mode', 'force_custom_plan', true),"
+    " set_config('work_mem', '64MB', true)"
 )
 
 
