@@ -152,7 +152,7 @@ async def _open_theirs(options: argparse.Namespace) -> Site:
         database_url=options.database_url,
         metrics_urls=options.metrics_url,
     )
-    return open_installation(place, [_read_fault(text) for text in options.fault])
+    return await open_installation(place, [_read_fault(text) for text in options.fault])
 
 
 def _read_fault(text: str) -> Fault:
