@@ -16,7 +16,7 @@ from tests.chaos.cluster import COPIES, Cluster
 from tests.chaos.commit_gate import CommitGate, Moment, commit_gate
 from tests.chaos.evidence import ClientEnding
 from tests.chaos.load import Kind
-from tests.chaos.local_faults import shrink_stream, wait_all_ready, waiting_messages, wipe_stream
+from tests.chaos.local_faults import grow_stream, shrink_stream, wait_all_ready, waiting_messages, wipe_stream
 from tests.chaos.nemesis import strike_all
 from tests.chaos.waiting import CampaignFailed, until
 
@@ -173,6 +173,7 @@ async def strike_at_random(cluster: Cluster, stage: Stage, size: Size) -> list[V
     """Kills, pauses and losses of everything, in an order that the seed gives."""
     struck = await strike_all(stage.site.faults, random.Random(stage.chance.random()), size.seconds)
     await wait_all_ready(cluster)
+    await grow_stream(cluster)
     return [Verdict("N1", "faults were struck", () if struck else ("none was",), {n: struck.count(n) for n in struck})]
 
 

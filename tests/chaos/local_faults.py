@@ -1,15 +1,21 @@
 """What can go wrong with the services of a cluster."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import nats
+from nats.errors import Error as NatsError
+from nats.js import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from tests.chaos.cluster import STREAM_MAX_BYTES, Cluster
 from tests.chaos.site import Fault
 from tollway.kernel.subjects import USAGE_STREAM
+
+_PATIENCE_S = 10.0
+_AWAY = (NatsError, OSError, TimeoutError)
 
 
 def cluster_faults(cluster: Cluster) -> list[Fault]:
@@ -18,7 +24,7 @@ def cluster_faults(cluster: Cluster) -> list[Fault]:
     for name in cluster.services:
         if name != "sim":
             found += [Fault(f"kill {name}", _Kill(cluster, name)), Fault(f"pause {name}", _Pause(cluster, name))]
-    wipe = Fault("wipe the stream", lambda hold_s: wipe_stream(cluster))
+    wipe = Fault("wipe the stream", lambda hold_s: _wipe(cluster))
     return [*found, wipe, Fault("fill the stream", lambda hold_s: _fill(cluster, hold_s))]
 
 
@@ -47,13 +53,10 @@ class _Pause:
 
 
 async def wipe_stream(cluster: Cluster) -> None:
-    """Delete the usage stream with all that is in it, if it is there."""
-    client = await nats.connect(cluster.nats_url)
-    try:
+    """Delete the usage stream with all that is in it, if it is there. Raises NatsError, OSError or TimeoutError."""
+    async with _jetstream(cluster) as jetstream:
         with suppress(NotFoundError):
-            await client.jetstream().delete_stream(USAGE_STREAM)
-    finally:
-        await client.close()
+            await jetstream.delete_stream(USAGE_STREAM)
 
 
 async def shrink_stream(cluster: Cluster) -> None:
@@ -61,36 +64,62 @@ async def shrink_stream(cluster: Cluster) -> None:
     await _resize(cluster, 0)
 
 
-async def _fill(cluster: Cluster, hold_s: float) -> None:
-    await _resize(cluster, 0)
-    await asyncio.sleep(hold_s)
+async def grow_stream(cluster: Cluster) -> None:
+    """To the size that consumers give it."""
     await _resize(cluster, STREAM_MAX_BYTES)
+
+
+async def _wipe(cluster: Cluster) -> None:
+    with suppress(*_AWAY):
+        await wipe_stream(cluster)
+
+
+async def _fill(cluster: Cluster, hold_s: float) -> None:
+    with suppress(*_AWAY):
+        await shrink_stream(cluster)
+        await asyncio.sleep(hold_s)
+        await grow_stream(cluster)
 
 
 async def _resize(cluster: Cluster, max_bytes: int) -> None:
     """The stream, if it is there, to `max_bytes`, or to what it holds if that is more."""
-    client = await nats.connect(cluster.nats_url)
-    try:
+    async with _jetstream(cluster) as jetstream:
         with suppress(NotFoundError):
-            info = await client.jetstream().stream_info(USAGE_STREAM)
+            info = await jetstream.stream_info(USAGE_STREAM)
             info.config.max_bytes = max(1, max_bytes, info.state.bytes)
-            await client.jetstream().update_stream(info.config)
-    finally:
-        await client.close()
+            await jetstream.update_stream(info.config)
 
 
 async def waiting_messages(cluster: Cluster) -> int:
-    """How many messages the usage stream holds. Raises NatsError."""
-    client = await nats.connect(cluster.nats_url, allow_reconnect=False, connect_timeout=2)
+    """How many messages the usage stream holds. Raises NatsError, OSError or TimeoutError."""
+    async with _jetstream(cluster) as jetstream:
+        return int((await jetstream.stream_info(USAGE_STREAM)).state.messages)
+
+
+@asynccontextmanager
+async def _jetstream(cluster: Cluster) -> AsyncIterator[JetStreamContext]:
+    async with asyncio.timeout(_PATIENCE_S):
+        client = await nats.connect(
+            cluster.nats_url,
+            error_cb=_pass_over,
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=2,
+        )
     try:
-        return int((await client.jetstream().stream_info(USAGE_STREAM)).state.messages)
+        yield client.jetstream(timeout=2)
     finally:
         await client.close()
+
+
+async def _pass_over(error: Exception) -> None:
+    """What it tells is raised, too."""
 
 
 async def wait_all_ready(cluster: Cluster) -> None:
     """Until every service that there is runs and serves. Raises LocalError."""
     for name, service in cluster.services.items():
         cluster.resume(name)
-        await service.spawn()
+        await cluster.respawn(name)
         await service.wait_ready()
