@@ -60,11 +60,12 @@ async def kill_consumers(cluster: Cluster, stage: Stage, size: Size) -> list[Ver
     The last time, what the data planes keep is lost too: what NATS has accepted must be booked from there.
     """
     verdicts: dict[Moment, list[str]] = {Moment.BEFORE_COMMIT: [], Moment.IN_COMMIT: []}
+    resent_before = await _sum_of(cluster, _RESENT)
     async with commit_gate(cluster.database_url) as gate:
         for number in range(size.rounds):
             moment = list(Moment)[number % len(Moment)]
             verdicts[moment] += await _kill_held(cluster, gate, moment)
-        resent = await _sum_of(cluster, _RESENT)
+        resent = await _sum_of(cluster, _RESENT) - resent_before
         async with gate.closed(Moment.BEFORE_COMMIT):
             await gate.wait_held(Moment.BEFORE_COMMIT)
             await stage.end_load()
