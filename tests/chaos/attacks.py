@@ -59,12 +59,12 @@ async def kill_consumers(cluster: Cluster, stage: Stage, size: Size) -> list[Ver
 
     The last time, what the data planes keep is lost too: what NATS has accepted must be booked from there.
     """
-    verdicts: dict[Moment, list[str]] = {Moment.BEFORE_COMMIT: [], Moment.IN_COMMIT: []}
+    ended: dict[Moment, list[str]] = {Moment.BEFORE_COMMIT: [], Moment.IN_COMMIT: []}
     resent_before = await _sum_of(cluster, _RESENT)
     async with commit_gate(cluster.database_url) as gate:
         for number in range(size.rounds):
             moment = list(Moment)[number % len(Moment)]
-            verdicts[moment] += await _kill_held(cluster, gate, moment)
+            ended[moment] += await _kill_held(cluster, gate, moment)
         resent = await _sum_of(cluster, _RESENT) - resent_before
         async with gate.closed(Moment.BEFORE_COMMIT):
             await gate.wait_held(Moment.BEFORE_COMMIT)
@@ -76,7 +76,7 @@ async def kill_consumers(cluster: Cluster, stage: Stage, size: Size) -> list[Ver
             cluster.wipe_spool(name)
         for name in (*cluster.names("consumer"), *cluster.names("dataplane")):
             await cluster.restart(name)
-    return [_kill_verdict(verdicts), _resend_verdict(resent)]
+    return [_kill_verdict(ended), _resend_verdict(resent)]
 
 
 async def take_nats_down(cluster: Cluster, stage: Stage, size: Size) -> list[Verdict]:

@@ -37,12 +37,15 @@ def draw_strikes(faults: Sequence[Fault], chance: random.Random, duration_s: flo
 
 
 async def strike_all(faults: Sequence[Fault], chance: random.Random, duration_s: float) -> list[str]:
-    """Takes about `duration_s`; the names of what was struck, in order. What it raises comes in an ExceptionGroup."""
+    """Takes about `duration_s`; the names of what was struck, in order. Raises what a fault that fails raises."""
     strikes = draw_strikes(faults, chance, duration_s)
-    async with asyncio.TaskGroup() as group:
-        for strike in strikes:
-            await asyncio.sleep(strike.after_s)
-            group.create_task(_strike(strike))
+    try:
+        async with asyncio.TaskGroup() as group:
+            for strike in strikes:
+                await asyncio.sleep(strike.after_s)
+                group.create_task(_strike(strike))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
     return [strike.fault.name for strike in strikes]
 
 
