@@ -36,9 +36,16 @@ def main() -> None:
     options = _parse()
     try:
         sys.exit(asyncio.run(_run(options)))
-    except (CampaignFailed, ReadingFailed, LocalError) as error:
-        print(f"the campaign could not be run: {error}", file=sys.stderr)
+    except (CampaignFailed, ReadingFailed, LocalError, TimeoutError, ExceptionGroup) as error:
+        print(f"the campaign could not be run: {_told(error)}", file=sys.stderr)
         sys.exit(_FAILED)
+
+
+def _told(error: Exception) -> str:
+    """Of several the first."""
+    if isinstance(error, ExceptionGroup):
+        return _told(error.exceptions[0])
+    return f"{type(error).__name__} {error}".strip() if not isinstance(error, CampaignFailed) else str(error)
 
 
 def _parse() -> argparse.Namespace:

@@ -16,7 +16,14 @@ from tests.chaos.cluster import COPIES, Cluster
 from tests.chaos.commit_gate import CommitGate, Moment, commit_gate
 from tests.chaos.evidence import ClientEnding
 from tests.chaos.load import Kind
-from tests.chaos.local_faults import grow_stream, shrink_stream, wait_all_ready, waiting_messages, wipe_stream
+from tests.chaos.local_faults import (
+    STREAM_AWAY,
+    grow_stream,
+    shrink_stream,
+    wait_all_ready,
+    waiting_messages,
+    wipe_stream,
+)
 from tests.chaos.nemesis import strike_all
 from tests.chaos.waiting import CampaignFailed, until
 
@@ -253,7 +260,10 @@ async def _is_all_published(cluster: Cluster) -> bool:
 
 
 async def _holds(cluster: Cluster, messages: int) -> bool:
-    return await waiting_messages(cluster) >= messages
+    try:
+        return await waiting_messages(cluster) >= messages
+    except STREAM_AWAY:
+        return False
 
 
 async def _is_known(stage: Stage, cluster: Cluster) -> bool:

@@ -15,7 +15,9 @@ from tests.chaos.site import Fault
 from tollway.kernel.subjects import USAGE_STREAM
 
 _PATIENCE_S = 10.0
-_AWAY = (NatsError, OSError, TimeoutError)
+_ANSWER_S = 5.0
+STREAM_AWAY = (NatsError, OSError, TimeoutError)
+"""What asking NATS about the stream raises while it does not answer."""
 
 
 def cluster_faults(cluster: Cluster) -> list[Fault]:
@@ -70,12 +72,12 @@ async def grow_stream(cluster: Cluster) -> None:
 
 
 async def _wipe(cluster: Cluster) -> None:
-    with suppress(*_AWAY):
+    with suppress(*STREAM_AWAY):
         await wipe_stream(cluster)
 
 
 async def _fill(cluster: Cluster, hold_s: float) -> None:
-    with suppress(*_AWAY):
+    with suppress(*STREAM_AWAY):
         await shrink_stream(cluster)
         await asyncio.sleep(hold_s)
         await grow_stream(cluster)
@@ -108,7 +110,7 @@ async def _jetstream(cluster: Cluster) -> AsyncIterator[JetStreamContext]:
             connect_timeout=2,
         )
     try:
-        yield client.jetstream(timeout=2)
+        yield client.jetstream(timeout=_ANSWER_S)
     finally:
         await client.close()
 

@@ -6,14 +6,13 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import aiohttp
-from nats.errors import Error as NatsError
 
 from tests.chaos.admin_api import AdminApi
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import LedgerReading
 from tests.chaos.ledger import Scope, read_database, read_time, reports_from_rows
 from tests.chaos.load import Caller
-from tests.chaos.local_faults import cluster_faults, waiting_messages
+from tests.chaos.local_faults import STREAM_AWAY, cluster_faults, waiting_messages
 from tests.chaos.mix import MIXED, route_manifests
 from tests.chaos.site import Site
 from tests.chaos.waiting import until
@@ -100,6 +99,6 @@ async def _backlog(cluster: Cluster) -> str:
             return f"{name} waits for {metrics['tollway_usage_unacknowledged_events']:g} acknowledgements of the ledger"
     try:
         messages = await waiting_messages(cluster)
-    except (NatsError, OSError, TimeoutError) as error:
+    except STREAM_AWAY as error:
         return f"NATS does not answer: {type(error).__name__}"
     return f"{messages} messages are in the stream" if messages else ""
