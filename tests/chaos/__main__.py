@@ -36,9 +36,16 @@ def main() -> None:
     options = _parse()
     try:
         sys.exit(asyncio.run(_run(options)))
-    except (CampaignFailed, ReadingFailed, LocalError) as error:
-        print(f"the campaign could not be run: {error}", file=sys.stderr)
+    except (CampaignFailed, ReadingFailed, LocalError, TimeoutError, ExceptionGroup) as error:
+        print(f"the campaign could not be run: {_told(error)}", file=sys.stderr)
         sys.exit(_FAILED)
+
+
+def _told(error: Exception) -> str:
+    """Of several the first."""
+    if isinstance(error, ExceptionGroup):
+        return _told(error.exceptions[0])
+    return f"{type(error).__name__} {error}".strip() if not isinstance(error, CampaignFailed) else str(error)
 
 
 def _parse() -> argparse.Namespace:
@@ -152,7 +159,7 @@ async def _open_theirs(options: argparse.Namespace) -> Site:
         database_url=options.database_url,
         metrics_urls=options.metrics_url,
     )
-    return open_installation(place, [_read_fault(text) for text in options.fault])
+    return await open_installation(place, [_read_fault(text) for text in options.fault])
 
 
 def _read_fault(text: str) -> Fault:

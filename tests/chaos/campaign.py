@@ -53,21 +53,19 @@ Attack = Callable[[Stage], Awaitable[list[Verdict]]]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """How one run came out."""
+    """How one run came out. memory_mib: resident before and after, by service; it may be another process by then."""
 
     plan: Plan
     seed: int
     verdicts: Sequence[Verdict]
     numbers: Mapping[str, float]
+    memory_mib: Mapping[str, tuple[int, int]]
     endings: Mapping[str, int]
     versions: Mapping[str, str]
 
     @property
     def holds(self) -> bool:
         return all(verdict.holds for verdict in self.verdicts)
-
-    def violations(self) -> list[str]:
-        return [f"{v.invariant} {line}" for v in self.verdicts for line in v.violations]
 
 
 async def run_campaign(site: Site, plan: Plan, seed: int, attack: Attack) -> Report:
@@ -89,8 +87,8 @@ async def run_campaign(site: Site, plan: Plan, seed: int, attack: Attack) -> Rep
         numbers={
             "load s": round(ended_s - started_s, 1),
             "settled after s": round(settled_s, 1),
-            **_growth(memory_before, site.memory_kib()),
         },
+        memory_mib=_growth(memory_before, site.memory_kib()),
         endings={ending.value: seen.count(ending) for ending in ClientEnding},
         versions=site.versions,
     )
@@ -147,10 +145,5 @@ def _drained(plan: Plan, left: str, settled_s: float) -> Verdict:
     return Verdict("D1", promise, found, {"s": round(settled_s, 1)})
 
 
-def _growth(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, float]:
-    """Resident memory in MiB of what ran before and after, and by how much it grew; a process may be another one."""
-    return {
-        f"{name} MiB (was {before[name] // 1024})": after[name] // 1024
-        for name in after
-        if name in before and name.startswith(("dataplane", "consumer", "controlplane"))
-    }
+def _growth(before: Mapping[str, int], after: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    return {name: (before[name] // 1024, after[name] // 1024) for name in after if name in before}

@@ -36,6 +36,7 @@ class Cluster:
         self._logs = make_private_folder(folder / "logs")
         self._credentials = load_credentials(folder)
         self._ports: dict[str, int] = {}
+        self._starting: dict[str, asyncio.Lock] = {}
         self.postgres = EmbeddedPostgres(folder / "postgres", log=self._logs / "postgres.log")
         self.nats = EmbeddedNats(folder / "nats", log=self._logs / "nats.log")
         self.database_url = self.postgres.settle()
@@ -108,12 +109,13 @@ class Cluster:
 
     async def restart(self, name: str) -> None:
         """After its end: again, until it is ready."""
-        await self.services[name].spawn()
+        await self.respawn(name)
         await self.services[name].wait_ready()
 
     async def respawn(self, name: str) -> None:
         """After its end: again, without waiting for more than its process."""
-        await self.services[name].spawn()
+        async with self._starting.setdefault(name, asyncio.Lock()):
+            await self.services[name].spawn()
 
     def pause(self, name: str) -> None:
         """SIGSTOP it, with the processes that it has started."""

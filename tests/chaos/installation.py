@@ -8,15 +8,15 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import asyncpg
 
 from tests.chaos.admin_api import AdminApi
 from tests.chaos.evidence import LedgerReading
-from tests.chaos.ledger import entries_from_records, read_database, reports_from_rows
+from tests.chaos.ledger import Scope, entries_from_records, read_database, read_time, reports_from_rows
 from tests.chaos.load import Caller
 from tests.chaos.mix import direct
 from tests.chaos.site import Fault, ReadingFailed, Site
@@ -47,18 +47,20 @@ class Place:
     metrics_urls: Sequence[str] = ()
 
 
-def open_installation(place: Place, faults: Sequence[Fault]) -> Site:
-    """Raises CampaignFailed for a truth log that is not there."""
+async def open_installation(place: Place, faults: Sequence[Fault]) -> Site:
+    """Raises CampaignFailed for a truth log that is not there, and ReadingFailed for a database that is not."""
     for log in place.truth_logs:
         if not log.is_file():
             raise CampaignFailed(f"{log} is not there: start the simulated provider with --truth-log {log}")
     stillness = _Stillness(place)
+    since = await read_time(place.database_url) if place.database_url else datetime.now(UTC)
+    scope = Scope([f"teams/{place.team}"], since)
     return Site(
         base_urls=lambda: place.base_urls,
         callers=[Caller(f"teams/{place.team}", key) for key in place.keys],
         kinds=direct(place.upstream),
         truth_logs=place.truth_logs,
-        read_ledger=lambda: _read_ledger(place),
+        read_ledger=lambda: _read_ledger(place, scope),
         backlog=stillness.look,
         memory_kib=dict,
         faults=faults,
@@ -66,7 +68,7 @@ def open_installation(place: Place, faults: Sequence[Fault]) -> Site:
     )
 
 
-async def open_stack(data_dir: Path, truth_log: Path) -> Site:
+async def open_stack(data_dir: Path, truth_log: Path, *, reads_database: bool = True) -> Site:
     """A running `tollctl up`, which starts again what is killed; a team and keys are made for the campaign."""
     info = _read_stack(data_dir)
     admin = AdminApi(info["admin_url"], info["admin_token"])
@@ -80,11 +82,11 @@ async def open_stack(data_dir: Path, truth_log: Path) -> Site:
         keys=[key["secret"] for key in made],
         admin=admin,
         truth_logs=[truth_log],
-        database_url=info["database_url"],
+        database_url=info["database_url"] if reads_database else "",
         metrics_urls=[info["metrics_urls"]["dataplane"]],
     )
     await until(lambda: _knows(base_url, place.keys[-1]), _KNOWN_WITHIN_S, "the data plane to know the new keys")
-    return open_installation(place, _stack_faults(data_dir))
+    return await open_installation(place, _stack_faults(data_dir))
 
 
 def command_fault(name: str, command: str) -> Fault:
@@ -126,15 +128,12 @@ class _Stillness:
         return "" if time.monotonic() - self._since_s > _STILL_S else "the ledger still changes"
 
 
-async def _read_ledger(place: Place) -> LedgerReading:
+async def _read_ledger(place: Place, scope: Scope) -> LedgerReading:
     reports = reports_from_rows(await _usage_rows(place))
     if not place.database_url:
         records = await place.admin.records(f"filter=team = %22{place.team}%22&page_size=500")
         return LedgerReading(entries_from_records(records), reports)
-    try:
-        return await read_database(place.database_url, [f"teams/{place.team}"], reports)
-    except (OSError, asyncpg.PostgresError) as error:
-        raise ReadingFailed(f"the database does not answer: {type(error).__name__}") from None
+    return await read_database(place.database_url, scope, reports)
 
 
 async def _usage_rows(place: Place) -> list[Any]:

@@ -1,12 +1,14 @@
 """Readers of the ledger: through the database, and through the admin API."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 
 from tests.chaos.evidence import DIMENSIONS, Entry, LedgerReading, Producer, SumKey, Sums
+from tests.chaos.site import ReadingFailed
 from tests.chaos.sums import STATES, TOKENS
 from tollway.kernel.money import parse_usd
 from tollway.kernel.usage import SettlementState
@@ -18,24 +20,56 @@ _ROLLUPS = "SELECT * FROM usage_rollup JOIN usage_group USING (group_id) WHERE s
 _PRODUCERS = """
 SELECT p.boot_id, p.booked, count(e.event_id) AS entries
 FROM ledger_producer p LEFT JOIN ledger_entry e ON e.boot_id = p.boot_id AND e.adjusts IS NULL
+WHERE p.boot_id IN (SELECT boot_id FROM ledger_entry WHERE team = ANY($1))
 GROUP BY p.boot_id, p.booked
 """
-_DEAD_LETTERS = "SELECT count(*) FROM ledger_dead_letter"
-_QUARTER_HOUR_S = 900
+_DEAD_LETTERS = "SELECT count(*) FROM ledger_dead_letter WHERE last_time >= $1"
+_TIME = "SELECT clock_timestamp()"
 
 
-async def read_database(url: str, teams: Sequence[str], reports: Mapping[tuple[str, str], Sums]) -> LedgerReading:
-    """Of these teams, in one view of the database. Raises OSError or asyncpg.PostgresError while it is away."""
-    connection = await asyncpg.connect(url, timeout=5)
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a reading is of: these teams, the producers of their entries, and dead letters since then."""
+
+    teams: Sequence[str]
+    since: datetime
+
+
+async def read_time(url: str) -> datetime:
+    """The database's time. Raises as read_database does."""
+    connection = await _connect(url)
+    try:
+        now: datetime = await connection.fetchval(_TIME)
+        return now
+    finally:
+        await connection.close()
+
+
+async def read_database(url: str, scope: Scope, reports: Mapping[tuple[str, str], Sums]) -> LedgerReading:
+    """In one view of the database. Raises ReadingFailed while it is away."""
+    connection = await _connect(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            entries = tuple(_entry(row) for row in await connection.fetch(_ENTRIES, teams))
-            rollups = [_rollup(row) for row in await connection.fetch(_ROLLUPS, teams)]
-            producers = tuple(_producer(row) for row in await connection.fetch(_PRODUCERS))
-            dead_letters = int(await connection.fetchval(_DEAD_LETTERS))
+            entries = tuple(_entry(row) for row in await connection.fetch(_ENTRIES, scope.teams))
+            rollups = [_rollup(row) for row in await connection.fetch(_ROLLUPS, scope.teams)]
+            producers = tuple(_producer(row) for row in await connection.fetch(_PRODUCERS, scope.teams))
+            dead_letters = int(await connection.fetchval(_DEAD_LETTERS, scope.since))
+    except (OSError, asyncpg.PostgresError) as error:
+        raise _away(error) from None
     finally:
         await connection.close()
     return LedgerReading(entries, reports, _added(rollups), producers, dead_letters)
+
+
+async def _connect(url: str) -> asyncpg.Connection:
+    try:
+        return await asyncpg.connect(url, timeout=5)
+    except (OSError, asyncpg.PostgresError) as error:
+        raise _away(error) from None
+
+
+def _away(error: Exception) -> ReadingFailed:
+    return ReadingFailed(f"the database does not answer: {type(error).__name__}")
 
 
 def reports_from_rows(rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], Sums]:

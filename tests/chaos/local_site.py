@@ -6,17 +6,15 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 import aiohttp
-import asyncpg
-from nats.errors import Error as NatsError
 
 from tests.chaos.admin_api import AdminApi
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import LedgerReading
-from tests.chaos.ledger import read_database, reports_from_rows
+from tests.chaos.ledger import Scope, read_database, read_time, reports_from_rows
 from tests.chaos.load import Caller
-from tests.chaos.local_faults import cluster_faults, waiting_messages
+from tests.chaos.local_faults import STREAM_AWAY, cluster_faults, waiting_messages
 from tests.chaos.mix import MIXED, route_manifests
-from tests.chaos.site import ReadingFailed, Site
+from tests.chaos.site import Site
 from tests.chaos.waiting import until
 from tollctl.local.demo import make_demo_documents
 
@@ -43,13 +41,14 @@ async def running_cluster(cluster: Cluster) -> AsyncIterator[Cluster]:
 async def open_site(cluster: Cluster) -> Site:
     """The cluster with teams and keys that nobody has used before."""
     callers = await _make_callers(_admin(cluster))
+    scope = Scope(sorted({caller.team for caller in callers}), await read_time(cluster.database_url))
     await until(lambda: _knows_all(cluster, callers), _READY_S, "the data planes to know the new keys")
     return Site(
         base_urls=lambda: cluster.base_urls,
         callers=callers,
         kinds=MIXED,
         truth_logs=(cluster.truth_log,),
-        read_ledger=lambda: _read_ledger(cluster, callers),
+        read_ledger=lambda: _read_ledger(cluster, scope),
         backlog=lambda: _backlog(cluster),
         memory_kib=cluster.memory_kib,
         faults=cluster_faults(cluster),
@@ -85,14 +84,10 @@ async def _knows_all(cluster: Cluster, callers: list[Caller]) -> bool:
     return True
 
 
-async def _read_ledger(cluster: Cluster, callers: list[Caller]) -> LedgerReading:
-    teams = sorted({caller.team for caller in callers})
+async def _read_ledger(cluster: Cluster, scope: Scope) -> LedgerReading:
     rows = await _admin(cluster).usage_rows("group_by=team,model&page_size=10000")
-    ours = [row for row in rows if f"teams/{row['group']['team']}" in teams]
-    try:
-        return await read_database(cluster.database_url, teams, reports_from_rows(ours))
-    except (OSError, asyncpg.PostgresError) as error:
-        raise ReadingFailed(f"the database does not answer: {type(error).__name__}") from None
+    ours = [row for row in rows if f"teams/{row['group']['team']}" in scope.teams]
+    return await read_database(cluster.database_url, scope, reports_from_rows(ours))
 
 
 async def _backlog(cluster: Cluster) -> str:
@@ -104,6 +99,6 @@ async def _backlog(cluster: Cluster) -> str:
             return f"{name} waits for {metrics['tollway_usage_unacknowledged_events']:g} acknowledgements of the ledger"
     try:
         messages = await waiting_messages(cluster)
-    except (NatsError, OSError, TimeoutError) as error:
+    except STREAM_AWAY as error:
         return f"NATS does not answer: {type(error).__name__}"
     return f"{messages} messages are in the stream" if messages else ""

@@ -13,6 +13,9 @@ def render_text(report: Report) -> str:
     """One line for each invariant, and what broke those that do not hold."""
     lines = [f"{report.plan.name}: {report.plan.title} (seed {report.seed})"]
     lines.append(f"  calls: {_pairs(report.endings)}; {_pairs(report.numbers)}")
+    if report.memory_mib:
+        grown = ", ".join(f"{name} {was} -> {now}" for name, (was, now) in report.memory_mib.items())
+        lines.append(f"  memory MiB: {grown}")
     for verdict in report.verdicts:
         lines += _verdict_lines(verdict)
     return "\n".join(lines)
@@ -50,6 +53,7 @@ def _run(report: Report) -> dict[str, Any]:
         "holds": report.holds,
         "calls": dict(report.endings),
         "numbers": dict(report.numbers),
+        "memory_mib": {name: list(pair) for name, pair in report.memory_mib.items()},
         "verdicts": [
             {
                 "invariant": verdict.invariant,

@@ -11,7 +11,8 @@ from tests.e2e.stack import Admin, Stack
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A stack for tests that leave it running."""
-    running = Stack(tmp_path_factory.mktemp("stack"))
+    folder = tmp_path_factory.mktemp("stack")
+    running = Stack(folder, environment={"TOLLWAY_SIM_TRUTH_LOG": str(folder / "truth.jsonl")})
     await running.start()
     yield running
     assert await running.stop() == 0, running.log

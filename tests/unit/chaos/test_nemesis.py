@@ -1,8 +1,9 @@
 """What strikes when follows from the seed alone."""
 
+import asyncio
 import random
 
-from tests.chaos.nemesis import draw_strikes
+from tests.chaos.nemesis import LONGEST_HOLD_S, draw_strikes, strike_all
 from tests.chaos.site import Fault
 
 
@@ -25,7 +26,27 @@ def test_a_seed_gives_the_same_strikes_and_another_gives_others() -> None:
 
 def test_strikes_fit_into_the_time() -> None:
     strikes = drawn(3, 60)
-    assert 30 < sum(after_s + hold_s for _, after_s, hold_s in strikes) <= 60
+    assert 30 < sum(after_s for _, after_s, _ in strikes) <= 60
+    assert all(hold_s <= LONGEST_HOLD_S for _, _, hold_s in strikes)
+
+
+async def test_a_fault_is_struck_while_another_still_holds() -> None:
+    held: list[str] = []
+    most = 0
+
+    def fault(name: str) -> Fault:
+        async def strike(hold_s: float) -> None:
+            nonlocal most
+            held.append(name)
+            most = max(most, len(held))
+            while len(held) < 2 and most < 2:
+                await asyncio.sleep(0)
+            held.remove(name)
+
+        return Fault(name, strike)
+
+    assert len(await strike_all([fault("a"), fault("b")], random.Random(1), 6)) >= 2
+    assert most == 2
 
 
 def test_every_fault_comes_before_any_comes_again() -> None:
