@@ -72,10 +72,10 @@ MUTATIONS = (
         (
             Change(
                 "dataplane/metering/spool/journal.py",
-                "        if self._descriptor < 0 or self._segments[-1].size_bytes >= self._segment_bytes:\n",
+                "    def _append(self, kind: RecordKind, payload: bytes, sequence: int) -> None:\n",
+                "    def _append(self, kind: RecordKind, payload: bytes, sequence: int) -> None:\n"
                 "        if kind is not RecordKind.MARK:\n"
-                "            return\n"
-                "        if self._descriptor < 0 or self._segments[-1].size_bytes >= self._segment_bytes:\n",
+                "            return\n",
             ),
         ),
     ),
@@ -86,7 +86,7 @@ MUTATIONS = (
         (
             Change(
                 "controlplane/discovery/acknowledgement.py",
-                "        through = booked[0][1] if booked and booked[0][0] <= 1 else 0\n",
+                "        through = next((end for start, end in booked if start <= first <= end), first - 1)\n",
                 "        through = published_through\n",
             ),
         ),
