@@ -124,6 +124,7 @@ def _stream_config(settings: StreamSettings) -> StreamConfig:
         retention=RetentionPolicy.WORK_QUEUE,
         discard=DiscardPolicy.NEW,
         storage=StorageType.FILE,
+        max_age=0,
         max_bytes=settings.max_bytes,
         max_msg_size=MAX_MESSAGE_BYTES,
         num_replicas=settings.replicas,
