@@ -64,7 +64,7 @@ SCENARIOS = {
             "T15",
             "a rolling restart of the data planes",
             attacks.roll_dataplanes,
-            *(Size(1, 6.0), Size(1, 20.0), UNBROKEN, True),
+            *(Size(1, 6.0), Size(3, 20.0), UNBROKEN, True),
         ),
         Scenario("mixed", "everything at random", attacks.strike_at_random, Size(1, 20.0), Size(1, 60.0)),
     )
