@@ -80,13 +80,13 @@ class LedgerApi:
         asked = _as_query(request)
         page = sums_page(asked, self._now)
         group_by, latencies, left = page.query.group_by, page.query.latencies, request.max_rows or None
-        first = csv_header(group_by, latencies=latencies)
+        first = csv_header(group_by, latencies=bool(latencies))
         while True:
             size = MAX_ROWS if left is None else min(left, MAX_ROWS)
             page = replace(page, query=replace(page.query, limit=size + 1), size=size)
             rows = (await self._reader.read_sums(page.query, with_total=False)).rows
             shown = [usage_row(row, page) for row in rows[:size]]
-            lines = csv_lines(shown, group_by, page.zone, latencies=latencies)
+            lines = csv_lines(shown, group_by, page.zone, latencies=bool(latencies))
             yield HttpBody(content_type=CONTENT_TYPE, data=first + lines)
             left = None if left is None else left - len(shown)
             if len(rows) <= size or left == 0:

@@ -23,6 +23,9 @@ PERCENTILES = (
 )
 
 
+FEW_ROWS = 200
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """By a column of sums or one of PERCENTILES."""
@@ -35,6 +38,7 @@ class Order:
 class SumsQuery:
     """Sums per group and per slot between two of `boundaries`, which are whole quarter hours.
 
+    `latencies` says whether rows have percentiles; None lets those have them that are FEW_ROWS at most.
     `after` is the last row of the page before: its measure when there is an order, the number of its slot, then the
     group's values.
     """
@@ -44,7 +48,7 @@ class SumsQuery:
     conditions: tuple[Condition, ...]
     limit: int
     order: Order | None = None
-    latencies: bool = False
+    latencies: bool | None = False
     after: tuple[Any, ...] = ()
 
     @property

@@ -17,7 +17,7 @@ from controlplane.errors import FailedPrecondition
 from controlplane.ledger.entries import ROLLUP_SUMS
 from controlplane.ledger.reading.calls.repository import read_entries, read_request_ids
 from controlplane.ledger.reading.filters import Condition
-from controlplane.ledger.reading.queries import NO_BUCKET, PERCENTILES, CallsQuery, Row, SumsQuery
+from controlplane.ledger.reading.queries import FEW_ROWS, NO_BUCKET, PERCENTILES, CallsQuery, Row, SumsQuery
 from controlplane.ledger.reading.sources import Source, Standing, source_of
 from controlplane.ledger.reading.sums.repository import percentiles_statement, sums_statement
 from controlplane.ledger.tables import ledger_detached_day, ledger_metadata_key, usage_day
@@ -52,6 +52,7 @@ class UsageReader:
             source = source_of(query, standing)
             async with _told_in_time(source):
                 rows = await _fetch(connection, query, source, standing)
+                query = replace(query, latencies=_wants_percentiles(query, rows))
                 total = None
                 if with_total:
                     total = await _read_total(connection, query, source, standing, rows)
@@ -82,9 +83,13 @@ class UsageReader:
 async def _fetch(connection: AsyncConnection, query: SumsQuery, source: Source, standing: Standing) -> list[Row]:
     result = await connection.execute(sums_statement(query, source, standing))
     rows: list[Row] = [dict(row) for row in result.mappings()]
-    if rows and query.latencies and not any(name in rows[0] for name in PERCENTILES):
+    if rows and _wants_percentiles(query, rows) and not any(name in rows[0] for name in PERCENTILES):
         return await _with_percentiles(connection, query, source, standing, rows)
     return rows
+
+
+def _wants_percentiles(query: SumsQuery, rows: Sequence[Row]) -> bool:
+    return len(rows) <= FEW_ROWS if query.latencies is None else query.latencies
 
 
 async def _with_percentiles(

@@ -79,7 +79,9 @@ def sums_page(request: QueryUsageRequest, now: Clock) -> SumsPage:
         (start, end), after = _sums_position(position, len(group_by), has_order=order is not None)
     else:
         (start, end), after = _range(request, times, zone, now), ()
-    latencies = request.latencies or (order is not None and order.measure in PERCENTILES)
+    latencies = request.latencies if request.HasField("latencies") else None
+    if order is not None and order.measure in PERCENTILES:
+        latencies = True
     boundaries = _boundaries(start, end, interval, zone)
     query = SumsQuery(boundaries, group_by, conditions, size + 1, order, latencies, after)
     return SumsPage(query, zone, size, fingerprint)

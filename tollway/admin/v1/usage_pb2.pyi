@@ -85,7 +85,9 @@ class QueryUsageRequest(_message.Message):
     without it rows come by time slot and group.
     """
     latencies: _builtins.bool
-    """Adds percentiles of duration and of time to first token."""
+    """Whether rows have percentiles of duration and of time to first token; when unset, they have them on pages of up to
+    200 rows.
+    """
     @_builtins.property
     def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Any of team, user, key, model, route, provider, upstream, upstream_model, end_user, metadata.NAME; comma-separated
@@ -114,13 +116,15 @@ class QueryUsageRequest(_message.Message):
         time_zone: _builtins.str = ...,
         period: Global___UsagePeriod.ValueType = ...,
         order_by: _builtins.str = ...,
-        latencies: _builtins.bool = ...,
+        latencies: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_latencies", b"_latencies", "end_time", b"end_time", "latencies", b"latencies", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "filter", b"filter", "group_by", b"group_by", "interval", b"interval", "latencies", b"latencies", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "period", b"period", "start_time", b"start_time", "time_zone", b"time_zone"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_latencies", b"_latencies", "end_time", b"end_time", "filter", b"filter", "group_by", b"group_by", "interval", b"interval", "latencies", b"latencies", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "period", b"period", "start_time", b"start_time", "time_zone", b"time_zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__latencies: _TypeAlias = _typing.Literal["latencies"]  # noqa: Y015
+    _WhichOneofArgType__latencies: _TypeAlias = _typing.Literal["_latencies", b"_latencies"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__latencies) -> _WhichOneofReturnType__latencies | None: ...
 
 Global___QueryUsageRequest: _TypeAlias = QueryUsageRequest  # noqa: Y015
 
@@ -187,6 +191,7 @@ class ExportUsageRequest(_message.Message):
     period: Global___UsagePeriod.ValueType
     order_by: _builtins.str
     latencies: _builtins.bool
+    """Adds columns of percentiles."""
     max_rows: _builtins.int
     """How many rows at most; all when 0."""
     @_builtins.property
