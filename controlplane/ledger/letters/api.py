@@ -6,8 +6,10 @@ from typing import cast
 
 from google.protobuf.message import Message
 
+from controlplane.audit.log import AuditLog
 from controlplane.authz import AdminPrincipal, Handler
 from controlplane.db.engine import Database
+from controlplane.db.unit_of_work import ConfigStore
 from controlplane.errors import InvalidArgument, NotFound
 from controlplane.ledger.letters.content import COLLECTION, letter_message
 from controlplane.ledger.letters.replaying import LetterReplayer
@@ -36,7 +38,8 @@ _log = logging.getLogger(__name__)
 def dead_letter_handlers(database: Database) -> dict[str, Handler]:
     """Handlers by full method name."""
     letters = DeadLetterRepository(database)
-    api = DeadLetterApi(letters, LetterReplayer(letters, LedgerRepository(database)))
+    audit = AuditLog(ConfigStore(database))
+    api = DeadLetterApi(letters, LetterReplayer(letters, LedgerRepository(database)), audit)
     return {
         f"{_SERVICE}/ListDeadLetters": api.list_dead_letters,
         f"{_SERVICE}/GetDeadLetter": api.get_dead_letter,
@@ -48,9 +51,10 @@ def dead_letter_handlers(database: Database) -> dict[str, Handler]:
 class DeadLetterApi:
     """Dead letters for admins; every method raises InvalidArgument and Unavailable."""
 
-    def __init__(self, letters: DeadLetterRepository, replayer: LetterReplayer) -> None:
+    def __init__(self, letters: DeadLetterRepository, replayer: LetterReplayer, audit: AuditLog) -> None:
         self._letters = letters
         self._replayer = replayer
+        self._audit = audit
 
     async def list_dead_letters(self, principal: AdminPrincipal, message: Message) -> ListDeadLettersResponse:
         request = cast(ListDeadLettersRequest, message)
@@ -72,8 +76,10 @@ class DeadLetterApi:
         request = cast(ReplayDeadLettersRequest, message)
         results = []
         for stored in await self._read(request.names, "names"):
+            name = f"{COLLECTION}/{stored.letter_id}"
+            await self._audit.note(principal, name, {"replayed": True})
             replayed = await self._replayer.replay(stored)
-            name, kept = f"{COLLECTION}/{stored.letter_id}", replayed.reason
+            kept = replayed.reason
             _log.info("dead letter replayed name=%s principal=%s reason=%r", name, principal.name, kept)
             results.append(
                 ReplayedDeadLetter(
@@ -94,6 +100,8 @@ class DeadLetterApi:
             text = f"must say in 1 to {MOST_REASON_CHARACTERS} printable characters why nobody will book them"
             raise InvalidArgument([Violation("reason", text)])
         numbers = [stored.letter_id for stored in await self._read(request.names, "names")]
+        for number in numbers:
+            await self._audit.note(principal, f"{COLLECTION}/{number}", {"discarded": True, "reason": reason})
         await self._letters.discard(numbers, principal.name, reason)
         _log.warning("dead letters set aside names=%s principal=%s", list(request.names), principal.name)
         return DiscardDeadLettersResponse()

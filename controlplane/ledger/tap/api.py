@@ -7,8 +7,10 @@ from typing import Literal, cast
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from controlplane.audit.log import AuditLog
 from controlplane.authz import AdminPrincipal, Handler
 from controlplane.db.engine import Database
+from controlplane.db.unit_of_work import ConfigStore
 from controlplane.errors import InvalidArgument, NotFound
 from controlplane.ledger.numbers import number_in, page_after
 from controlplane.ledger.tap.repository import Replay, ReplayRepository
@@ -31,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 def ledger_replay_handlers(database: Database) -> dict[str, Handler]:
     """Handlers by full method name."""
-    api = LedgerReplayApi(ReplayRepository(database))
+    api = LedgerReplayApi(ReplayRepository(database), AuditLog(ConfigStore(database)))
     return {
         f"{_SERVICE}/CreateLedgerReplay": api.create_ledger_replay,
         f"{_SERVICE}/GetLedgerReplay": api.get_ledger_replay,
@@ -43,8 +45,9 @@ def ledger_replay_handlers(database: Database) -> dict[str, Handler]:
 class LedgerReplayApi:
     """Replays for admins; every method raises InvalidArgument and Unavailable."""
 
-    def __init__(self, replays: ReplayRepository) -> None:
+    def __init__(self, replays: ReplayRepository, audit: AuditLog) -> None:
         self._replays = replays
+        self._audit = audit
 
     async def create_ledger_replay(self, principal: AdminPrincipal, message: Message) -> LedgerReplay:
         asked = cast(CreateLedgerReplayRequest, message).ledger_replay
@@ -57,6 +60,8 @@ class LedgerReplayApi:
             violations.append(Violation("ledger_replay.since_time", "must be before until_time"))
         if violations or since is None:
             raise InvalidArgument(violations)
+        deed = {"since_time": since.isoformat(), "until_time": until.isoformat() if until else ""}
+        await self._audit.note(principal, COLLECTION, deed)
         replay = await self._replays.create(since, until, principal.name)
         _log.info("replay asked for name=%s principal=%s", _name(replay), principal.name)
         return replay_message(replay)
@@ -78,7 +83,9 @@ class LedgerReplayApi:
     async def cancel_ledger_replay(self, principal: AdminPrincipal, message: Message) -> LedgerReplay:
         """Raises NotFound; one that has ended stays as it is."""
         name = cast(CancelLedgerReplayRequest, message).name
-        await self._replays.cancel((await self._read(name)).replay_id)
+        replay = await self._read(name)
+        await self._audit.note(principal, _name(replay), {"cancelled": True})
+        await self._replays.cancel(replay.replay_id)
         return replay_message(await self._read(name))
 
     async def _read(self, name: str) -> Replay:

@@ -144,6 +144,12 @@ async def test_a_discarded_letter_is_set_aside_and_kept(database: Database, ledg
     assert shown.HasField("discard_time")
     await admin.replay(letter.name)
     assert await ledger_truth(ledger_url) == Truth.of([event])
+    deeds = "SELECT string_agg(principal || ' ' || resource || ' ' || after::text, '; ' ORDER BY id) FROM audit_event"
+    told = await fetch_value(ledger_url, deeds)
+    assert told == (
+        f"""admins/test {letter.name} {{"reason": "a test's event", "discarded": true}}; """
+        f"""admins/test {letter.name} {{"replayed": true}}"""
+    )
 
 
 async def test_pages_go_by_number(database: Database, ledger_url: str) -> None:
