@@ -17,9 +17,12 @@ from tests.fakes.admin_api import run_tollctl
 from tests.fakes.usage_events import FakeDataPlane
 from tests.integration.controlplane_process.process import ADMIN_TOKEN, ControlPlaneProcess, Site, eventually
 from tests.integration.ledger.rerating.ledger import NOON_US, fetch_row
+from tollway.kernel.names import bare_id
+from tollway.resources.book import build_price_book
 
 ENTRIES = 25_000
 _COUNTS = "SELECT count(*) AS n, count(DISTINCT adjusts) AS adjusted FROM ledger_entry WHERE adjusts IS NOT NULL"
+BOOK = bare_id(build_price_book().name)
 _RANGE = ("--from", "2026-11-21", "--to", "2026-11-22")
 
 
@@ -56,7 +59,7 @@ async def state_of(plane: ControlPlaneProcess, name: str) -> str:
 async def test_a_killed_control_plane_s_run_is_ended_by_another(site: Site, database: Database) -> None:
     await book(database, ENTRIES)
     first = await site.start()
-    body = {"start_time": "2026-11-21T00:00:00Z", "end_time": "2026-11-22T00:00:00Z", "price_book": "default"}
+    body = {"start_time": "2026-11-21T00:00:00Z", "end_time": "2026-11-22T00:00:00Z", "price_book": BOOK}
     _, created = await first.call("POST", "/v1/reratingRuns", body)
     name = created["name"]
 
@@ -90,7 +93,7 @@ async def test_tollctl_shows_then_posts_and_a_second_time_finds_nothing(
 ) -> None:
     await book(database, 300)
     plane = await site.start()
-    shown = await tollctl(plane, tmp_path, "prices", "rerate", *_RANGE, "--book", "default", "--dry-run")
+    shown = await tollctl(plane, tmp_path, "prices", "rerate", *_RANGE, "--book", BOOK, "--dry-run")
     assert shown.returncode == 0, shown.stderr
     lines = [line.split() for line in shown.stdout.splitlines()]
     assert lines[0][:3] == ["TEAM", "MODEL", "CHANGED"] and len(lines) == 5
@@ -99,13 +102,13 @@ async def test_tollctl_shows_then_posts_and_a_second_time_finds_nothing(
     }
     assert lines[4][:2] == ["TOTAL", "300"] and "would change 300 of 300 entries" in shown.stderr
     assert (await fetch_row(site.environ["TOLLWAY_DATABASE_URL"], _COUNTS))["n"] == 0
-    unasked = await tollctl(plane, tmp_path, "prices", "rerate", *_RANGE, "--book", "default")
+    unasked = await tollctl(plane, tmp_path, "prices", "rerate", *_RANGE, "--book", BOOK)
     assert unasked.returncode == 1 and "confirm it with --yes" in unasked.stderr
     run = unasked.stderr.split("--run ")[1].split()[0]
     posted = await tollctl(plane, tmp_path, "prices", "rerate", "--run", run, "--yes", "-o", "json")
     found = json.loads(posted.stdout)
     assert (posted.returncode, found["run"]["state"], len(found["differences"])) == (0, "posted", 3), posted.stderr
     assert found["run"]["posted"]["difference_usd"] == lines[4][-1]
-    again = await tollctl(plane, tmp_path, "prices", "rerate", *_RANGE, "--book", "default", "--yes")
+    again = await tollctl(plane, tmp_path, "prices", "rerate", *_RANGE, "--book", BOOK, "--yes")
     assert (again.returncode, again.stdout) == (0, "") and "nothing to post" in again.stderr
     assert (await fetch_row(site.environ["TOLLWAY_DATABASE_URL"], _COUNTS))["n"] == 300
