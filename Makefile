@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 SOURCES := dataplane controlplane tollway tollctl migrations tests
 
-.PHONY: help up test check bench bench-ledger bench-rerating chaos chaos-mutations scale format proto proto-baseline lock clean
+.PHONY: help up test check bench bench-ledger bench-rerating chaos chaos-mutations scale scale-verify format proto proto-baseline lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -52,6 +52,9 @@ chaos-mutations: $(VENV)/.dev ## break the ledger on purpose, and see that make 
 
 scale: $(VENV)/.dev ## make a month of 10 million entries and time reports over it
 	$(BIN)/python -m tests.scale $(ARGS)
+
+scale-verify: $(VENV)/.dev ## the same, then three re-ratings and a detached day, and compare all sums with the entries
+	$(BIN)/python -m tests.scale --verify $(ARGS)
 
 bench-rerating: $(VENV)/.dev ## measure how fast booked usage is rated anew
 	$(BIN)/python -m tests.bench.rerating $(ARGS)

@@ -1,6 +1,6 @@
-"""`make scale`: how long reports take over a month of entries.
+"""`make scale`: how long reports take over a month of entries. `make scale-verify`: are sums right after corrections?
 
-python -m tests.scale [--entries N] [--days N] [--database postgresql://...]
+python -m tests.scale [--entries N] [--days N] [--database postgresql://...] [--verify]
 """
 
 import argparse
@@ -18,6 +18,7 @@ from controlplane.db.engine import Database
 from controlplane.ledger.folding.folder import DayFolder
 from controlplane.ledger.folding.repository import FoldRepository
 from controlplane.migrations import upgrade
+from tests.scale.corrections import correct_and_verify
 from tests.scale.entries import Shape, make_entries
 from tests.scale.reports import time_reports
 from tollctl.local.postgres import EmbeddedPostgres
@@ -73,15 +74,19 @@ async def _own_database() -> AsyncIterator[str]:
             await postgres.stop()
 
 
-async def run(given: argparse.Namespace) -> None:
+async def run(given: argparse.Namespace) -> bool:
+    """Whether nothing drifts, as far as that was to be found out."""
     shape = Shape(given.entries, FIRST, given.days)
     if given.database:
-        await upgrade(given.database)
-        await measure(given.database, shape)
-        return
+        return await _run_on(given.database, shape, verify=given.verify)
     async with _own_database() as url:
-        await upgrade(url)
-        await measure(url, shape)
+        return await _run_on(url, shape, verify=given.verify)
+
+
+async def _run_on(url: str, shape: Shape, *, verify: bool) -> bool:
+    await upgrade(url)
+    await measure(url, shape)
+    return await correct_and_verify(url, shape) if verify else True
 
 
 def main() -> None:
@@ -89,7 +94,8 @@ def main() -> None:
     parser.add_argument("--entries", type=int, default=10_000_000)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--database", default="", help="an empty database to fill and keep, instead of a temporary one")
-    asyncio.run(run(parser.parse_args()))
+    parser.add_argument("--verify", action="store_true", help="then rate anew, detach a day, and compare all sums")
+    raise SystemExit(0 if asyncio.run(run(parser.parse_args())) else 1)
 
 
 if __name__ == "__main__":
