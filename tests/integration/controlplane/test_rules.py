@@ -90,7 +90,7 @@ async def test_rules_that_name_what_exists_are_stored_and_applying_them_again_ch
     ],
 )
 async def test_a_rule_that_would_never_match_is_refused(
-    admin: Admin, match: dict[str, list[str]], field: str, text: str
+    admin: Admin, match: dict[str, Any], field: str, text: str
 ) -> None:
     await apply(admin, *BASE)
     with pytest.raises(InvalidArgument) as alone:
