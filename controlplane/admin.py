@@ -32,8 +32,11 @@ from controlplane.ledger.rerating.worker import ReratingWorker
 from controlplane.prices.book import ensure_price_book
 from controlplane.prices.handlers import price_book_handlers
 from controlplane.prices.reading import PriceBookReader
+from controlplane.quota.behaviour import RuleBehaviour
 from controlplane.quota.holdings.repository import HoldingRepository
 from controlplane.quota.metrics import QuotaMetrics
+from controlplane.quota.reading.handlers import quota_reading_handlers
+from controlplane.quota.reading.repository import BucketRepository
 from controlplane.quota.reaper.repository import ReaperRepository
 from controlplane.quota.reaper.worker import Reaper
 from controlplane.quota.repository import QuotaRepository
@@ -50,8 +53,10 @@ from controlplane.secrets.behaviour import UpstreamBehaviour
 from controlplane.secrets.checks import check_keys
 from controlplane.secrets.vault import Vault
 from tollway.kernel.subjects import USAGE_STREAM
-from tollway.resources.kinds import METADATA_KEY, UPSTREAM, VIRTUAL_KEY
+from tollway.resources.budgets import budget_counts
+from tollway.resources.kinds import BUDGET, METADATA_KEY, RATE_LIMIT, UPSTREAM, VIRTUAL_KEY
 from tollway.resources.project import project_key_pepper
+from tollway.resources.rate_limits import rate_limit_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +160,7 @@ def rerating_worker(config: ConfigStore) -> ReratingWorker:
 def config_handlers(
     config: ConfigStore, vault: Vault, mint: KeyMint, wake_rerating: Callable[[], None]
 ) -> dict[str, Handler]:
-    """Handlers of the services of every kind, and of price books, re-rating, periods, manifests, audit and the fleet.
+    """Handlers of the services of every kind, and of limits, prices, re-rating, periods, manifests, audit, the fleet.
 
     `wake_rerating` says that a run of re-rating has work to do.
     """
@@ -164,11 +169,15 @@ def config_handlers(
         VIRTUAL_KEY.name: keys,
         UPSTREAM.name: UpstreamBehaviour(vault),
         METADATA_KEY.name: MetadataKeyBehaviour(),
+        RATE_LIMIT.name: RuleBehaviour(rate_limit_counts),
+        BUDGET.name: RuleBehaviour(budget_counts),
     }
     kinds = resource_kinds(lambda name: behaviours.get(name, PlainBehaviour()))
     transactor = Transactor(config, vault)
+    standard = resource_handlers(config, transactor, kinds)
     return {
-        **resource_handlers(config, transactor, kinds),
+        **standard,
+        **quota_reading_handlers(config, BucketRepository(config.database), standard),
         **key_handlers(KeyService(kinds[VIRTUAL_KEY.name], keys), transactor),
         **price_book_handlers(PriceBookReader(config), transactor),
         **audit_handlers(config),
