@@ -1,0 +1,1 @@
+"""Quota: what budgets and rate limits have left, and who is told."""

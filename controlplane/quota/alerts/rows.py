@@ -1,0 +1,119 @@
+"""What alerts are about: budgets that tell somebody, how far their buckets are, and what was told. Pure."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+
+DEFAULT_THRESHOLDS_PERCENT = (50, 75, 90, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where alerts of a budget go. The URL is a secret with many receivers, and shown nowhere but in the budget."""
+
+    url: str = field(repr=False)
+    secret_ref: str
+
+
+@dataclass(frozen=True, slots=True)
+class AlertedBudget:
+    """A budget with a receiver. `uid` is that of its incarnation, `period` a word such as "month"."""
+
+    name: str
+    uid: uuid.UUID
+    generation: str
+    amount_nano_usd: int
+    per: tuple[str, ...]
+    period: str
+    time_zone: str
+    is_enforced: bool
+    thresholds_percent: tuple[int, ...]
+    receiver: Receiver
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One period of a budget, aware UTC times; `end` None never ends."""
+
+    start: datetime
+    end: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SpentBucket:
+    """What the ledger holds of one bucket in one window; `values` are of the budget's `per`, in its order."""
+
+    bucket_id: uuid.UUID
+    window: Window
+    values: tuple[str, ...]
+    spent_nano_usd: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToldThreshold:
+    """An alert that was made of a bucket, whatever became of its delivery.
+
+    amount_nano_usd: the budget's amount at that time.
+    is_standing: the threshold has been passed ever since; a larger amount may end that.
+    """
+
+    alert_id: uuid.UUID
+    threshold_percent: int
+    amount_nano_usd: int
+    is_standing: bool
+
+
+class AlertState(IntEnum):
+    """How the delivery of an alert stands; the numbers are those of the database."""
+
+    PENDING = 1
+    FAILING = 2
+    DELIVERED = 3
+    FAILED = 4
+
+    @property
+    def is_open(self) -> bool:
+        return self in (AlertState.PENDING, AlertState.FAILING)
+
+
+@dataclass(frozen=True, slots=True)
+class NewAlert:
+    """An alert to be kept and delivered; `body` is what every try sends, so that repeats are alike."""
+
+    alert_id: uuid.UUID
+    budget: AlertedBudget
+    bucket: SpentBucket
+    threshold_percent: int
+    create_time: datetime
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How far the delivery of an alert is; `reason` says why the last try failed."""
+
+    state: AlertState
+    attempts: int
+    reason: str = ""
+    last_attempt_time: datetime | None = None
+    next_attempt_time: datetime | None = None
+    deliver_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """An alert as it is kept; `group` is the bucket's value of each dimension that the budget counts apart."""
+
+    alert_id: uuid.UUID
+    budget: str
+    budget_uid: uuid.UUID
+    group: Mapping[str, str]
+    window: Window
+    threshold_percent: int
+    amount_nano_usd: int
+    spent_nano_usd: int
+    create_time: datetime
+    body: bytes
+    delivery: Delivery
