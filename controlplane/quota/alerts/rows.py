@@ -1,5 +1,6 @@
 """What alerts are about: budgets that tell somebody, how far their buckets are, and what was told. Pure."""
 
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,11 @@ class Receiver:
 
     url: str = field(repr=False)
     secret_ref: str
+
+    @property
+    def digest(self) -> bytes:
+        """Tells receivers apart without showing them."""
+        return hashlib.sha256(f"{self.url}\n{self.secret_ref}".encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,41 +80,39 @@ class AlertState(IntEnum):
     FAILED = 4
 
     @property
-    def is_open(self) -> bool:
-        return self in (AlertState.PENDING, AlertState.FAILING)
-
-
-@dataclass(frozen=True, slots=True)
-class NewAlert:
-    """An alert to be kept and delivered; `body` is what every try sends, so that repeats are alike."""
-
-    alert_id: uuid.UUID
-    budget: AlertedBudget
-    bucket: SpentBucket
-    threshold_percent: int
-    create_time: datetime
-    body: bytes
+    def word(self) -> str:
+        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How far the delivery of an alert is; `reason` says why the last try failed."""
+    """How far the delivery of an alert is; `reason` says why the last try failed.
+
+    give_up_time: after it nothing is tried again.
+    next_attempt_time: None when nothing more is to be tried.
+    receiver_digest: where the last try went, for comparison only.
+    """
 
     state: AlertState
     attempts: int
+    give_up_time: datetime
     reason: str = ""
     last_attempt_time: datetime | None = None
     next_attempt_time: datetime | None = None
     deliver_time: datetime | None = None
+    receiver_digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
-class StoredAlert:
-    """An alert as it is kept; `group` is the bucket's value of each dimension that the budget counts apart."""
+class Alert:
+    """An alert as it is kept. `group` is the bucket's value of each dimension that the budget counts apart, and `body`
+    what every try sends, so that repeats are alike.
+    """
 
     alert_id: uuid.UUID
     budget: str
     budget_uid: uuid.UUID
+    bucket_id: uuid.UUID
     group: Mapping[str, str]
     window: Window
     threshold_percent: int

@@ -9,9 +9,9 @@ _JITTER_PERCENT = 20
 
 
 def next_attempt(
-    create_time: datetime, now: datetime, attempts: int, *, retry_after_s: int = 0, jitter_percent: int = 0
+    give_up_time: datetime, now: datetime, attempts: int, *, retry_after_s: int = 0, jitter_percent: int = 0
 ) -> datetime | None:
-    """When to try again after `attempts` that failed; None when the alert is too old for another try.
+    """When to try again after `attempts` that failed; None when that is after `give_up_time`.
 
     The delays are 5 s, 30 s, 2 min, 10 min, 30 min and then an hour each, lengthened by `jitter_percent` (0 to 20), and
     at least what the receiver asked for, up to an hour.
@@ -19,4 +19,4 @@ def next_attempt(
     delay_s = _DELAYS_S[attempts - 1] if attempts <= len(_DELAYS_S) else LONGEST_DELAY_S
     delay = timedelta(seconds=delay_s) * (100 + min(jitter_percent, _JITTER_PERCENT)) / 100
     moment = now + max(delay, timedelta(seconds=min(retry_after_s, LONGEST_DELAY_S)))
-    return moment if moment <= create_time + GIVE_UP_AFTER else None
+    return moment if moment <= give_up_time else None
