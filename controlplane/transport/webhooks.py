@@ -36,7 +36,8 @@ class WebhookClient:
             return Answer(False, f"cannot be reached within {min(CONNECT_S, self._timeout_s):g} s")
         except TimeoutError:
             return Answer(False, f"did not answer within {self._timeout_s:g} s")
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        # uvloop raises RuntimeError for some failures to connect.
+        except (aiohttp.ClientError, OSError, ValueError, RuntimeError) as error:
             return Answer(False, gate.refusal or _reason_of(error))
 
 
