@@ -1,1 +1,1 @@
-"""Quota: what budgets and rate limits have left, and who is told."""
+"""The authority over budgets, rates and slots: grants leases of them to data planes."""
