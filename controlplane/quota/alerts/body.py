@@ -42,7 +42,7 @@ def render_body(
         "spent_percent": _spent_percent(budget, bucket),
         "amount_usd": format_usd(budget.amount_nano_usd),
         "spent_usd": format_usd(bucket.spent_nano_usd),
-        "period": budget.period,
+        "period": budget.period_word,
         "time_zone": budget.time_zone or "UTC",
         "start_time": _rfc3339(bucket.window.start),
         "reset_time": None if bucket.window.end is None else _rfc3339(bucket.window.end),
@@ -81,9 +81,9 @@ def _shown_period(budget: AlertedBudget, bucket: SpentBucket, now: datetime) -> 
     end = bucket.window.end
     if end is None:
         return "in all"
-    if end > now and budget.period in _PERIODS:
-        return _PERIODS[budget.period]
-    return f"in the {budget.period} from {_local(budget, bucket.window.start)}"
+    if end > now and budget.period_word in _PERIODS:
+        return _PERIODS[budget.period_word]
+    return f"in the {budget.period_word} from {_local(budget, bucket.window.start)}"
 
 
 def _local(budget: AlertedBudget, moment: datetime) -> str:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum
 
+from tollway.config.v1 import resources_pb2 as pb
+
 DEFAULT_THRESHOLDS_PERCENT = (50, 75, 90, 100)
+_PERIOD_PREFIX = "BUDGET_PERIOD_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +28,23 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class AlertedBudget:
-    """A budget with a receiver. `uid` is that of its incarnation, `period` a word such as "month"."""
+    """A budget with a receiver. `uid` is that of its incarnation."""
 
     name: str
     uid: uuid.UUID
     generation: str
     amount_nano_usd: int
     per: tuple[str, ...]
-    period: str
+    period: "pb.BudgetPeriod.ValueType"
     time_zone: str
     is_enforced: bool
     thresholds_percent: tuple[int, ...]
     receiver: Receiver
+
+    @property
+    def period_word(self) -> str:
+        """As in manifests, e.g. "month"."""
+        return pb.BudgetPeriod.Name(self.period).removeprefix(_PERIOD_PREFIX).lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,9 +40,13 @@ def judge_bucket(budget: AlertedBudget, bucket: SpentBucket, told: Sequence[Told
     return Judgement(tuple(sorted(due)), tuple(alert.alert_id for alert in rearmed))
 
 
+def least_spent(threshold_percent: int, amount_nano_usd: int) -> int:
+    """The smallest spend, in nano-USD, that passes `threshold_percent` of the amount."""
+    return -(-threshold_percent * amount_nano_usd // 100)
+
+
 def is_passed(spent_nano_usd: int, threshold_percent: int, amount_nano_usd: int) -> bool:
-    """Whether `threshold_percent` of the amount is spent, to the nano-USD."""
-    return spent_nano_usd * 100 >= threshold_percent * amount_nano_usd
+    return spent_nano_usd >= least_spent(threshold_percent, amount_nano_usd)
 
 
 def alert_id_of(budget: AlertedBudget, bucket: SpentBucket, threshold_percent: int) -> uuid.UUID:

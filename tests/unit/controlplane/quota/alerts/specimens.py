@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.quota.alerts.rows import DEFAULT_THRESHOLDS_PERCENT, AlertedBudget, Receiver, SpentBucket, Window
+from tollway.config.v1 import resources_pb2 as pb
 
 USD = 1_000_000_000
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -18,7 +19,7 @@ def budget(**fields: Any) -> AlertedBudget:
         "generation": "g1",
         "amount_nano_usd": 100 * USD,
         "per": ("team",),
-        "period": "month",
+        "period": pb.BUDGET_PERIOD_MONTH,
         "time_zone": "Europe/Berlin",
         "is_enforced": True,
         "thresholds_percent": DEFAULT_THRESHOLDS_PERCENT,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from controlplane.quota.alerts.body import render_body, render_text
 from controlplane.quota.alerts.rows import Window
 from tests.unit.controlplane.quota.alerts.specimens import MONTH, NOW, USD, bucket, budget
+from tollway.config.v1 import resources_pb2 as pb
 
 
 def text_of(
@@ -58,7 +59,9 @@ def test_a_period_that_is_over_is_named() -> None:
 
 
 def test_a_total_never_resets() -> None:
-    text = render_text(budget(period="total", time_zone=""), bucket(92 * USD, window=Window(NOW, None)), 90, NOW)
+    text = render_text(
+        budget(period=pb.BUDGET_PERIOD_TOTAL, time_zone=""), bucket(92 * USD, window=Window(NOW, None)), 90, NOW
+    )
     assert "are spent in all. It never resets." in text
 
 
