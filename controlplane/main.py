@@ -23,6 +23,7 @@ from controlplane.errors import DatabaseRefused, Unavailable
 from controlplane.ledger.api import ledger_handlers
 from controlplane.migrations import SchemaMismatch, require_current_schema
 from controlplane.prices.book import keep_retiring
+from controlplane.quota.alerts.room import AlertRoom
 from controlplane.secrets.checks import KeyMismatch
 from controlplane.settings import ADMIN_LISTEN, DATABASE_URL, GRPC_LISTEN, HELP, METRICS_LISTEN, TLS_CERT, Settings
 from controlplane.telemetry import Telemetry, Tracing, build_registry, build_tracing, software_version
@@ -37,6 +38,7 @@ from controlplane.transport.probe_app import probe_app
 from controlplane.transport.readiness import Readiness
 from controlplane.transport.rest_app import rest_app
 from controlplane.transport.tls import Certificates, TlsError
+from controlplane.transport.webhooks import WebhookClient
 from tollway.logs import start_logging
 from tollway.settings import settings_or_exit
 
@@ -57,6 +59,7 @@ class Parts:
     certificates: Certificates | None
     database: Database
     rooms: ConfigRooms
+    alerts: AlertRoom
     methods: Sequence[BoundMethod]
     gate: AdminGate
 
@@ -88,6 +91,7 @@ def build(settings: Settings, environ: Mapping[str, str]) -> Parts:
     rooms = open_config_rooms(
         database, secrets, notify=settings.is_notifying, observe_applied_s=telemetry.observe_feed_applied
     )
+    alerts = AlertRoom(rooms.config, environ, WebhookClient().post, lambda state: telemetry.observe_alert(state.word))
     telemetry.watch_feed(lambda: len(rooms.fleet), lambda: rooms.feed.revision)
     telemetry.watch_readiness(lambda: readiness.is_ready)
     return Parts(
@@ -98,7 +102,8 @@ def build(settings: Settings, environ: Mapping[str, str]) -> Parts:
         certificates=certificates,
         database=database,
         rooms=rooms,
-        methods=bind(admin_methods(), {**rooms.handlers, **ledger_handlers(database)}),
+        alerts=alerts,
+        methods=bind(admin_methods(), {**rooms.handlers, **ledger_handlers(database), **alerts.handlers}),
         gate=AdminGate(TokenAuthenticator(settings.secrets.admin_token), readiness, telemetry),
     )
 
@@ -199,6 +204,7 @@ class ControlPlane:
             tasks.create_task(parts.rooms.server.run(), name="usage acknowledgement")
             tasks.create_task(keep_retiring(parts.rooms.config), name="superseded price books")
             tasks.create_task(parts.rooms.rerating.run(), name="re-rating")
+            tasks.create_task(parts.alerts.run(), name="budget alerts")
             await parts.rooms.feed.wait_loaded()
             if not self._stop.is_set():
                 parts.readiness.set_ready()

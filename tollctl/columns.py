@@ -35,6 +35,11 @@ def flag(path: str) -> Cell:
     return lambda item: "yes" if item.get(path) else "no"
 
 
+def percent(path: str) -> Cell:
+    """A number of percent."""
+    return lambda item: f"{_show(item.get(path))}%"
+
+
 def each(path: str, part: str | None = None) -> Cell:
     """The first entries of a list or a map on one line; of a list of objects, the field `part` of each."""
 

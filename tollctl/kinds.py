@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tollctl.columns import Column, bare, each, flag, rates, secret, short_key, since, targets, text
+from tollctl.columns import Column, bare, each, flag, percent, rates, secret, short_key, since, targets, text
 from tollway.kernel.names import bare_id, is_resource_id
 
 
@@ -186,8 +186,28 @@ USAGE_RECORD = Kind(
     ),
     is_endless=True,
 )
+BUDGET_ALERT = Kind(
+    manifest="",
+    spellings=("budgetalert", "budgetalerts", "alert", "alerts"),
+    collection="budgetAlerts",
+    field="budget_alerts",
+    columns=(
+        Column("TIME", text("create_time")),
+        Column("BUDGET", bare("budget")),
+        Column("GROUP", each("group")),
+        Column("THRESHOLD", percent("threshold_percent")),
+        Column("SPENT USD", text("spent_usd")),
+        Column("OF USD", text("amount_usd")),
+        Column("STATE", text("state")),
+        Column("ATTEMPTS", text("attempts")),
+        Column("NEXT", since("next_attempt_time")),
+        Column("REASON", text("reason")),
+        Column("ID", bare("name")),
+    ),
+    is_endless=True,
+)
 
-KINDS = (TEAM, UPSTREAM, ROUTE, PRICE, METADATA_KEY, VIRTUAL_KEY, DATA_PLANE, AUDIT_EVENT, USAGE_RECORD)
+KINDS = (TEAM, UPSTREAM, ROUTE, PRICE, METADATA_KEY, VIRTUAL_KEY, DATA_PLANE, AUDIT_EVENT, USAGE_RECORD, BUDGET_ALERT)
 CONFIG_KINDS = (TEAM, UPSTREAM, ROUTE, PRICE, METADATA_KEY, VIRTUAL_KEY)
 """The kinds that manifests hold, each after those that it refers to."""
 

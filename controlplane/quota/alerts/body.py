@@ -92,8 +92,15 @@ def _local(budget: AlertedBudget, moment: datetime) -> str:
 
 
 def _shown_group(group: Mapping[str, str]) -> str:
-    shown = ", ".join(f"{name} {_escape(value)}" for name, value in group.items())
+    shown = ", ".join(f"{name} {_escape(_short(name, value))}" for name, value in group.items())
     return f" ({shown})" if shown else ""
+
+
+def _short(dimension: str, value: str) -> str:
+    """A resource as people say it: "growth" of "teams/growth", "growth/ci" of "teams/growth/keys/ci"."""
+    if dimension == "key":
+        return value.removeprefix("teams/").replace("/keys/", "/")
+    return bare_id(value) if dimension in ("team", "user", "upstream") else value
 
 
 def _escape(value: str) -> str:

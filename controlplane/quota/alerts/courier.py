@@ -13,11 +13,10 @@ from controlplane.quota.alerts.repository import AlertRepository
 from controlplane.quota.alerts.rows import Alert, AlertState, Delivery, Receiver
 from controlplane.quota.alerts.schedule import next_attempt
 from controlplane.quota.alerts.signature import UnusableSecret, signing_key, webhook_headers
-from tollway.resources.secret_refs import SecretUnavailable, read_secret
+from tollway.resources.secret_refs import SecretUnavailable, is_own_variable, read_secret
 
 IDLE_S = 1.0
 MOST_AT_ONCE = 16
-_OWN_VARIABLES = "env:TOLLWAY_"
 _log = logging.getLogger(__name__)
 
 
@@ -138,6 +137,6 @@ def _read_key(ref: str, environ: Mapping[str, str]) -> bytes | None:
     """The signing key; None when nothing is to be signed. Raises SecretUnavailable and UnusableSecret."""
     if not ref:
         return None
-    if ref.startswith(_OWN_VARIABLES):
+    if is_own_variable(ref):
         raise SecretUnavailable("variables that begin with TOLLWAY_ are Tollway's own; use another one")
     return signing_key(read_secret(ref, environ))

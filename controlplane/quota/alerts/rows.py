@@ -9,7 +9,6 @@ from enum import IntEnum
 
 from tollway.config.v1 import resources_pb2 as pb
 
-DEFAULT_THRESHOLDS_PERCENT = (50, 75, 90, 100)
 _PERIOD_PREFIX = "BUDGET_PERIOD_"
 
 

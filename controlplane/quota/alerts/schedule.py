@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 GIVE_UP_AFTER = timedelta(hours=24)
 LONGEST_DELAY_S = 3600
 _DELAYS_S = (5, 30, 120, 600, 1800)
-_JITTER_PERCENT = 20
+MOST_JITTER_PERCENT = 20
 
 
 def next_attempt(
@@ -17,6 +17,6 @@ def next_attempt(
     at least what the receiver asked for, up to an hour.
     """
     delay_s = _DELAYS_S[attempts - 1] if attempts <= len(_DELAYS_S) else LONGEST_DELAY_S
-    delay = timedelta(seconds=delay_s) * (100 + min(jitter_percent, _JITTER_PERCENT)) / 100
+    delay = timedelta(seconds=delay_s) * (100 + min(jitter_percent, MOST_JITTER_PERCENT)) / 100
     moment = now + max(delay, timedelta(seconds=min(retry_after_s, LONGEST_DELAY_S)))
     return moment if moment <= give_up_time else None

@@ -4,8 +4,9 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.quota.alerts.rows import DEFAULT_THRESHOLDS_PERCENT, AlertedBudget, Receiver, SpentBucket, Window
+from controlplane.quota.alerts.rows import AlertedBudget, Receiver, SpentBucket, Window
 from tollway.config.v1 import resources_pb2 as pb
+from tollway.resources.budgets import DEFAULT_THRESHOLDS_PERCENT
 
 USD = 1_000_000_000
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)

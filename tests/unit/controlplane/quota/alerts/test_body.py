@@ -13,7 +13,7 @@ from tollway.config.v1 import resources_pb2 as pb
 
 
 def text_of(
-    spent_nano_usd: int, threshold_percent: int = 90, *, values: tuple[str, ...] = ("growth",), **rule: Any
+    spent_nano_usd: int, threshold_percent: int = 90, *, values: tuple[str, ...] = ("teams/growth",), **rule: Any
 ) -> str:
     return render_text(budget(**rule), bucket(spent_nano_usd, values=values), threshold_percent, NOW)
 
@@ -44,6 +44,12 @@ def test_people_read_who_how_much_and_until_when() -> None:
         "Budget growth (team growth) has reached 90%: 92.34 of 100.00 USD (92%) are spent this month. "
         "It resets at 2026-12-01 00:00 Europe/Berlin."
     )
+
+
+def test_resources_are_named_as_people_say_them() -> None:
+    values = ("users/ann", "teams/growth/keys/ci", "openai/gpt-4o", "a/b")
+    text = text_of(92 * USD, per=("user", "key", "model", "end_user"), values=values)
+    assert "(user ann, key growth/ci, model openai/gpt-4o, end_user a/b)" in text
 
 
 def test_a_budget_that_is_used_up_says_what_that_means() -> None:
