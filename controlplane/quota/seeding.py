@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-from controlplane.quota.matching import match_of
 from controlplane.quota.rows import BucketKey, BucketSpec
 from tollway.config.v1 import resources_pb2 as pb
 from tollway.kernel.names import bare_id
 from tollway.kernel.rules import METADATA_PREFIX, Subject, bucket_values
+from tollway.resources.rules import compile_match
 
 SUMMED_DIMENSIONS = ("team", "user", "key", "model", "upstream")
 """Dimensions that the ledger's sums know; others are in entries alone."""
@@ -61,18 +61,19 @@ class Seeding:
 
     def sums(self, costs: Iterable[Cost]) -> dict[BucketKey, int]:
         """What of `costs` falls into each bucket, in nano-USD."""
-        match = match_of(self.budget.match)
+        match = compile_match(self.budget.match)
         keys = {spec.name.values: spec.key for spec in self.specs}
         sums = dict.fromkeys(keys.values(), 0)
         for cost in costs:
-            subject = _subject(cost.values)
+            subject = subject_of(cost.values)
             key = keys.get(bucket_values(self.budget.per, subject))
             if key is not None and match.admits(subject):
                 sums[key] += cost.cost_nano_usd
         return sums
 
 
-def _subject(values: Mapping[str, str]) -> Subject:
+def subject_of(values: Mapping[str, str]) -> Subject:
+    """The attempt that a cost is of, as rules see it."""
     metadata = {k.removeprefix(METADATA_PREFIX): v for k, v in values.items() if k.startswith(METADATA_PREFIX)}
     return Subject(
         team=values["team"],
