@@ -23,6 +23,7 @@ from controlplane.errors import DatabaseRefused, Unavailable
 from controlplane.ledger.api import ledger_handlers
 from controlplane.migrations import SchemaMismatch, require_current_schema
 from controlplane.prices.book import keep_retiring
+from controlplane.quota.alerts.room import AlertRoom
 from controlplane.quota.server import SERVICE_NAME as QUOTA_SERVICE
 from controlplane.secrets.checks import KeyMismatch
 from controlplane.settings import ADMIN_LISTEN, DATABASE_URL, GRPC_LISTEN, HELP, METRICS_LISTEN, TLS_CERT, Settings
@@ -38,6 +39,7 @@ from controlplane.transport.probe_app import probe_app
 from controlplane.transport.readiness import Readiness
 from controlplane.transport.rest_app import rest_app
 from controlplane.transport.tls import Certificates, TlsError
+from controlplane.transport.webhooks import WebhookClient
 from tollway.logs import start_logging
 from tollway.settings import settings_or_exit
 
@@ -58,6 +60,7 @@ class Parts:
     certificates: Certificates | None
     database: Database
     rooms: ConfigRooms
+    alerts: AlertRoom
     methods: Sequence[BoundMethod]
     gate: AdminGate
 
@@ -93,6 +96,7 @@ def build(settings: Settings, environ: Mapping[str, str]) -> Parts:
         observe_applied_s=telemetry.observe_feed_applied,
         registry=registry,
     )
+    alerts = AlertRoom(rooms.config, environ, WebhookClient().post, lambda state: telemetry.observe_alert(state.word))
     telemetry.watch_feed(lambda: len(rooms.fleet), lambda: rooms.feed.revision)
     telemetry.watch_readiness(lambda: readiness.is_ready)
     return Parts(
@@ -103,7 +107,8 @@ def build(settings: Settings, environ: Mapping[str, str]) -> Parts:
         certificates=certificates,
         database=database,
         rooms=rooms,
-        methods=bind(admin_methods(), {**rooms.handlers, **ledger_handlers(database)}),
+        alerts=alerts,
+        methods=bind(admin_methods(), {**rooms.handlers, **ledger_handlers(database), **alerts.handlers}),
         gate=AdminGate(TokenAuthenticator(settings.secrets.admin_token), readiness, telemetry),
     )
 
@@ -205,6 +210,7 @@ class ControlPlane:
             tasks.create_task(parts.rooms.server.run(), name="usage acknowledgement")
             tasks.create_task(keep_retiring(parts.rooms.config), name="superseded price books")
             tasks.create_task(parts.rooms.rerating.run(), name="re-rating")
+            tasks.create_task(parts.alerts.run(), name="budget alerts")
             tasks.create_task(parts.rooms.quota.run(), name="quota")
             tasks.create_task(self._reap(), name="reap leases")
             await parts.rooms.feed.wait_loaded()

@@ -35,6 +35,11 @@ def flag(path: str) -> Cell:
     return lambda item: "yes" if item.get(path) else "no"
 
 
+def percent(path: str) -> Cell:
+    """A number of percent."""
+    return lambda item: f"{_show(item.get(path))}%"
+
+
 def within(field: str, path: str) -> Cell:
     """A field of what is in another field."""
     inner = text(path)

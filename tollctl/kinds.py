@@ -12,6 +12,7 @@ from tollctl.columns import (
     fullest,
     limits,
     matched,
+    percent,
     rates,
     secret,
     short_key,
@@ -233,6 +234,26 @@ USAGE_RECORD = Kind(
     ),
     is_endless=True,
 )
+BUDGET_ALERT = Kind(
+    manifest="",
+    spellings=("budgetalert", "budgetalerts", "alert", "alerts"),
+    collection="budgetAlerts",
+    field="budget_alerts",
+    columns=(
+        Column("TIME", text("create_time")),
+        Column("BUDGET", bare("budget")),
+        Column("GROUP", each("group")),
+        Column("THRESHOLD", percent("threshold_percent")),
+        Column("SPENT USD", text("spent_usd")),
+        Column("OF USD", text("amount_usd")),
+        Column("STATE", text("state")),
+        Column("ATTEMPTS", text("attempts")),
+        Column("NEXT", since("next_attempt_time")),
+        Column("REASON", text("reason")),
+        Column("ID", bare("name")),
+    ),
+    is_endless=True,
+)
 
 KINDS = (
     TEAM,
@@ -246,6 +267,7 @@ KINDS = (
     DATA_PLANE,
     AUDIT_EVENT,
     USAGE_RECORD,
+    BUDGET_ALERT,
 )
 CONFIG_KINDS = (TEAM, UPSTREAM, ROUTE, PRICE, METADATA_KEY, VIRTUAL_KEY, RATE_LIMIT, BUDGET)
 """The kinds that manifests hold, each after those that it refers to."""

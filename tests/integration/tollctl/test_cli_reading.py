@@ -278,3 +278,27 @@ def test_quiet_prints_results_only(api: ScriptedApi, tmp_path: Path) -> None:
     loud = run_tollctl("get", "teams", folder=tmp_path, environ=environ(api))
     silent = run_tollctl("get", "teams", "-q", folder=tmp_path, environ=environ(api))
     assert (loud.stderr, silent.stderr, silent.stdout) == ("no teams\n", "", "")
+
+
+def test_alerts_of_budgets_show_what_fails_and_why(api: ScriptedApi, tmp_path: Path) -> None:
+    name = "budgetAlerts/7f1c8f5e-8f0e-4c62-9f0e-0a2b3c4d5e6f"
+    alert = {
+        "name": name,
+        "budget": "budgets/growth",
+        "group": {"team": "teams/growth"},
+        "threshold_percent": 90,
+        "spent_usd": "90.50",
+        "amount_usd": "100.00",
+        "state": "failing",
+        "attempts": 3,
+        "reason": "answered 503",
+        "create_time": "2026-11-01T10:00:00Z",
+    }
+    api.replies["GET /v1/budgetAlerts"] = Reply({"budget_alerts": [alert]})
+    api.replies[f"GET /v1/{name}"] = Reply(alert)
+    done = run_tollctl("get", "budgetalerts", "--filter", "budget = growth", folder=tmp_path, environ=environ(api))
+    assert api.asked[-1].query["filter"] == "budget = growth"
+    for shown in ("growth", "team=teams/growth", "90%", "90.50", "failing", "answered 503", name.partition("/")[2]):
+        assert shown in done.stdout
+    done = run_tollctl("get", "budgetalert", name, "-o", "json", folder=tmp_path, environ=environ(api))
+    assert json.loads(done.stdout) == alert
