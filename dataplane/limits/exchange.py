@@ -110,6 +110,8 @@ class Exchange:
             if holding.asked_sequence or now_ms < holding.ask_from_ms:
                 continue
             del self._holdings.asking[bucket_id]
+            if holding.is_stale(now_ms):
+                self._holdings.end(holding)
             if not holding.is_retired or holding.waiting:
                 asks.append(_ask(holding, now_ms))
                 asked.append(holding)
@@ -121,8 +123,8 @@ class Exchange:
             if holding.bucket.id not in changed and holding.waiting:
                 self._holdings.asking[holding.bucket.id] = holding
         for holding, lease in sent.final:
-            if lease in holding.leases:
-                holding.leases.remove(lease)
+            if lease in holding.ending:
+                holding.ending.remove(lease)
 
     def _take_grant(self, holding: Holding, grant: wire.Grant, sent_ms: int, now_ms: int) -> None:
         if grant.result == wire.GRANT_RESULT_UNKNOWN:
@@ -132,34 +134,41 @@ class Exchange:
             return
         holding.per_call = grant.per_call
         resets_ms = sent_ms + grant.resets_in_ms if grant.resets_in_ms else 0
-        holding.standing = Standing(grant.limit, grant.remaining, resets_ms, now_ms, grant.window_start_ms)
+        holding.standing = Standing(
+            grant.limit, grant.remaining, resets_ms, now_ms, grant.window_start_ms, grant.safe_amount
+        )
         self._learn_share(holding, grant)
         if grant.result == wire.GRANT_RESULT_EXHAUSTED:
             threshold = max(1, min(holding.asked_need, grant.remaining + 1))
             holding.denied = Denied(now_ms + max(1, grant.deny_ms), threshold, grant.is_reserved)
-        elif grant.result == wire.GRANT_RESULT_GRANTED:
-            holding.denied = Denied()
+            holding.ask_from_ms = holding.denied.until_ms if grant.is_reserved else 0
         if grant.lease_id:
             self._add(holding, grant, sent_ms, now_ms)
 
     def _add(self, holding: Holding, grant: wire.Grant, sent_ms: int, now_ms: int) -> None:
-        """Takes what a lease holds now; one of another window, or of no rule any more, ends."""
+        """Takes what a lease holds now. A new one ends the one before, as of another window or no longer known."""
         lease = holding.lends(grant.lease_id)
         if lease is None:
             if grant.result != wire.GRANT_RESULT_GRANTED:
                 return
-            lease = Lease(grant.lease_id, grant.window_start_ms, 0, 0)
-            past = [held for held in holding.leases if held.window_start_ms != lease.window_start_ms]
-            if past:
-                self._holdings.end(holding, past)
-            holding.leases.append(lease)
-        lease.granted = max(lease.granted, grant.granted_total)
-        if grant.ttl_ms:
+            self._holdings.end(holding)
+            lease = holding.current = Lease(grant.lease_id, grant.window_start_ms, 0, 0)
+        has_more = grant.granted_total > lease.granted
+        if has_more:
+            if holding.is_stale(now_ms):
+                lease.give_back()
+                self._holdings.telling[holding.bucket.id] = holding
+            lease.granted = grant.granted_total
+            holding.denied, holding.ask_from_ms = Denied(), 0
+        if grant.ttl_ms and (has_more or holding.bucket.kind is not Kind.RATE):
             lease.expires_ms = max(lease.expires_ms, _end_ms(holding, grant, sent_ms))
             lease.refresh_ms = max(lease.refresh_ms, sent_ms + grant.refresh_ms)
-        holding.pay_debt(now_ms)
-        if holding.is_retired or lease.is_ending:
-            self._holdings.end(holding, (lease,))
+        holding.pay_debt()
+        if lease.is_ending:
+            lease.give_back()
+            self._holdings.telling[holding.bucket.id] = holding
+        elif holding.is_retired:
+            self._holdings.end(holding)
         else:
             self._holdings.granted(holding, lease)
 

@@ -18,6 +18,7 @@ REFUND_MS: Final = 60_000
 _SHORTEST_MEASURE_MS: Final = {Kind.BUDGET: 1_000, Kind.RATE: 100, Kind.SLOTS: 100}
 _REFILL_PART: Final = 3
 _SLOTS_SPARE_PART: Final = 5
+_DENIED_LATELY_MS: Final = 1_000
 
 
 @dataclass(slots=True, eq=False)
@@ -44,9 +45,6 @@ class Lease:
         """What is neither used nor reserved; below 0 when calls used more than was granted."""
         return self.granted - self.returned - self.used - self.reserved
 
-    def admits(self, now_ms: int) -> bool:
-        return now_ms < self.expires_ms and not self.is_ending
-
     def give_back(self, keep: int = 0) -> None:
         """Returns what is free beyond `keep`."""
         self.returned += max(0, self.free - keep)
@@ -70,18 +68,21 @@ class Standing:
     resets_ms: int = 0
     seen_ms: int = 0
     window_start_ms: int = 0
+    safe_amount: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Holding:
-    """State of one bucket. `debt` is what calls took of a rate beyond their leases; the next grant pays it.
+    """State of one bucket. Of its leases `current` alone admits calls; `ending` are given back as calls settle.
 
-    `unleased` counts slots that calls took while no lease was to be had.
+    `debt` is what calls took of a rate beyond their leases; the next grant pays it. `unleased` counts slots that calls
+    took while no lease was to be had.
     """
 
     bucket: Bucket
     last_used_ms: int
-    leases: list[Lease] = field(default_factory=list)
+    current: Lease | None = None
+    ending: list[Lease] = field(default_factory=list)
     waiting: "deque[Reservation]" = field(default_factory=deque)
     denied: Denied = field(default_factory=Denied)
     standing: Standing = field(default_factory=Standing)
@@ -98,77 +99,61 @@ class Holding:
     look_ms: int = 0
     is_retired: bool = False
 
+    @property
+    def leases(self) -> list[Lease]:
+        return self.ending if self.current is None else [*self.ending, self.current]
+
+    @property
+    def reserved(self) -> int:
+        return sum(lease.reserved for lease in self.leases)
+
     def balance(self, now_ms: int) -> int:
         """What the next call may reserve at most; below 0 where earlier ones used more than was granted."""
-        if self.bucket.kind is Kind.BUDGET:
-            free = [lease.free for lease in self.leases if lease.admits(now_ms)]
-            return max(free) if free else 0
-        free_sum = 0
-        for lease in self.leases:
-            if lease.admits(now_ms):
-                free_sum += lease.free
-        return free_sum - self.debt
+        lease = self.current
+        if lease is None or now_ms >= lease.expires_ms:
+            return -self.debt
+        return lease.granted - lease.returned - lease.used - lease.reserved - self.debt
 
     def covers(self, amount: int, now_ms: int) -> bool:
         return amount <= 0 or self.balance(now_ms) >= amount
 
-    def take(self, amount: int, now_ms: int) -> list[tuple[Lease, int]]:
-        """Reserves `amount`, which must be covered: the leases that it is of, and how much of each.
-
-        Money is of one lease always, and so is a charge; of a rate those that expire first are used first.
-        """
+    def take(self, amount: int, now_ms: int) -> Lease | None:
+        """Reserves `amount`, which must be covered; None where nothing is needed and there is no lease."""
         self.last_used_ms = now_ms
         self.consumed += amount
-        parts: list[tuple[Lease, int]] = []
-        for lease in self.leases:
-            if not lease.admits(now_ms) or lease.free < (amount if self.bucket.kind is Kind.BUDGET else 1):
-                continue
-            part = min(amount, lease.free)
-            lease.reserved += part
-            parts.append((lease, part))
-            amount -= part
-            if amount <= 0:
-                break
-        return parts
+        lease = self.current
+        if lease is None or now_ms >= lease.expires_ms:
+            return None
+        lease.reserved += amount
+        return lease
 
-    def settle(self, parts: list[tuple[Lease, int]], actual: int, age_ms: int, now_ms: int) -> None:
-        """Ends a reservation made `age_ms` ago, which used `actual`."""
-        for lease, part in parts:
-            lease.reserved -= part
+    def settle(self, lease: Lease, reserved: int, actual: int, age_ms: int) -> None:
+        """Ends a reservation of `reserved` from `lease`, made `age_ms` ago, which used `actual`."""
+        lease.reserved -= reserved
         if self.bucket.kind is Kind.BUDGET:
-            parts[0][0].used += actual
-            self.consumed += actual - parts[0][1]
+            lease.used += actual
+            self.consumed += actual - reserved
         elif self.bucket.kind is Kind.RATE:
-            self._settle_rate(parts, actual, age_ms, now_ms)
-        for lease, _ in parts:
-            if lease.is_ending:
-                lease.give_back()
+            counted = actual if age_ms <= REFUND_MS else reserved
+            lease.used += min(counted, reserved)
+            self.consumed += counted - reserved
+            self.debt += max(0, counted - reserved)
+            self.pay_debt()
+        if lease.is_ending:
+            lease.give_back()
 
-    def _settle_rate(self, parts: list[tuple[Lease, int]], actual: int, age_ms: int, now_ms: int) -> None:
-        """Differences count for as long as a minute; then the window that they belong to has passed."""
-        reserved = sum(part for _, part in parts)
-        if age_ms > REFUND_MS:
-            actual = reserved
-        left = actual
-        for lease, part in parts:
-            used = min(left, part)
-            lease.used += used
-            left -= used
-            if not lease.admits(now_ms):
-                lease.returned += part - used
-        self.consumed += actual - reserved
-        self.debt += left
-        self.pay_debt(now_ms)
+    def is_stale(self, now_ms: int) -> bool:
+        """Whether it is a part of a rate whose time is over: it must not be used at a later time."""
+        lease = self.current
+        return self.bucket.kind is Kind.RATE and lease is not None and now_ms >= lease.expires_ms
 
-    def pay_debt(self, now_ms: int) -> None:
+    def pay_debt(self) -> None:
         """Takes what calls used beyond their leases out of what is held now."""
-        for lease in self.leases:
-            if not self.debt:
-                return
-            if lease.admits(now_ms) and lease.free > 0:
-                paid = min(self.debt, lease.free)
-                lease.used += paid
-                self.debt -= paid
+        lease = self.current
+        if self.debt and lease is not None and lease.free > 0:
+            paid = min(self.debt, lease.free)
+            lease.used += paid
+            self.debt -= paid
 
     def owe(self, amount: int, now_ms: int) -> None:
         """Notes what a call takes of a rate while there is no lease; never more than the limit gives at once."""
@@ -178,30 +163,29 @@ class Holding:
         self.debt = min(self.debt + amount, self.bucket.burst)
 
     def denies(self, shortfall: int, now_ms: int) -> bool:
+        """Whether it is of no use to ask for `shortfall` now."""
         return now_ms < self.denied.until_ms and shortfall >= self.denied.threshold
+
+    def was_denied(self, shortfall: int, now_ms: int) -> bool:
+        """Whether the last answer was that `shortfall` is not to be had, a moment ago."""
+        until_ms = self.denied.until_ms
+        return until_ms > 0 and now_ms < until_ms + _DENIED_LATELY_MS and shortfall >= self.denied.threshold
+
+    @property
+    def may_come_free(self) -> bool:
+        """Whether running calls hold what is missing of a budget: they will not need all of it."""
+        return self.denied.is_reserved and self.bucket.kind is Kind.BUDGET
 
     def lends(self, lease_id: bytes) -> Lease | None:
         """The lease of that id, if it is held."""
         return next((lease for lease in self.leases if lease.id == lease_id), None)
-
-    @property
-    def current(self) -> Lease | None:
-        """The lease that a grant would add to."""
-        for lease in reversed(self.leases):
-            if not lease.is_ending:
-                return lease
-        return None
-
-    @property
-    def reserved(self) -> int:
-        return sum(lease.reserved for lease in self.leases)
 
     def wants(self, need: int, now_ms: int) -> int:
         """What should be asked for beyond what is held, so that it lasts; never less than `need`."""
         if self.per_call:
             return need
         if self.bucket.kind is Kind.SLOTS:
-            return need + max(1, self.reserved // _SLOTS_SPARE_PART)
+            return need + max(1, self.reserved // _SLOTS_SPARE_PART) if need else 0
         elapsed_ms = max(_SHORTEST_MEASURE_MS[self.bucket.kind], now_ms - self.measured_ms)
         burn = max(0, self.consumed) * HORIZON_MS[self.bucket.kind] // elapsed_ms
         self.burn = max(burn, (3 * self.burn + burn) // 4)
@@ -210,6 +194,6 @@ class Holding:
 
     def is_low(self, now_ms: int) -> bool:
         """Whether it is time to ask for more before a call has to wait."""
-        if self.per_call or self.bucket.kind is Kind.SLOTS or now_ms < self.denied.until_ms:
+        if self.burn <= 0 or self.per_call or self.bucket.kind is Kind.SLOTS or now_ms < self.denied.until_ms:
             return False
-        return self.burn > 0 and self.balance(now_ms) * _REFILL_PART < self.burn
+        return self.balance(now_ms) * _REFILL_PART < self.burn

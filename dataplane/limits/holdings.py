@@ -1,7 +1,7 @@
 """All buckets of which this process holds or wants something, and what is to be done about each. Pure."""
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 
 from dataplane.limits.buckets import IDLE_MS, Bucket, Kind
@@ -58,14 +58,16 @@ class Holdings:
         for holding in self._by_id.values():
             if not holding.is_retired and not is_current(holding.bucket):
                 holding.is_retired = True
-                self.end(holding, holding.leases)
+                self.end(holding)
 
-    def end(self, holding: Holding, leases: Iterable[Lease]) -> None:
-        """Nothing more is admitted from `leases`, and what is free of them goes back."""
-        for lease in leases:
-            lease.is_ending = True
+    def end(self, holding: Holding) -> None:
+        """Nothing more is admitted from the current lease, and what is free of it goes back."""
+        lease = holding.current
+        if lease is not None:
+            lease.is_ending, holding.current = True, None
             lease.give_back()
-        self.telling[holding.bucket.id] = holding
+            holding.ending.append(lease)
+            self.telling[holding.bucket.id] = holding
 
     def _look_at(self, holding: Holding, due_ms: int) -> None:
         if holding.look_ms and holding.look_ms <= due_ms:
@@ -76,50 +78,37 @@ class Holdings:
     def _look(self, holding: Holding, now_ms: int) -> None:
         holding.look_ms = 0
         is_idle = now_ms - holding.last_used_ms >= IDLE_MS[holding.bucket.kind]
-        if holding.bucket.kind is Kind.RATE:
-            _drop_expired(holding, now_ms)
-        else:
+        lease = holding.current
+        if holding.is_stale(now_ms):
+            self.end(holding)
+        elif lease is not None and holding.bucket.kind is not Kind.RATE:
             if is_idle and not holding.waiting:
-                self._give_back(holding)
-            self._renew(holding, now_ms)
-        is_empty = not holding.leases and not holding.waiting and not holding.unleased
+                self._give_back(holding, lease)
+            if not lease.is_ending and now_ms >= lease.refresh_ms:
+                self.asking[holding.bucket.id] = holding
+        is_empty = not (holding.leases or holding.waiting or holding.unleased)
         if is_empty and now_ms - holding.last_used_ms >= _FORGET_MS:
             self._forget(holding)
             return
         self._look_at(holding, max(now_ms + _SHORTEST_LOOK_MS, self._next_look_ms(holding, now_ms, is_idle=is_idle)))
 
     def _next_look_ms(self, holding: Holding, now_ms: int, *, is_idle: bool) -> int:
-        idle_ms = now_ms + IDLE_MS[holding.bucket.kind] if is_idle else _idle_at_ms(holding)
-        return min([idle_ms, *(lease.refresh_ms for lease in holding.leases if lease.refresh_ms > now_ms)])
+        idle_for_ms = IDLE_MS[holding.bucket.kind]
+        idle_ms = now_ms + idle_for_ms if is_idle else holding.last_used_ms + idle_for_ms
+        lease = holding.current
+        if lease is None or lease.refresh_ms <= now_ms:
+            return idle_ms
+        return min(idle_ms, lease.refresh_ms)
 
-    def _give_back(self, holding: Holding) -> None:
+    def _give_back(self, holding: Holding, lease: Lease) -> None:
         """What is idle, but for what running calls have reserved; a lease that is all of it ends."""
-        for lease in holding.leases:
-            if lease.reserved:
-                lease.give_back()
-                self.telling[holding.bucket.id] = holding
-            else:
-                self.end(holding, (lease,))
-
-    def _renew(self, holding: Holding, now_ms: int) -> None:
-        for lease in holding.leases:
-            if not lease.is_ending and now_ms >= lease.refresh_ms:
-                self.asking[holding.bucket.id] = holding
+        if not lease.reserved:
+            self.end(holding)
+        elif lease.free > 0:
+            lease.give_back()
+            self.telling[holding.bucket.id] = holding
 
     def _forget(self, holding: Holding) -> None:
         bucket_id = holding.bucket.id
         for known in (self._by_id, self.asking, self.telling):
             known.pop(bucket_id, None)
-
-
-def _idle_at_ms(holding: Holding) -> int:
-    return holding.last_used_ms + IDLE_MS[holding.bucket.kind]
-
-
-def _drop_expired(holding: Holding, now_ms: int) -> None:
-    """Chunks of a rate end by themselves; one of which calls have reserved stays until they settle."""
-    holding.leases = [
-        lease
-        for lease in holding.leases
-        if lease.admits(now_ms) or lease.reserved or lease.returned > lease.told_returned
-    ]

@@ -70,15 +70,14 @@ class LeaseTable:
             return
         need.is_settled = True
         holding = need.holding
-        if need.parts:
-            holding.settle(need.parts, actual, now_ms - admitted_ms, now_ms)
+        if need.lease is not None:
+            holding.settle(need.lease, need.amount, actual, now_ms - admitted_ms)
         elif holding.bucket.kind is Kind.SLOTS and need.way is not Way.EXCEEDED:
             holding.unleased -= need.amount
         if holding.waiting:
             self._serve(holding, now_ms)
-        if holding.per_call and not holding.waiting:
-            for lease in holding.leases:
-                lease.give_back()
+        if holding.per_call and not holding.waiting and holding.current is not None:
+            holding.current.give_back()
         self._tell(holding)
 
     def tick(self, now_ms: int) -> None:
@@ -115,7 +114,7 @@ class LeaseTable:
     def return_all(self) -> None:
         """Everything that no running call has reserved goes back, for good."""
         for holding in self.holdings:
-            self.holdings.end(holding, holding.leases)
+            self.holdings.end(holding)
 
     def _try(self, reservation: Reservation, now_ms: int) -> None:
         """Holds everything, or nothing: then `reservation` is refused, or waits."""
@@ -141,9 +140,12 @@ class LeaseTable:
         holding = need.holding
         if (not is_new or not holding.waiting) and holding.covers(need.amount, now_ms):
             return Way.LEASED
-        if holding.denies(need.amount - holding.balance(now_ms), now_ms):
+        shortfall = need.amount - holding.balance(now_ms)
+        is_last = now_ms >= reservation.deadline_ms or not self._may_answer(now_ms)
+        is_denied = holding.was_denied(shortfall, now_ms) if is_last else holding.denies(shortfall, now_ms)
+        if is_denied and (is_last or not holding.may_come_free):
             return exhausted(holding, now_ms) if holding.bucket.is_enforced else Way.EXCEEDED
-        if now_ms >= reservation.deadline_ms or not self._may_answer(now_ms):
+        if is_last:
             return self._without_lease(need, now_ms)
         if is_new and (len(holding.waiting) >= MAX_WAITING_PER_BUCKET or self.waiting >= MAX_WAITING):
             return Denial(holding.bucket, Reason.CROWDED, _RETRY_MS)
@@ -168,14 +170,14 @@ class LeaseTable:
         bucket = holding.bucket
         if bucket.kind is Kind.RATE:
             return holding.share.missing_ms(bucket, share_ppm, need.amount, now_ms)
-        running = holding.reserved + holding.unleased + need.amount
-        return 0 if running <= bucket.amount * share_ppm // PARTS_PER_MILLION else _RETRY_MS
+        share = holding.standing.safe_amount or bucket.amount * share_ppm // PARTS_PER_MILLION
+        return 0 if holding.reserved + holding.unleased + need.amount <= share else _RETRY_MS
 
     def _take(self, need: Need, way: Way, now_ms: int) -> None:
         holding, kind = need.holding, need.holding.bucket.kind
         need.way = way
         if way is Way.LEASED:
-            need.parts = holding.take(need.amount, now_ms)
+            need.lease = holding.take(need.amount, now_ms)
             if holding.is_low(now_ms) and not holding.asked_sequence and self.is_connected:
                 self.holdings.asking[holding.bucket.id] = holding
         elif kind is Kind.SLOTS and way is not Way.EXCEEDED:
@@ -194,11 +196,11 @@ class LeaseTable:
             if way is Way.NOT_YET:
                 if reservation not in need.holding.waiting:
                     need.holding.waiting.append(reservation)
-                self._ask(need.holding)
+                self._ask(need.holding, now_ms)
 
-    def _ask(self, holding: Holding) -> None:
+    def _ask(self, holding: Holding, now_ms: int) -> None:
         self.holdings.asking[holding.bucket.id] = holding
-        if not holding.asked_sequence and self.is_connected:
+        if not holding.asked_sequence and now_ms >= holding.ask_from_ms and self.is_connected:
             self._listener.urged()
 
     def _serve(self, holding: Holding, now_ms: int) -> None:
@@ -208,14 +210,15 @@ class LeaseTable:
         for reservation in queue:
             if reservation.state is not State.WAITING:
                 continue
-            if not is_blocked or holding.denies(reservation.amount_of(holding) - holding.balance(now_ms), now_ms):
+            amount = reservation.amount_of(holding)
+            if not is_blocked or holding.denies(amount - holding.balance(now_ms), now_ms):
                 self._try(reservation, now_ms)
             if reservation.state is State.WAITING:
-                is_blocked = is_blocked or not holding.covers(reservation.amount_of(holding), now_ms)
+                is_blocked = is_blocked or not holding.covers(amount, now_ms)
                 if reservation not in holding.waiting:
                     holding.waiting.append(reservation)
         if holding.waiting:
-            self._ask(holding)
+            self._ask(holding, now_ms)
 
     def _resolve(self, reservation: Reservation, state: State) -> None:
         waited = reservation.state is State.WAITING

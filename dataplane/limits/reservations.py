@@ -1,7 +1,7 @@
 """What one call takes of its buckets: all of it or nothing, and each part settled exactly once. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from dataplane.limits.buckets import Bucket, Kind
@@ -50,18 +50,18 @@ class Need:
     holding: Holding
     amount: int
     way: Way = Way.NOT_YET
-    parts: list[tuple[Lease, int]] = field(default_factory=list)
+    lease: Lease | None = None
     is_settled: bool = False
 
     @property
     def lease_id(self) -> bytes:
         """Of the lease that a charge is to name; empty without one."""
-        return self.parts[0][0].id if self.parts else b""
+        return b"" if self.lease is None else self.lease.id
 
     @property
     def window_start_ms(self) -> int:
         """Unix milliseconds of the window that the call was admitted in; 0 where none is known."""
-        return self.parts[0][0].window_start_ms if self.parts else self.holding.standing.window_start_ms
+        return self.holding.standing.window_start_ms if self.lease is None else self.lease.window_start_ms
 
 
 class State(Enum):
