@@ -15,7 +15,7 @@ from tests.simulation.trace import Trace
 from tests.simulation.usage_queue import Charge, Event, UsageQueue
 
 _BATCH = 50
-_PAUSE_US = 200 * MILLISECOND_US
+_PAUSE_US = 400 * MILLISECOND_US
 
 
 class Consumer:

@@ -176,8 +176,8 @@ class DataPlane:
         self.spool.close(self._event(admission, call.cost_nano_usd, charges))
         for rule, need in admission.needs():
             bucket_id, took = rule.bucket(call.key), call.took(rule.kind)
-            if rule.kind.is_rate and took < need.amount:
-                self._here.watches.rates[bucket_id].given_back(now_us, need.amount - took)
+            if rule.kind.is_rate:
+                self._here.watches.rates[bucket_id].ended(now_us, need.amount, took)
             elif rule.kind is Kind.SLOTS:
                 self._here.watches.slots[bucket_id].ended(call.call_id)
             self.table.settle(need, took, admission.reservation.admitted_ms, now_ms)

@@ -59,7 +59,7 @@ def _no_fence() -> AbstractContextManager[None]:
     """Neither an older Update nor an older Hello is refused."""
 
     def begin(self: control_plane.ControlPlane, transaction: Transaction, holder: Holder) -> None:
-        control_plane.note_session(transaction, holder, 0)
+        control_plane.note_session(transaction, holder, self._store.now_us())
 
     return _both(
         _patched(QuotaStore, "is_fenced", False), _patched(control_plane.ControlPlane, "_begin_session", begin)

@@ -47,10 +47,12 @@ class RateWatch:
                 f"more than {self.bound()} and {self._returned_sum} given back",
             )
 
-    def given_back(self, now_us: int, units: int) -> None:
-        self._returned.append((now_us, units))
-        self._returned_sum += units
-        self.total -= units
+    def ended(self, now_us: int, reserved: int, took: int) -> None:
+        """A call is over. What it took beyond its reservation was admitted by nobody; later calls pay for it."""
+        self.total += took - reserved
+        if took < reserved:
+            self._returned.append((now_us, reserved - took))
+            self._returned_sum += reserved - took
 
     def _slide(self, start_us: int) -> None:
         while self._admitted[0][0] < start_us:

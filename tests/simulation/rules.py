@@ -3,8 +3,9 @@
 import uuid
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 
-from tollway.kernel.rules import bucket_id, generation_of
+from tollway.kernel.rules import bucket_id
 
 
 class Kind(Enum):
@@ -40,10 +41,10 @@ class Rule:
 
     @property
     def generation(self) -> str:
-        return generation_of(self.name, self.kind.value, self.window_ms, self.per_key, self.version)
+        return f"v{self.version}"
 
     def bucket(self, key: str) -> uuid.UUID:
-        return bucket_id(self.name, self.generation, 0, self.values(key))
+        return _bucket_of(self, self.values(key))
 
     def values(self, key: str) -> tuple[str, ...]:
         return (key,) if self.per_key else ()
@@ -55,3 +56,8 @@ class Rule:
     def replaced(self) -> "Rule":
         """Counts otherwise than before: another generation."""
         return replace(self, version=self.version + 1)
+
+
+@lru_cache(maxsize=4096)
+def _bucket_of(rule: Rule, values: tuple[str, ...]) -> uuid.UUID:
+    return bucket_id(rule.name, rule.generation, 0, values)
