@@ -104,13 +104,13 @@ class ControlPlane:
         reconciliation.learn_held(hello, session.memory)
         specs = self._specs(session, {uuid.UUID(bytes=held.bucket.bucket_id) for held in hello.held})
         wanted = reconciliation.wanted_by(hello, specs)
-        yield from transaction.lock([(SESSION, holder.node)], self._round_trip_us())
-        self._begin_session(transaction, holder)
+        yield from transaction.lock([(SESSION, holder.boot_id)], self._round_trip_us())
+        now_us = self._begin_session(transaction, holder)
         gone = self._store.index.boots_of(holder.node) - {holder.boot_id}
         leases = wanted.leases | self._store.index.held_by({holder.boot_id, *gone})
         keys = self._store.bucket_keys(replace(wanted, leases=frozenset(leases)))
         rows = yield from self._load(transaction, keys, lambda: leases, frozenset())
-        decision = reconciliation.reconcile(hello, self._situation(session, specs, rows), gone)
+        decision = reconciliation.reconcile(hello, self._situation(session, specs, rows, now_us), gone)
         self._store.write(transaction, decision.changes)
         yield from transaction.commit(self._round_trip_us())
         session.memory.keep(decision.rate_leases, decision.ended_rates)
@@ -119,11 +119,11 @@ class ControlPlane:
         session.memory.learn(ask.bucket for ask in update.asks)
         specs = self._specs(session, authority.named_buckets(update))
         wanted = authority.wanted(update, specs)
-        yield from transaction.lock([(SESSION, session.holder.node)], self._round_trip_us())
-        self._check_fence(transaction, session.holder)
+        yield from transaction.lock([(SESSION, session.holder.boot_id)], self._round_trip_us())
+        now_us = self._check_fence(transaction, session.holder)
         keys = self._store.bucket_keys(wanted)
         rows = yield from self._load(transaction, keys, lambda: self._store.lease_ids(wanted), wanted.rates)
-        decision = authority.decide(update, self._situation(session, specs, rows))
+        decision = authority.decide(update, self._situation(session, specs, rows, now_us))
         self._store.write(transaction, decision.changes)
         yield from transaction.commit(self._round_trip_us())
         session.memory.keep(decision.rate_leases, decision.ended_rates)
@@ -143,8 +143,8 @@ class ControlPlane:
         yield from transaction.lock(self._store.lease_places(leases), self._round_trip_us())
         return self._store.read(transaction, keys, leases, rates)
 
-    def _situation(self, session: Session, specs: Specs, rows: Rows) -> Situation:
-        return Situation(session.holder, session.memory, specs, rows, self._store.now_us(), self._sources)
+    def _situation(self, session: Session, specs: Specs, rows: Rows, now_us: int) -> Situation:
+        return Situation(session.holder, session.memory, specs, rows, now_us, self._sources)
 
     def _specs(self, session: Session, bucket_ids: set[uuid.UUID]) -> dict[uuid.UUID, BucketSpec | None]:
         assert self.view is not None
@@ -154,18 +154,23 @@ class ControlPlane:
             bucket_id: None if name is None else spec_of(name, self.view.resource, now_us) for bucket_id, name in names
         }
 
-    def _begin_session(self, transaction: Transaction, holder: Holder) -> None:
-        row: SessionRow | None = transaction.read(SESSION, holder.node)
-        if row is not None and (row.boot_id, row.generation) >= (holder.boot_id, holder.generation):
+    def _begin_session(self, transaction: Transaction, holder: Holder) -> int:
+        row: SessionRow | None = transaction.read(SESSION, holder.boot_id)
+        if self._store.is_fenced and row is not None and row.generation >= holder.generation:
             raise Fenced(f"session is {row}")
-        note_session(transaction, holder, self._store.now_us())
+        return self._touch(transaction, holder)
 
-    def _check_fence(self, transaction: Transaction, holder: Holder) -> None:
-        row: SessionRow | None = transaction.read(SESSION, holder.node)
-        is_its = row is not None and (row.boot_id, row.generation) == (holder.boot_id, holder.generation)
-        if self._store.is_fenced and not is_its:
+    def _check_fence(self, transaction: Transaction, holder: Holder) -> int:
+        row: SessionRow | None = transaction.read(SESSION, holder.boot_id)
+        if self._store.is_fenced and (row is None or row.generation != holder.generation):
             raise Fenced(f"session is {row}")
-        note_session(transaction, holder, self._store.now_us())
+        return self._touch(transaction, holder)
+
+    def _touch(self, transaction: Transaction, holder: Holder) -> int:
+        """The database's time, which is read before buckets are waited for."""
+        now_us = self._store.now_us()
+        transaction.write(SESSION, holder.boot_id, SessionRow(holder.generation, now_us))
+        return now_us
 
     def _seed(self, keys: set[BucketKey]) -> None:
         """Budgets that are met for the first time hold what the ledger had before."""
@@ -210,8 +215,3 @@ class ControlPlane:
 
     def _round_trip_us(self) -> int:
         return self._chance.randint(150, 3 * MILLISECOND_US)
-
-
-def note_session(transaction: Transaction, holder: Holder, now_us: int) -> None:
-    """The stream is the newest of its node."""
-    transaction.write(SESSION, holder.node, SessionRow(holder.boot_id, holder.generation, now_us))

@@ -5,10 +5,11 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dataplane.limits.buckets import Bucket, OnUnavailable
+from dataplane.limits.buckets import Bucket
 from dataplane.limits.buckets import Kind as BucketKind
 from dataplane.limits.leases import LeaseTable
 from dataplane.limits.reservations import Need, Reservation, State
+from dataplane.rules import OnUnavailable
 from tests.simulation.calls import Call
 from tests.simulation.clocks import Clocks
 from tests.simulation.configuration import View
@@ -244,6 +245,7 @@ def bucket_of(rule: Rule, key: str) -> Bucket:
         rule=rule.name,
         generation=rule.generation,
         limit=0,
+        per=("key",) if rule.per_key else (),
         values=rule.values(key),
         kind=_KINDS[rule.kind],
         unit=rule.kind.value,

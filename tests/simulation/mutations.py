@@ -11,15 +11,14 @@ from typing import Any
 from controlplane.quota import reconciliation
 from controlplane.quota.authority import Decision
 from controlplane.quota.rows import LeaseRow, LeaseState
-from controlplane.quota.session import Holder
 from controlplane.quota.workbook import Changes
 from dataplane.limits import exchange
 from dataplane.limits.leases import LeaseTable
 from dataplane.limits.reservations import Need
-from tests.simulation import control_plane
 from tests.simulation.database import Database, Place, Transaction
+from tests.simulation.plan import Plan, plan_of, stopped_plan
 from tests.simulation.quota_store import QuotaStore
-from tests.simulation.run import run_seed
+from tests.simulation.run import run_plan
 from tollway.quota.v1.quota_pb2 import LeaseResponse
 
 _MOST_SEEDS = 150
@@ -32,6 +31,7 @@ class Mutation:
     name: str
     invariants: frozenset[str]
     broken: Callable[[], AbstractContextManager[None]]
+    plan: Callable[[int], Plan] = plan_of
 
 
 @contextmanager
@@ -57,13 +57,7 @@ def _no_lock_order() -> AbstractContextManager[None]:
 
 def _no_fence() -> AbstractContextManager[None]:
     """Neither an older Update nor an older Hello is refused."""
-
-    def begin(self: control_plane.ControlPlane, transaction: Transaction, holder: Holder) -> None:
-        control_plane.note_session(transaction, holder, self._store.now_us())
-
-    return _both(
-        _patched(QuotaStore, "is_fenced", False), _patched(control_plane.ControlPlane, "_begin_session", begin)
-    )
+    return _patched(QuotaStore, "is_fenced", False)
 
 
 def _settled_twice() -> AbstractContextManager[None]:
@@ -117,12 +111,6 @@ def _lost_holders_are_forgiven() -> AbstractContextManager[None]:
     return _patched(reconciliation, "suspended", suspended)
 
 
-@contextmanager
-def _both(first: AbstractContextManager[None], second: AbstractContextManager[None]) -> Iterator[None]:
-    with first, second:
-        yield
-
-
 MUTATIONS = (
     Mutation("rows are not locked", frozenset({"books", "I1", "I2", "strict"}), _no_row_locks),
     Mutation("locks are taken in no order", frozenset({"lock order"}), _no_lock_order),
@@ -130,7 +118,7 @@ MUTATIONS = (
     Mutation("calls are settled twice", frozenset({"I2", "strict", "rest", "slots", "Q1"}), _settled_twice),
     Mutation("reservations of failed calls leak", frozenset({"rest"}), _never_settled),
     Mutation("Hello reconciles nothing", frozenset({"rest", "I2"}), _no_reconciliation),
-    Mutation("leases last from the answer on", frozenset({"slots"}), _leases_last_from_the_answer),
+    Mutation("leases last from the answer on", frozenset({"slots"}), _leases_last_from_the_answer, stopped_plan),
     Mutation("what lost holders had is free at once", frozenset({"I2", "strict"}), _lost_holders_are_forgiven),
 )
 
@@ -139,7 +127,7 @@ def find(mutation: Mutation, most_seeds: int = _MOST_SEEDS) -> str:
     """The violation that gives `mutation` away, with its seed; empty when it survives that many seeds."""
     with mutation.broken():
         for seed in range(most_seeds):
-            violation = run_seed(seed).violation
+            violation = run_plan(mutation.plan(seed)).violation
             if violation is not None and violation.invariant in mutation.invariants:
                 return f"seed {seed}: {violation}"
     return ""

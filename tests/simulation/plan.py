@@ -105,22 +105,49 @@ def plan_of(seed: int) -> Plan:
     )
 
 
+def stopped_plan(seed: int) -> Plan:
+    """Data planes that share slots over a slow network are stopped, again and again, for longer than leases last."""
+    chance = random.Random(seed)
+    loaded_us, data_planes = 60 * SECOND_US, 3
+    strikes = [
+        Strike(chance.randint(SECOND_US, 40 * SECOND_US), Fault.DATA_PLANE_STOPPED, number, 17 * SECOND_US)
+        for number in range(data_planes)
+    ]
+    return Plan(
+        seed=seed,
+        data_planes=data_planes,
+        control_planes=2,
+        consumers=1,
+        rules=(Rule("rateLimits/slots", Kind.SLOTS, 3),),
+        load=Load(10, 1, USD // 100, SECOND_US, 100),
+        weather=Weather(fastest_us=20 * MILLISECOND_US, slowest_us=200 * MILLISECOND_US),
+        drift_ppm=50,
+        strikes=tuple(strikes),
+        loaded_us=loaded_us,
+        ends_us=loaded_us + 40 * SECOND_US,
+    )
+
+
 def _rules(chance: random.Random, load: Load, data_planes: int, loaded_us: int) -> tuple[Rule, ...]:
     calls_per_s = load.calls_per_s * data_planes
     calls = calls_per_s * loaded_us // SECOND_US
     worth = load.dearest_nano_usd // 2
+    at_once = calls_per_s * load.longest_us // (2 * SECOND_US)
     offered = (
-        Rule("budgets/strict", Kind.STRICT_BUDGET, chance.choice((10, calls // 3, calls * 4)) * worth),
-        Rule("budgets/expected", Kind.EXPECTED_BUDGET, chance.choice((10, calls // 3, calls * 4)) * worth),
+        Rule("budgets/strict", Kind.STRICT_BUDGET, chance.choice((20, calls // 3, calls * 4)) * worth),
+        Rule("budgets/expected", Kind.EXPECTED_BUDGET, chance.choice((20, calls // 3, calls * 4)) * worth),
         Rule(
             "budgets/key",
             Kind.STRICT_BUDGET,
-            chance.choice((5, calls)) * worth,
+            chance.choice((10, calls)) * worth,
             chance.choice((0, DAY_MS)),
             per_key=True,
         ),
         Rule(
-            "rateLimits/rpm", Kind.REQUESTS, chance.choice((12, calls_per_s * 60 // 3, calls_per_s * 200)), _MINUTE_MS
+            "rateLimits/rpm",
+            Kind.REQUESTS,
+            chance.choice((calls // 3 + 1, calls_per_s * 60 // 3, calls_per_s * 200)),
+            _MINUTE_MS,
         ),
         Rule(
             "rateLimits/rps",
@@ -131,10 +158,10 @@ def _rules(chance: random.Random, load: Load, data_planes: int, loaded_us: int) 
             True,
         ),
         Rule("rateLimits/tpm", Kind.TOKENS, calls_per_s * 60 * load.most_tokens // chance.choice((2, 8)), _MINUTE_MS),
-        Rule("rateLimits/slots", Kind.SLOTS, chance.choice((1, 3, 10, 40))),
-        Rule("rateLimits/key-slots", Kind.SLOTS, chance.choice((1, 4)), per_key=True),
+        Rule("rateLimits/slots", Kind.SLOTS, chance.choice((2, at_once // 2 + 1, at_once * 2 + 1))),
+        Rule("rateLimits/key-slots", Kind.SLOTS, chance.choice((1, at_once // load.keys + 1)), per_key=True),
     )
-    chosen = [rule for rule in offered if chance.random() < 0.5]
+    chosen = [rule for rule in offered if chance.random() < 0.4]
     return tuple(chosen or [offered[0]])
 
 

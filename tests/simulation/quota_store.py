@@ -23,9 +23,8 @@ _ALIVE_US = 45 * SECOND_US
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """The newest stream of a node, and when it was last heard of."""
+    """The newest stream of a process, and when it was last heard of."""
 
-    boot_id: int
     generation: int
     seen_us: int
 
@@ -119,11 +118,10 @@ class QuotaStore:
 
     def reaped(self, lease: LeaseRow) -> LeaseRow:
         bucket = self.bucket(lease.key)
-        session: SessionRow | None = self.database.table(SESSION).get(lease.node)
-        is_its = session is not None and session.boot_id == lease.boot_id
+        session: SessionRow | None = self.database.table(SESSION).get(lease.boot_id)
         standing = Standing(
             kind=Kind.BUDGET if bucket is None else bucket.kind,
-            alive=is_its and session is not None and self.now_us() - session.seen_us < _ALIVE_US,
+            alive=session is not None and self.now_us() - session.seen_us < _ALIVE_US,
             complete=lease.boot_id in self.database.table(PRODUCER),
             enforced=True,
         )
