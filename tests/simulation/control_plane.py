@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass, field, replace
 
 from controlplane.quota import authority, reconciliation
-from controlplane.quota.rows import BucketKey, BucketRow, BucketSpec
+from controlplane.quota.recalls import recalls_of
+from controlplane.quota.rows import BucketKey, BucketRow, BucketSpec, LeaseRow
 from controlplane.quota.session import Holder, SessionMemory
 from controlplane.quota.situation import Situation, Sources, Specs
 from controlplane.quota.specs import spec_of
@@ -20,9 +21,10 @@ from tests.simulation.process import Process
 from tests.simulation.quota_store import QuotaStore, SessionRow
 from tests.simulation.timeline import MILLISECOND_US, SECOND_US, Steps, Wait
 from tests.simulation.trace import Trace
-from tollway.quota.v1.quota_pb2 import LeaseRequest, Update
+from tollway.quota.v1.quota_pb2 import LeaseRequest, LeaseResponse, Update
 
 _TRIES = 3
+_RECALL_US = SECOND_US // 2
 
 
 class Fenced(Exception):
@@ -60,6 +62,7 @@ class ControlPlane:
 
     def start(self) -> None:
         self._reap_later()
+        self.process.after(_RECALL_US, lambda: self._recall(self._store.now_us()))
 
     def on_request(self, stream: Stream, message: LeaseRequest) -> None:
         """Messages of one stream are worked off one after another."""
@@ -209,6 +212,23 @@ class ControlPlane:
         except DatabaseError as error:
             self._trace.note(self.process.name, "does not reap", error)
         self._reap_later()
+
+    def _recall(self, since_us: int) -> None:
+        """Asks back what others need, and what is of rules or periods that are over."""
+        now_us = self._store.now_us()
+        if self._store.database.is_up:
+            streams = {session.holder.boot_id: (stream, session) for stream, session in self._sessions.items()}
+            leases = self._store.open_leases(streams)
+            buckets = [row for key in {lease.key for lease in leases} if (row := self._store.bucket(key)) is not None]
+            starved = {row.key for row in buckets if row.starved_us > since_us}
+
+            def spec_of_lease(lease: LeaseRow) -> BucketSpec | None:
+                bucket_id = lease.key.bucket_id
+                return self._specs(streams[lease.boot_id][1], {bucket_id})[bucket_id]
+
+            for lease, recall in recalls_of(leases, buckets, spec_of_lease, starved):
+                streams[lease.boot_id][0].respond(LeaseResponse(recalls=[recall]))
+        self.process.after(_RECALL_US, lambda: self._recall(now_us))
 
     def _new_id(self) -> uuid.UUID:
         return uuid.UUID(int=self._chance.getrandbits(128), version=4)

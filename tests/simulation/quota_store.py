@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from controlplane.quota.reaping import Standing, reaped
-from controlplane.quota.rows import BucketKey, BucketName, BucketRow, Kind, LeaseRow
+from controlplane.quota.rows import BucketKey, BucketName, BucketRow, Kind, LeaseRow, LeaseState
 from controlplane.quota.situation import Wanted
 from controlplane.quota.workbook import Changes, Rows
 from tests.simulation.database import Database, Place, Transaction
@@ -110,6 +110,11 @@ class QuotaStore:
             and not event.charges_to(row.key.bucket_id)
             and event.began_us >= row.key.window_start_ms * 1000
         )
+
+    def open_leases(self, boot_ids: Iterable[int]) -> list[LeaseRow]:
+        """Of these processes, with something outstanding."""
+        leases = (self.index.leases[lease_id] for lease_id in sorted(self.index.held_by(boot_ids)))
+        return [lease for lease in leases if lease.state is LeaseState.OPEN and lease.outstanding]
 
     def due_leases(self) -> list[tuple[BucketKey, uuid.UUID]]:
         """Of which `reaped` makes something else."""
