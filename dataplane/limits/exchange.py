@@ -207,17 +207,8 @@ def _refresh_ms(holding: Holding, grant: wire.Grant, sent_ms: int) -> int:
     return sent_ms + grant.refresh_ms
 
 
-def _shortfall(holding: Holding, now_ms: int) -> int:
-    """What the first call that waits needs beyond what is held; 0 when none waits."""
-    for reservation in holding.waiting:
-        amount = reservation.amount_of(holding)
-        if amount:
-            return max(0, amount - holding.balance(now_ms))
-    return 0
-
-
 def _ask(holding: Holding, now_ms: int) -> wire.Ask:
-    need = _shortfall(holding, now_ms)
+    need = holding.shortfall(now_ms)
     wanted = sum(reservation.amount_of(holding) for reservation in holding.waiting) - holding.balance(now_ms)
     current = holding.current
     holding.asked_need = need

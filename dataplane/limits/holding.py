@@ -114,6 +114,18 @@ class Holding:
             return -self.debt
         return lease.granted - lease.returned - lease.used - lease.reserved - self.debt
 
+    def shortfall(self, now_ms: int) -> int:
+        """What is missing for the first call that waits and is not covered, after all before it; 0 when none is missing.
+
+        Calls also wait for other buckets: what they need of this one may be there.
+        """
+        left = self.balance(now_ms)
+        for reservation in self.waiting:
+            left -= reservation.amount_of(self)
+            if left < 0:
+                return -left
+        return 0
+
     def covers(self, amount: int, now_ms: int) -> bool:
         return amount <= 0 or self.balance(now_ms) >= amount
 

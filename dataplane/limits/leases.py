@@ -197,7 +197,8 @@ class LeaseTable:
             if way is Way.NOT_YET:
                 if reservation not in need.holding.waiting:
                     need.holding.waiting.append(reservation)
-                self._ask(need.holding, now_ms)
+                if need.holding.shortfall(now_ms):
+                    self._ask(need.holding, now_ms)
 
     def _ask(self, holding: Holding, now_ms: int) -> None:
         self.holdings.asking[holding.bucket.id] = holding
@@ -218,7 +219,7 @@ class LeaseTable:
                 is_blocked = is_blocked or not holding.covers(amount, now_ms)
                 if reservation not in holding.waiting:
                     holding.waiting.append(reservation)
-        if holding.waiting:
+        if holding.shortfall(now_ms):
             self._ask(holding, now_ms)
 
     def _resolve(self, reservation: Reservation, state: State) -> None:
