@@ -36,7 +36,8 @@ def judge_limits(evidence: Evidence, limits: LimitEvidence) -> list[Verdict]:
     verdicts += [_used_up(used_up, limits)] if used_up else []
     verdicts += [_paced(rates, served)] if rates else []
     verdicts += [_bounded(slots, served)] if slots else []
-    return [*verdicts, _released(limits), _told(evidence)]
+    verdicts += [] if limits.held is None else [_released(limits.held)]
+    return [*verdicts, _told(evidence)]
 
 
 def _served_by_team(calls: Iterable[ProviderCall], limits: LimitEvidence) -> dict[str, list[ProviderCall]]:
@@ -156,9 +157,8 @@ def _span(call: ProviderCall) -> tuple[int, int]:
     return call.began_ms, call.ended_ms - (NOTICED_WITHIN_MS if is_left else 0)
 
 
-def _released(limits: LimitEvidence) -> Verdict:
-    promise = "nothing is reserved or leased any more once all is quiet"
-    return Verdict("Q2", promise, limits.held, {"looked": int(limits.at_rest is not None)})
+def _released(held: tuple[str, ...]) -> Verdict:
+    return Verdict("Q2", "nothing is reserved or leased any more once all is quiet", held, {})
 
 
 def _told(evidence: Evidence) -> Verdict:

@@ -53,3 +53,15 @@ def _pause_after(seen: Observation) -> float | None:
     if denial.should_retry is False or (denial.should_retry is None and denial.code != "rate_limit_exceeded"):
         return None
     return min(_LONGEST_PAUSE_S, (denial.retry_after_ms or 0) / 1000)
+
+
+async def offer(load: Load, caller: Caller, kind: Kind, rate_per_s: float, seconds: float) -> int:
+    """Calls at a steady rate whatever becomes of those before; how many, once the last has ended."""
+    clock = asyncio.get_running_loop()
+    began_s, number = clock.time(), 0
+    async with asyncio.TaskGroup() as calls:
+        while (due_s := number / rate_per_s) < seconds:
+            await asyncio.sleep(max(0.0, began_s + due_s - clock.time()))
+            calls.create_task(load.call_once(kind, caller))
+            number += 1
+    return number

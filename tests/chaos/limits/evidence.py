@@ -77,12 +77,13 @@ class LimitEvidence:
     """What is known of the limits of a campaign.
 
     teams: of every call, by its id. samples: while the load ran. at_rest: the last one, with nothing on its way.
-    held: leases that still hold something at rest, a line each. data_planes: how many served.
+    held: leases that still hold something at rest, a line each; None where that was not waited for.
+    data_planes: how many served.
     """
 
     caps: tuple[Cap, ...]
     teams: Mapping[str, str] = field(default_factory=dict)
     samples: tuple[Sample, ...] = ()
     at_rest: Sample | None = None
-    held: tuple[str, ...] = ()
+    held: tuple[str, ...] | None = None
     data_planes: int = 2

@@ -28,7 +28,7 @@ EVIDENCE = Evidence((REFUSED,), CALLS, LedgerReading(ENTRIES, {}))
 SAMPLE = Sample(300, {RULE: 2 * COST}, {RULE: BucketSums(COST, 2 * COST)})
 AT_REST = Sample(9_000, {RULE: 3 * COST}, {RULE: BucketSums(3 * COST, 0)})
 LIMITS = LimitEvidence(
-    (BUDGET, RATE, SLOTS), {f"c{number}": TEAM for number in range(100)}, (SAMPLE,), AT_REST, data_planes=2
+    (BUDGET, RATE, SLOTS), {f"c{number}": TEAM for number in range(100)}, (SAMPLE,), AT_REST, held=(), data_planes=2
 )
 
 
