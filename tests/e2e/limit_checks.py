@@ -6,9 +6,9 @@ calls; the second one's may make one call in two seconds. Exits 0 and prints the
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
-import httpx
 import openai
 
 MESSAGES: Any = [{"role": "user", "content": "alpha beta gamma"}]
@@ -21,16 +21,16 @@ class Line:
 
     def __init__(self) -> None:
         self.requests = 0
-        self.headers = httpx.Headers()
-        self.http = httpx.Client(event_hooks={"request": [self._count], "response": [self._keep]})
+        self.headers: Mapping[str, str] = {}
+        self.http = openai.DefaultHttpxClient(event_hooks={"request": [self._count], "response": [self._keep]})
 
     def client(self, base_url: str, key: str, **options: Any) -> openai.OpenAI:
         return openai.OpenAI(base_url=base_url, api_key=key, http_client=self.http, **options)
 
-    def _count(self, request: httpx.Request) -> None:
+    def _count(self, request: Any) -> None:
         self.requests += 1
 
-    def _keep(self, response: httpx.Response) -> None:
+    def _keep(self, response: Any) -> None:
         self.headers = response.headers
 
 
