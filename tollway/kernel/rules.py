@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from tollway.kernel.globs import compile_globs
 from tollway.kernel.names import bare_id
 
-PER_DIMENSIONS = ("team", "user", "end_user", "key", "model", "upstream")
+UPSTREAM_DIMENSION = "upstream"
+PER_DIMENSIONS = ("team", "user", "end_user", "key", "model", UPSTREAM_DIMENSION)
 METADATA_PREFIX = "metadata."
 _EXCLUDE = "!"
+_ANY = "*"
 _ID_BYTES = 16
 
 
@@ -40,24 +42,42 @@ class Subject:
 class Names:
     """Alternatives for a name: exact ones and patterns with "*", of which a leading "!" makes exclusions.
 
-    Without any but exclusions everything else is admitted. A name is known by its full text or its last part.
+    Without any but exclusions everything else is admitted. A name is known by its full text or its last part. Matching
+    takes linear time, whatever the alternatives and the names are. `exact` are the only texts that can be admitted,
+    None when a pattern admits others.
     """
 
-    __slots__ = ("_admitted", "_excluded")
+    __slots__ = ("_admitted", "_alternatives", "_excluded", "exact")
 
     def __init__(self, alternatives: Iterable[str]) -> None:
-        given = list(alternatives)
-        self._admitted = compile_globs(text for text in given if not text.startswith(_EXCLUDE))
-        self._excluded = compile_globs(text.removeprefix(_EXCLUDE) for text in given if text.startswith(_EXCLUDE))
+        self._alternatives = tuple(alternatives)
+        wanted = [text for text in self._alternatives if not text.startswith(_EXCLUDE)]
+        unwanted = [text.removeprefix(_EXCLUDE) for text in self._alternatives if text.startswith(_EXCLUDE)]
+        is_exact = bool(wanted) and not any(is_pattern(text) for text in wanted)
+        self.exact: frozenset[str] | None = frozenset(wanted) if is_exact else None
+        self._admitted = None if is_exact else compile_globs(wanted)
+        self._excluded = compile_globs(unwanted)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Names) and other._alternatives == self._alternatives
+
+    def __hash__(self) -> int:
+        return hash(self._alternatives)
+
+    def __repr__(self) -> str:
+        return f"Names({list(self._alternatives)!r})"
 
     @property
     def is_everything(self) -> bool:
-        return self._admitted is None and self._excluded is None
+        return not self._alternatives
 
     def admits(self, name: str, short_name: str | None = None) -> bool:
+        """Whether `name`, which `short_name` may stand for, is among the alternatives and not excluded."""
         spellings = (name,) if short_name is None else (name, short_name)
         if self._excluded is not None and any(self._excluded.fullmatch(text) for text in spellings):
             return False
+        if self.exact is not None:
+            return not self.exact.isdisjoint(spellings)
         return self._admitted is None or any(self._admitted.fullmatch(text) for text in spellings)
 
 
@@ -74,14 +94,31 @@ class Match:
 
     def admits(self, subject: Subject) -> bool:
         """Whether the rule is about `subject`; of upstreams only where `subject` has one."""
+        return self.admits_names(subject) and self.admits_metadata(subject.metadata)
+
+    def admits_names(self, subject: Subject) -> bool:
+        """What `admits` says of everything but metadata."""
         return (
             self.teams.admits(subject.team, bare_id(subject.team))
             and self.users.admits(subject.user, bare_id(subject.user))
             and self.keys.admits(subject.key, bare_id(subject.key))
             and self.models.admits(subject.model)
             and (not subject.upstream or self.upstreams.admits(subject.upstream))
-            and all(names.admits(subject.metadata.get(key, "")) for key, names in self.metadata)
         )
+
+    def admits_metadata(self, metadata: Mapping[str, str]) -> bool:
+        """What `admits` says of the metadata of a call."""
+        return all(names.admits(metadata.get(key, "")) for key, names in self.metadata)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether an alternative stands for more than one name."""
+    return _ANY in text
+
+
+def is_per_attempt(match: Match, per: Sequence[str]) -> bool:
+    """Whether a rule looks at each attempt of a call, because upstreams matter to it, not at the call as a whole."""
+    return not match.upstreams.is_everything or UPSTREAM_DIMENSION in per
 
 
 def is_dimension(name: str) -> bool:

@@ -31,7 +31,7 @@ from tollway.admin.v1 import prices_pb2 as tollway_dot_admin_dot_v1_dot_prices__
 from tollway.admin.v1 import rules_pb2 as tollway_dot_admin_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etollway/admin/v1/budgets.proto\x12\x10tollway.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtollway/admin/v1/prices.proto\x1a\x1ctollway/admin/v1/rules.proto\"\xe7\x05\n\x06\x42udget\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x34\n\x06labels\x18\x03 \x03(\x0b\x32$.tollway.admin.v1.Budget.LabelsEntry\x12\x11\n\x03uid\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12&\n\x05match\x18\n \x01(\x0b\x32\x17.tollway.admin.v1.Match\x12\x0b\n\x03per\x18\x0b \x03(\t\x12\x18\n\namount_usd\x18\x0c \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x06period\x18\r \x01(\x0e\x32\x1e.tollway.admin.v1.BudgetPeriod\x12\x11\n\ttime_zone\x18\x0e \x01(\t\x12/\n\x04mode\x18\x0f \x01(\x0e\x32!.tollway.admin.v1.EnforcementMode\x12.\n\tadmission\x18\x10 \x01(\x0e\x32\x1b.tollway.admin.v1.Admission\x12\x37\n\x0eon_unavailable\x18\x11 \x01(\x0e\x32\x1f.tollway.admin.v1.OnUnavailable\x12-\n\rceiling_rates\x18\x12 \x03(\x0b\x32\x16.tollway.admin.v1.Rate\x12.\n\x06\x61lerts\x18\x13 \x01(\x0b\x32\x1e.tollway.admin.v1.BudgetAlerts\x12\x34\n\x06status\x18\x14 \x01(\x0b\x32\x1e.tollway.admin.v1.BudgetStatusB\x04\xe2\x41\x01\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"[\n\x0c\x42udgetAlerts\x12\x1a\n\x12thresholds_percent\x18\x01 \x03(\x05\x12\x13\n\x0bwebhook_url\x18\x02 \x01(\t\x12\x1a\n\x12webhook_secret_ref\x18\x03 \x01(\t\"\xaa\x02\n\x0c\x42udgetStatus\x12\x38\n\x05group\x18\x01 \x03(\x0b\x32).tollway.admin.v1.BudgetStatus.GroupEntry\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nreset_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\namount_usd\x18\x04 \x01(\t\x12\x11\n\tspent_usd\x18\x05 \x01(\t\x12\x14\n\x0creserved_usd\x18\x06 \x01(\t\x12\x15\n\rremaining_usd\x18\x07 \x01(\t\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x18ListBudgetBucketsRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"e\n\x19ListBudgetBucketsResponse\x12/\n\x07\x62uckets\x18\x01 \x03(\x0b\x32\x1e.tollway.admin.v1.BudgetStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x13\x43reateBudgetRequest\x12\x17\n\tbudget_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x06\x62udget\x18\x02 \x01(\x0b\x32\x18.tollway.admin.v1.BudgetB\x04\xe2\x41\x01\x02\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"&\n\x10GetBudgetRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12ListBudgetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x13ListBudgetsResponse\x12)\n\x07\x62udgets\x18\x01 \x03(\x0b\x32\x18.tollway.admin.v1.Budget\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb8\x01\n\x13UpdateBudgetRequest\x12.\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x18.tollway.admin.v1.BudgetB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"y\n\x13\x44\x65leteBudgetRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t*\xc1\x01\n\x0c\x42udgetPeriod\x12\x1d\n\x19\x42UDGET_PERIOD_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42UDGET_PERIOD_DAY\x10\x01\x12\x16\n\x12\x42UDGET_PERIOD_WEEK\x10\x02\x12\x17\n\x13\x42UDGET_PERIOD_MONTH\x10\x03\x12\x19\n\x15\x42UDGET_PERIOD_QUARTER\x10\x04\x12\x16\n\x12\x42UDGET_PERIOD_YEAR\x10\x05\x12\x17\n\x13\x42UDGET_PERIOD_TOTAL\x10\x06*T\n\tAdmission\x12\x19\n\x15\x41\x44MISSION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41\x44MISSION_STRICT\x10\x01\x12\x16\n\x12\x41\x44MISSION_EXPECTED\x10\x02\x32\xd7\x05\n\rBudgetService\x12l\n\x0c\x43reateBudget\x12%.tollway.admin.v1.CreateBudgetRequest\x1a\x18.tollway.admin.v1.Budget\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/budgets:\x06\x62udget\x12g\n\tGetBudget\x12\".tollway.admin.v1.GetBudgetRequest\x1a\x18.tollway.admin.v1.Budget\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=budgets/*}\x12o\n\x0bListBudgets\x12$.tollway.admin.v1.ListBudgetsRequest\x1a%.tollway.admin.v1.ListBudgetsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/budgets\x12|\n\x0cUpdateBudget\x12%.tollway.admin.v1.UpdateBudgetRequest\x1a\x18.tollway.admin.v1.Budget\"+\x82\xd3\xe4\x93\x02%2\x1b/v1/{budget.name=budgets/*}:\x06\x62udget\x12k\n\x0c\x44\x65leteBudget\x12%.tollway.admin.v1.DeleteBudgetRequest\x1a\x16.google.protobuf.Empty\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/v1/{name=budgets/*}\x12\x92\x01\n\x11ListBudgetBuckets\x12*.tollway.admin.v1.ListBudgetBucketsRequest\x1a+.tollway.admin.v1.ListBudgetBucketsResponse\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/{name=budgets/*}/bucketsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1etollway/admin/v1/budgets.proto\x12\x10tollway.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dtollway/admin/v1/prices.proto\x1a\x1ctollway/admin/v1/rules.proto\"\x85\x06\n\x06\x42udget\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x34\n\x06labels\x18\x03 \x03(\x0b\x32$.tollway.admin.v1.Budget.LabelsEntry\x12\x11\n\x03uid\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12&\n\x05match\x18\n \x01(\x0b\x32\x17.tollway.admin.v1.Match\x12\x0b\n\x03per\x18\x0b \x03(\t\x12\x18\n\namount_usd\x18\x0c \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x06period\x18\r \x01(\x0e\x32\x1e.tollway.admin.v1.BudgetPeriod\x12\x11\n\ttime_zone\x18\x0e \x01(\t\x12/\n\x04mode\x18\x0f \x01(\x0e\x32!.tollway.admin.v1.EnforcementMode\x12.\n\tadmission\x18\x10 \x01(\x0e\x32\x1b.tollway.admin.v1.Admission\x12\x37\n\x0eon_unavailable\x18\x11 \x01(\x0e\x32\x1f.tollway.admin.v1.OnUnavailable\x12-\n\rceiling_rates\x18\x12 \x03(\x0b\x32\x16.tollway.admin.v1.Rate\x12.\n\x06\x61lerts\x18\x13 \x01(\x0b\x32\x1e.tollway.admin.v1.BudgetAlerts\x12\x34\n\x06status\x18\x14 \x01(\x0b\x32\x1e.tollway.admin.v1.BudgetStatusB\x04\xe2\x41\x01\x03\x12\x1c\n\x0esince_revision\x18\x15 \x01(\x03\x42\x04\xe2\x41\x01\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"[\n\x0c\x42udgetAlerts\x12\x1a\n\x12thresholds_percent\x18\x01 \x03(\x05\x12\x13\n\x0bwebhook_url\x18\x02 \x01(\t\x12\x1a\n\x12webhook_secret_ref\x18\x03 \x01(\t\"\xaa\x02\n\x0c\x42udgetStatus\x12\x38\n\x05group\x18\x01 \x03(\x0b\x32).tollway.admin.v1.BudgetStatus.GroupEntry\x12.\n\nstart_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nreset_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\namount_usd\x18\x04 \x01(\t\x12\x11\n\tspent_usd\x18\x05 \x01(\t\x12\x14\n\x0creserved_usd\x18\x06 \x01(\t\x12\x15\n\rremaining_usd\x18\x07 \x01(\t\x1a,\n\nGroupEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"U\n\x18ListBudgetBucketsRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"e\n\x19ListBudgetBucketsResponse\x12/\n\x07\x62uckets\x18\x01 \x03(\x0b\x32\x1e.tollway.admin.v1.BudgetStatus\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x89\x01\n\x13\x43reateBudgetRequest\x12\x17\n\tbudget_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12.\n\x06\x62udget\x18\x02 \x01(\x0b\x32\x18.tollway.admin.v1.BudgetB\x04\xe2\x41\x01\x02\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"&\n\x10GetBudgetRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\";\n\x12ListBudgetsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Y\n\x13ListBudgetsResponse\x12)\n\x07\x62udgets\x18\x01 \x03(\x0b\x32\x18.tollway.admin.v1.Budget\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb8\x01\n\x13UpdateBudgetRequest\x12.\n\x06\x62udget\x18\x01 \x01(\x0b\x32\x18.tollway.admin.v1.BudgetB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"y\n\x13\x44\x65leteBudgetRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t*\xc1\x01\n\x0c\x42udgetPeriod\x12\x1d\n\x19\x42UDGET_PERIOD_UNSPECIFIED\x10\x00\x12\x15\n\x11\x42UDGET_PERIOD_DAY\x10\x01\x12\x16\n\x12\x42UDGET_PERIOD_WEEK\x10\x02\x12\x17\n\x13\x42UDGET_PERIOD_MONTH\x10\x03\x12\x19\n\x15\x42UDGET_PERIOD_QUARTER\x10\x04\x12\x16\n\x12\x42UDGET_PERIOD_YEAR\x10\x05\x12\x17\n\x13\x42UDGET_PERIOD_TOTAL\x10\x06*T\n\tAdmission\x12\x19\n\x15\x41\x44MISSION_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41\x44MISSION_STRICT\x10\x01\x12\x16\n\x12\x41\x44MISSION_EXPECTED\x10\x02\x32\xd7\x05\n\rBudgetService\x12l\n\x0c\x43reateBudget\x12%.tollway.admin.v1.CreateBudgetRequest\x1a\x18.tollway.admin.v1.Budget\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x0b/v1/budgets:\x06\x62udget\x12g\n\tGetBudget\x12\".tollway.admin.v1.GetBudgetRequest\x1a\x18.tollway.admin.v1.Budget\"\x1c\x82\xd3\xe4\x93\x02\x16\x12\x14/v1/{name=budgets/*}\x12o\n\x0bListBudgets\x12$.tollway.admin.v1.ListBudgetsRequest\x1a%.tollway.admin.v1.ListBudgetsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/budgets\x12|\n\x0cUpdateBudget\x12%.tollway.admin.v1.UpdateBudgetRequest\x1a\x18.tollway.admin.v1.Budget\"+\x82\xd3\xe4\x93\x02%2\x1b/v1/{budget.name=budgets/*}:\x06\x62udget\x12k\n\x0c\x44\x65leteBudget\x12%.tollway.admin.v1.DeleteBudgetRequest\x1a\x16.google.protobuf.Empty\"\x1c\x82\xd3\xe4\x93\x02\x16*\x14/v1/{name=budgets/*}\x12\x92\x01\n\x11ListBudgetBuckets\x12*.tollway.admin.v1.ListBudgetBucketsRequest\x1a+.tollway.admin.v1.ListBudgetBucketsResponse\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/{name=budgets/*}/bucketsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,6 +52,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUDGET'].fields_by_name['amount_usd']._serialized_options = b'\342A\001\002'
   _globals['_BUDGET'].fields_by_name['status']._loaded_options = None
   _globals['_BUDGET'].fields_by_name['status']._serialized_options = b'\342A\001\003'
+  _globals['_BUDGET'].fields_by_name['since_revision']._loaded_options = None
+  _globals['_BUDGET'].fields_by_name['since_revision']._serialized_options = b'\342A\001\003'
   _globals['_BUDGETSTATUS_GROUPENTRY']._loaded_options = None
   _globals['_BUDGETSTATUS_GROUPENTRY']._serialized_options = b'8\001'
   _globals['_LISTBUDGETBUCKETSREQUEST'].fields_by_name['name']._loaded_options = None
@@ -78,36 +80,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUDGETSERVICE'].methods_by_name['DeleteBudget']._serialized_options = b'\202\323\344\223\002\026*\024/v1/{name=budgets/*}'
   _globals['_BUDGETSERVICE'].methods_by_name['ListBudgetBuckets']._loaded_options = None
   _globals['_BUDGETSERVICE'].methods_by_name['ListBudgetBuckets']._serialized_options = b'\202\323\344\223\002\036\022\034/v1/{name=budgets/*}/buckets'
-  _globals['_BUDGETPERIOD']._serialized_start=2245
-  _globals['_BUDGETPERIOD']._serialized_end=2438
-  _globals['_ADMISSION']._serialized_start=2440
-  _globals['_ADMISSION']._serialized_end=2524
+  _globals['_BUDGETPERIOD']._serialized_start=2275
+  _globals['_BUDGETPERIOD']._serialized_end=2468
+  _globals['_ADMISSION']._serialized_start=2470
+  _globals['_ADMISSION']._serialized_end=2554
   _globals['_BUDGET']._serialized_start=273
-  _globals['_BUDGET']._serialized_end=1016
-  _globals['_BUDGET_LABELSENTRY']._serialized_start=971
-  _globals['_BUDGET_LABELSENTRY']._serialized_end=1016
-  _globals['_BUDGETALERTS']._serialized_start=1018
-  _globals['_BUDGETALERTS']._serialized_end=1109
-  _globals['_BUDGETSTATUS']._serialized_start=1112
-  _globals['_BUDGETSTATUS']._serialized_end=1410
-  _globals['_BUDGETSTATUS_GROUPENTRY']._serialized_start=1366
-  _globals['_BUDGETSTATUS_GROUPENTRY']._serialized_end=1410
-  _globals['_LISTBUDGETBUCKETSREQUEST']._serialized_start=1412
-  _globals['_LISTBUDGETBUCKETSREQUEST']._serialized_end=1497
-  _globals['_LISTBUDGETBUCKETSRESPONSE']._serialized_start=1499
-  _globals['_LISTBUDGETBUCKETSRESPONSE']._serialized_end=1600
-  _globals['_CREATEBUDGETREQUEST']._serialized_start=1603
-  _globals['_CREATEBUDGETREQUEST']._serialized_end=1740
-  _globals['_GETBUDGETREQUEST']._serialized_start=1742
-  _globals['_GETBUDGETREQUEST']._serialized_end=1780
-  _globals['_LISTBUDGETSREQUEST']._serialized_start=1782
-  _globals['_LISTBUDGETSREQUEST']._serialized_end=1841
-  _globals['_LISTBUDGETSRESPONSE']._serialized_start=1843
-  _globals['_LISTBUDGETSRESPONSE']._serialized_end=1932
-  _globals['_UPDATEBUDGETREQUEST']._serialized_start=1935
-  _globals['_UPDATEBUDGETREQUEST']._serialized_end=2119
-  _globals['_DELETEBUDGETREQUEST']._serialized_start=2121
-  _globals['_DELETEBUDGETREQUEST']._serialized_end=2242
-  _globals['_BUDGETSERVICE']._serialized_start=2527
-  _globals['_BUDGETSERVICE']._serialized_end=3254
+  _globals['_BUDGET']._serialized_end=1046
+  _globals['_BUDGET_LABELSENTRY']._serialized_start=1001
+  _globals['_BUDGET_LABELSENTRY']._serialized_end=1046
+  _globals['_BUDGETALERTS']._serialized_start=1048
+  _globals['_BUDGETALERTS']._serialized_end=1139
+  _globals['_BUDGETSTATUS']._serialized_start=1142
+  _globals['_BUDGETSTATUS']._serialized_end=1440
+  _globals['_BUDGETSTATUS_GROUPENTRY']._serialized_start=1396
+  _globals['_BUDGETSTATUS_GROUPENTRY']._serialized_end=1440
+  _globals['_LISTBUDGETBUCKETSREQUEST']._serialized_start=1442
+  _globals['_LISTBUDGETBUCKETSREQUEST']._serialized_end=1527
+  _globals['_LISTBUDGETBUCKETSRESPONSE']._serialized_start=1529
+  _globals['_LISTBUDGETBUCKETSRESPONSE']._serialized_end=1630
+  _globals['_CREATEBUDGETREQUEST']._serialized_start=1633
+  _globals['_CREATEBUDGETREQUEST']._serialized_end=1770
+  _globals['_GETBUDGETREQUEST']._serialized_start=1772
+  _globals['_GETBUDGETREQUEST']._serialized_end=1810
+  _globals['_LISTBUDGETSREQUEST']._serialized_start=1812
+  _globals['_LISTBUDGETSREQUEST']._serialized_end=1871
+  _globals['_LISTBUDGETSRESPONSE']._serialized_start=1873
+  _globals['_LISTBUDGETSRESPONSE']._serialized_end=1962
+  _globals['_UPDATEBUDGETREQUEST']._serialized_start=1965
+  _globals['_UPDATEBUDGETREQUEST']._serialized_end=2149
+  _globals['_DELETEBUDGETREQUEST']._serialized_start=2151
+  _globals['_DELETEBUDGETREQUEST']._serialized_end=2272
+  _globals['_BUDGETSERVICE']._serialized_start=2557
+  _globals['_BUDGETSERVICE']._serialized_end=3284
 # @@protoc_insertion_point(module_scope)

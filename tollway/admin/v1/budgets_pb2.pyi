@@ -117,6 +117,7 @@ class Budget(_message.Message):
     CEILING_RATES_FIELD_NUMBER: _builtins.int
     ALERTS_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    SINCE_REVISION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `budgets/{budget}`."""
     display_name: _builtins.str
@@ -136,6 +137,10 @@ class Budget(_message.Message):
     """`expected` when unset."""
     on_unavailable: _rules_pb2.OnUnavailable.ValueType
     """`deny` when unset and enforced, `allow` in audit mode; never `local_share`."""
+    since_revision: _builtins.int
+    """Revision since which it counts as it does: a change of match, per, period or time zone begins anew, with what the
+    ledger holds.
+    """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -181,10 +186,11 @@ class Budget(_message.Message):
         ceiling_rates: _abc.Iterable[_prices_pb2.Rate] | None = ...,
         alerts: Global___BudgetAlerts | None = ...,
         status: Global___BudgetStatus | None = ...,
+        since_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alerts", b"alerts", "create_time", b"create_time", "match", b"match", "status", b"status", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission", "alerts", b"alerts", "amount_usd", b"amount_usd", "ceiling_rates", b"ceiling_rates", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "labels", b"labels", "match", b"match", "mode", b"mode", "name", b"name", "on_unavailable", b"on_unavailable", "per", b"per", "period", b"period", "status", b"status", "time_zone", b"time_zone", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission", "alerts", b"alerts", "amount_usd", b"amount_usd", "ceiling_rates", b"ceiling_rates", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "labels", b"labels", "match", b"match", "mode", b"mode", "name", b"name", "on_unavailable", b"on_unavailable", "per", b"per", "period", b"period", "since_revision", b"since_revision", "status", b"status", "time_zone", b"time_zone", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -31,7 +31,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from tollway.admin.v1 import rules_pb2 as tollway_dot_admin_dot_v1_dot_rules__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tollway/admin/v1/rate_limits.proto\x12\x10tollway.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctollway/admin/v1/rules.proto\"\xfa\x03\n\tRateLimit\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x37\n\x06labels\x18\x03 \x03(\x0b\x32\'.tollway.admin.v1.RateLimit.LabelsEntry\x12\x11\n\x03uid\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12&\n\x05match\x18\n \x01(\x0b\x32\x17.tollway.admin.v1.Match\x12\x0b\n\x03per\x18\x0b \x03(\t\x12-\n\x06limits\x18\x0c \x03(\x0b\x32\x17.tollway.admin.v1.LimitB\x04\xe2\x41\x01\x02\x12/\n\x04mode\x18\r \x01(\x0e\x32!.tollway.admin.v1.EnforcementMode\x12\x37\n\x0eon_unavailable\x18\x0e \x01(\x0e\x32\x1f.tollway.admin.v1.OnUnavailable\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x88\x01\n\x05Limit\x12/\n\x04unit\x18\x01 \x01(\x0e\x32\x1b.tollway.admin.v1.LimitUnitB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x61mount\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12)\n\x06window\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x62urst\x18\x04 \x01(\x03\"\x97\x01\n\x16\x43reateRateLimitRequest\x12\x1b\n\rrate_limit_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\nrate_limit\x18\x02 \x01(\x0b\x32\x1b.tollway.admin.v1.RateLimitB\x04\xe2\x41\x01\x02\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\")\n\x13GetRateLimitRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x15ListRateLimitsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x16ListRateLimitsResponse\x12\x30\n\x0brate_limits\x18\x01 \x03(\x0b\x32\x1b.tollway.admin.v1.RateLimit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc2\x01\n\x16UpdateRateLimitRequest\x12\x35\n\nrate_limit\x18\x01 \x01(\x0b\x32\x1b.tollway.admin.v1.RateLimitB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"|\n\x16\x44\x65leteRateLimitRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t*\xad\x01\n\tLimitUnit\x12\x1a\n\x16LIMIT_UNIT_UNSPECIFIED\x10\x00\x12\x17\n\x13LIMIT_UNIT_REQUESTS\x10\x01\x12\x15\n\x11LIMIT_UNIT_TOKENS\x10\x02\x12\x1b\n\x17LIMIT_UNIT_INPUT_TOKENS\x10\x03\x12\x1c\n\x18LIMIT_UNIT_OUTPUT_TOKENS\x10\x04\x12\x19\n\x15LIMIT_UNIT_CONCURRENT\x10\x05\x32\x8b\x05\n\x10RateLimitService\x12|\n\x0f\x43reateRateLimit\x12(.tollway.admin.v1.CreateRateLimitRequest\x1a\x1b.tollway.admin.v1.RateLimit\"\"\x82\xd3\xe4\x93\x02\x1c\"\x0e/v1/rateLimits:\nrate_limit\x12s\n\x0cGetRateLimit\x12%.tollway.admin.v1.GetRateLimitRequest\x1a\x1b.tollway.admin.v1.RateLimit\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/{name=rateLimits/*}\x12{\n\x0eListRateLimits\x12\'.tollway.admin.v1.ListRateLimitsRequest\x1a(.tollway.admin.v1.ListRateLimitsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/rateLimits\x12\x90\x01\n\x0fUpdateRateLimit\x12(.tollway.admin.v1.UpdateRateLimitRequest\x1a\x1b.tollway.admin.v1.RateLimit\"6\x82\xd3\xe4\x93\x02\x30\x32\"/v1/{rate_limit.name=rateLimits/*}:\nrate_limit\x12t\n\x0f\x44\x65leteRateLimit\x12(.tollway.admin.v1.DeleteRateLimitRequest\x1a\x16.google.protobuf.Empty\"\x1f\x82\xd3\xe4\x93\x02\x19*\x17/v1/{name=rateLimits/*}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"tollway/admin/v1/rate_limits.proto\x12\x10tollway.admin.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctollway/admin/v1/rules.proto\"\x98\x04\n\tRateLimit\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x37\n\x06labels\x18\x03 \x03(\x0b\x32\'.tollway.admin.v1.RateLimit.LabelsEntry\x12\x11\n\x03uid\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\x05 \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12&\n\x05match\x18\n \x01(\x0b\x32\x17.tollway.admin.v1.Match\x12\x0b\n\x03per\x18\x0b \x03(\t\x12-\n\x06limits\x18\x0c \x03(\x0b\x32\x17.tollway.admin.v1.LimitB\x04\xe2\x41\x01\x02\x12/\n\x04mode\x18\r \x01(\x0e\x32!.tollway.admin.v1.EnforcementMode\x12\x37\n\x0eon_unavailable\x18\x0e \x01(\x0e\x32\x1f.tollway.admin.v1.OnUnavailable\x12\x1c\n\x0esince_revision\x18\x0f \x01(\x03\x42\x04\xe2\x41\x01\x03\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x88\x01\n\x05Limit\x12/\n\x04unit\x18\x01 \x01(\x0e\x32\x1b.tollway.admin.v1.LimitUnitB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x61mount\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12)\n\x06window\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05\x62urst\x18\x04 \x01(\x03\"\x97\x01\n\x16\x43reateRateLimitRequest\x12\x1b\n\rrate_limit_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x35\n\nrate_limit\x18\x02 \x01(\x0b\x32\x1b.tollway.admin.v1.RateLimitB\x04\xe2\x41\x01\x02\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\")\n\x13GetRateLimitRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\">\n\x15ListRateLimitsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"c\n\x16ListRateLimitsResponse\x12\x30\n\x0brate_limits\x18\x01 \x03(\x0b\x32\x1b.tollway.admin.v1.RateLimit\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xc2\x01\n\x16UpdateRateLimitRequest\x12\x35\n\nrate_limit\x18\x01 \x01(\x0b\x32\x1b.tollway.admin.v1.RateLimitB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"|\n\x16\x44\x65leteRateLimitRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x12\x15\n\rallow_missing\x18\x04 \x01(\x08\x12\x12\n\nrequest_id\x18\x05 \x01(\t*\xad\x01\n\tLimitUnit\x12\x1a\n\x16LIMIT_UNIT_UNSPECIFIED\x10\x00\x12\x17\n\x13LIMIT_UNIT_REQUESTS\x10\x01\x12\x15\n\x11LIMIT_UNIT_TOKENS\x10\x02\x12\x1b\n\x17LIMIT_UNIT_INPUT_TOKENS\x10\x03\x12\x1c\n\x18LIMIT_UNIT_OUTPUT_TOKENS\x10\x04\x12\x19\n\x15LIMIT_UNIT_CONCURRENT\x10\x05\x32\x8b\x05\n\x10RateLimitService\x12|\n\x0f\x43reateRateLimit\x12(.tollway.admin.v1.CreateRateLimitRequest\x1a\x1b.tollway.admin.v1.RateLimit\"\"\x82\xd3\xe4\x93\x02\x1c\"\x0e/v1/rateLimits:\nrate_limit\x12s\n\x0cGetRateLimit\x12%.tollway.admin.v1.GetRateLimitRequest\x1a\x1b.tollway.admin.v1.RateLimit\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/{name=rateLimits/*}\x12{\n\x0eListRateLimits\x12\'.tollway.admin.v1.ListRateLimitsRequest\x1a(.tollway.admin.v1.ListRateLimitsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/rateLimits\x12\x90\x01\n\x0fUpdateRateLimit\x12(.tollway.admin.v1.UpdateRateLimitRequest\x1a\x1b.tollway.admin.v1.RateLimit\"6\x82\xd3\xe4\x93\x02\x30\x32\"/v1/{rate_limit.name=rateLimits/*}:\nrate_limit\x12t\n\x0f\x44\x65leteRateLimit\x12(.tollway.admin.v1.DeleteRateLimitRequest\x1a\x16.google.protobuf.Empty\"\x1f\x82\xd3\xe4\x93\x02\x19*\x17/v1/{name=rateLimits/*}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,6 +50,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RATELIMIT'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_RATELIMIT'].fields_by_name['limits']._loaded_options = None
   _globals['_RATELIMIT'].fields_by_name['limits']._serialized_options = b'\342A\001\002'
+  _globals['_RATELIMIT'].fields_by_name['since_revision']._loaded_options = None
+  _globals['_RATELIMIT'].fields_by_name['since_revision']._serialized_options = b'\342A\001\003'
   _globals['_LIMIT'].fields_by_name['unit']._loaded_options = None
   _globals['_LIMIT'].fields_by_name['unit']._serialized_options = b'\342A\001\002'
   _globals['_LIMIT'].fields_by_name['amount']._loaded_options = None
@@ -74,26 +76,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RATELIMITSERVICE'].methods_by_name['UpdateRateLimit']._serialized_options = b'\202\323\344\223\00202\"/v1/{rate_limit.name=rateLimits/*}:\nrate_limit'
   _globals['_RATELIMITSERVICE'].methods_by_name['DeleteRateLimit']._loaded_options = None
   _globals['_RATELIMITSERVICE'].methods_by_name['DeleteRateLimit']._serialized_options = b'\202\323\344\223\002\031*\027/v1/{name=rateLimits/*}'
-  _globals['_LIMITUNIT']._serialized_start=1611
-  _globals['_LIMITUNIT']._serialized_end=1784
+  _globals['_LIMITUNIT']._serialized_start=1641
+  _globals['_LIMITUNIT']._serialized_end=1814
   _globals['_RATELIMIT']._serialized_start=278
-  _globals['_RATELIMIT']._serialized_end=784
-  _globals['_RATELIMIT_LABELSENTRY']._serialized_start=739
-  _globals['_RATELIMIT_LABELSENTRY']._serialized_end=784
-  _globals['_LIMIT']._serialized_start=787
-  _globals['_LIMIT']._serialized_end=923
-  _globals['_CREATERATELIMITREQUEST']._serialized_start=926
-  _globals['_CREATERATELIMITREQUEST']._serialized_end=1077
-  _globals['_GETRATELIMITREQUEST']._serialized_start=1079
-  _globals['_GETRATELIMITREQUEST']._serialized_end=1120
-  _globals['_LISTRATELIMITSREQUEST']._serialized_start=1122
-  _globals['_LISTRATELIMITSREQUEST']._serialized_end=1184
-  _globals['_LISTRATELIMITSRESPONSE']._serialized_start=1186
-  _globals['_LISTRATELIMITSRESPONSE']._serialized_end=1285
-  _globals['_UPDATERATELIMITREQUEST']._serialized_start=1288
-  _globals['_UPDATERATELIMITREQUEST']._serialized_end=1482
-  _globals['_DELETERATELIMITREQUEST']._serialized_start=1484
-  _globals['_DELETERATELIMITREQUEST']._serialized_end=1608
-  _globals['_RATELIMITSERVICE']._serialized_start=1787
-  _globals['_RATELIMITSERVICE']._serialized_end=2438
+  _globals['_RATELIMIT']._serialized_end=814
+  _globals['_RATELIMIT_LABELSENTRY']._serialized_start=769
+  _globals['_RATELIMIT_LABELSENTRY']._serialized_end=814
+  _globals['_LIMIT']._serialized_start=817
+  _globals['_LIMIT']._serialized_end=953
+  _globals['_CREATERATELIMITREQUEST']._serialized_start=956
+  _globals['_CREATERATELIMITREQUEST']._serialized_end=1107
+  _globals['_GETRATELIMITREQUEST']._serialized_start=1109
+  _globals['_GETRATELIMITREQUEST']._serialized_end=1150
+  _globals['_LISTRATELIMITSREQUEST']._serialized_start=1152
+  _globals['_LISTRATELIMITSREQUEST']._serialized_end=1214
+  _globals['_LISTRATELIMITSRESPONSE']._serialized_start=1216
+  _globals['_LISTRATELIMITSRESPONSE']._serialized_end=1315
+  _globals['_UPDATERATELIMITREQUEST']._serialized_start=1318
+  _globals['_UPDATERATELIMITREQUEST']._serialized_end=1512
+  _globals['_DELETERATELIMITREQUEST']._serialized_start=1514
+  _globals['_DELETERATELIMITREQUEST']._serialized_end=1638
+  _globals['_RATELIMITSERVICE']._serialized_start=1817
+  _globals['_RATELIMITSERVICE']._serialized_end=2468
 # @@protoc_insertion_point(module_scope)

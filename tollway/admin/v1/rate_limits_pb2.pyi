@@ -89,6 +89,7 @@ class RateLimit(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     ON_UNAVAILABLE_FIELD_NUMBER: _builtins.int
+    SINCE_REVISION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `rateLimits/{rate_limit}`."""
     display_name: _builtins.str
@@ -100,6 +101,8 @@ class RateLimit(_message.Message):
     """`enforce` when unset."""
     on_unavailable: _rules_pb2.OnUnavailable.ValueType
     """`local_share` when unset."""
+    since_revision: _builtins.int
+    """Revision since which it counts as it does: a change of match, per, units or windows begins anew, with full limits."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     @_builtins.property
@@ -129,10 +132,11 @@ class RateLimit(_message.Message):
         limits: _abc.Iterable[Global___Limit] | None = ...,
         mode: _rules_pb2.EnforcementMode.ValueType = ...,
         on_unavailable: _rules_pb2.OnUnavailable.ValueType = ...,
+        since_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "match", b"match", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "labels", b"labels", "limits", b"limits", "match", b"match", "mode", b"mode", "name", b"name", "on_unavailable", b"on_unavailable", "per", b"per", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "labels", b"labels", "limits", b"limits", "match", b"match", "mode", b"mode", "name", b"name", "on_unavailable", b"on_unavailable", "per", b"per", "since_revision", b"since_revision", "uid", b"uid", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

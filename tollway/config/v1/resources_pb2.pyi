@@ -896,7 +896,9 @@ class RateLimit(_message.Message):
     mode: Global___EnforcementMode.ValueType
     on_unavailable: Global___OnUnavailable.ValueType
     generation: _builtins.str
-    """Changes when what is counted changes (match, per, unit or window), and with it the buckets; not with amounts."""
+    """Changes when what is counted changes (match, per, unit or window), and with it the buckets; not with amounts. It
+    never comes back, so that buckets which missed something are not counted on.
+    """
     @_builtins.property
     def match(self) -> Global___Match: ...
     @_builtins.property
