@@ -20,9 +20,9 @@ _RACE_S = 120.0
 _RELEASED_WITHIN_S = 60.0
 _FEW_CALLS, _MANY_CALLERS, _SOME_CALLERS = 50, 400, 100
 _FAST = Kind(1, "sim/lorem-20", output_max=20)
-_FAST_CALL = (95_500, 290_000)
+_FAST_CALL = (95_500, 370_000)
 _STEADY = Kind(1, "sim/slow-200", stream=False, output_max=30)
-_STEADY_CALL = (77_500, 330_000)
+_STEADY_CALL = (77_500, 410_000)
 """What one such call costs on average, and holds at most: a token for each byte of its message and some around it."""
 _STEADY_CALLERS = 40
 _OVERLOAD = 5

@@ -20,7 +20,7 @@ LARGE_CALLS = 5_000
 NOTICED_WITHIN_MS = 100
 """After its client has left, the provider may take that long to see it: such a call is over by then."""
 _WHOLE_PPM = 1_000_000
-_PAYMENT_REQUIRED, _TOO_MANY = 402, 429
+_PAYMENT_REQUIRED, _TOO_MANY, _UNAVAILABLE = 402, 429, 503
 
 
 def judge_limits(evidence: Evidence, limits: LimitEvidence) -> list[Verdict]:
@@ -170,7 +170,9 @@ def _told(evidence: Evidence) -> Verdict:
             continue
         denied += 1
         is_silent = denial.should_retry is None and seen.status == _PAYMENT_REQUIRED
-        is_timeless = denial.retry_after_ms is None and (denial.should_retry or seen.status == _TOO_MANY)
+        is_timeless = denial.retry_after_ms is None and (
+            denial.should_retry or seen.status in (_TOO_MANY, _UNAVAILABLE)
+        )
         if is_silent or is_timeless:
             found.append(f"{seen.call}: {seen.status} {denial}")
     promise = "refusals tell whether and when to try again"

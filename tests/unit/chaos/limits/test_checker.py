@@ -121,6 +121,7 @@ def test_what_is_still_held_is_found() -> None:
         (402, Denial("budget_exceeded", None, None)),
         (402, Denial("budget_exceeded", True, None)),
         (429, Denial("rate_limit_exceeded", None, None)),
+        (503, Denial("quota_unavailable", None, None)),
     ],
 )
 def test_a_refusal_that_does_not_tell_when_to_try_again_is_found(status: int, denial: Denial) -> None:
