@@ -16,6 +16,7 @@ from tollway.resources.violations import Violation
 ANY_TEAM = "teams/-"
 """Stands in a reference for the team of a key that is named by its id alone, whatever team it is of."""
 
+_KEYS = "/keys/"
 _EXCLUDE = "!"
 _LISTS = ("teams", "users", "keys", "models", "upstreams")
 _SHORT_LISTS = ("teams", "upstreams")
@@ -24,6 +25,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NO_USERS = (
     "there are no users and service accounts in this release: the owner of a key is its team; match `teams`, or `keys`"
 )
+
+
+def of_any_team(key: str) -> str:
+    """How a key, a full name, is referred to by its id alone."""
+    return f"{ANY_TEAM}{_KEYS}{bare_id(key)}"
 
 
 def normalize_match(match: Match) -> None:
@@ -63,7 +69,7 @@ def match_references(match: Match) -> Iterator[tuple[str, str]]:
     for path, owner in _named("users", match.users):
         yield path, owner
     for path, key in _named("keys", match.keys):
-        yield path, key if "/" in key else f"{ANY_TEAM}/keys/{key}"
+        yield path, key if "/" in key else f"{ANY_TEAM}{_KEYS}{key}"
     for path, upstream in _named("upstreams", match.upstreams):
         yield path, f"upstreams/{upstream}"
 

@@ -112,6 +112,6 @@ def test_two_thousand_keys_with_three_rules_each_stay_cheap() -> None:
     for subject in calls:
         found.at_call(subject)
     again_s = time.process_time() - began
-    # 50 and 5 microseconds a call on average, on a machine that does other things too.
-    assert first_s < 0.2
-    assert again_s < 0.02
+    # Far above the 20 and 1 microseconds that a call takes, far below the 3 milliseconds of asking all 6,000 rules.
+    assert first_s < 1.0
+    assert again_s < 0.1
