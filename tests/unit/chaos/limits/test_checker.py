@@ -73,23 +73,23 @@ def test_what_is_not_covered_at_a_look_is_found(served: int, bucket: BucketSums 
     assert violated(samples=(Sample(300, {RULE: served}, buckets),)) == {"L4"}
 
 
-def test_a_rate_that_is_passed_is_found() -> None:
-    promised = 60 + 2 + 1
-    many = tuple(call(n, n, n + 1) for n in range(promised))
-    free = (RATE,)
-    assert violated(replace(EVIDENCE, provider_calls=many), caps=free) == set()
-    assert violated(replace(EVIDENCE, provider_calls=(*many, call(99, 99, 100))), caps=free) == {"Q1"}
+@pytest.mark.parametrize(("apart_ms", "promised"), [(900, 60 + 2 + 1), (0, 5 + 2 + 1)])
+def test_a_rate_that_is_passed_is_found(apart_ms: int, promised: int) -> None:
+    """In a whole window, and in the parts of it that a short campaign sees."""
+    many = tuple(call(n, n * apart_ms, n * apart_ms + 1) for n in range(promised))
+    assert violated(replace(EVIDENCE, provider_calls=many), caps=(RATE,)) == set()
+    assert violated(replace(EVIDENCE, provider_calls=(*many, call(99, 100, 101))), caps=(RATE,)) == {"Q1"}
 
 
 def test_calls_that_are_tried_again_count_once() -> None:
-    again = tuple(replace(call(n % 60, n, n + 1), call=f"p-{n}") for n in range(120))
+    again = tuple(replace(call(n % 8, n, n + 1), call=f"p-{n}") for n in range(120))
     assert violated(replace(EVIDENCE, provider_calls=again), caps=(RATE,)) == set()
 
 
 def test_tokens_are_counted_as_the_provider_counts_them() -> None:
-    tokens = replace(RATE, counted=Counted.TOKENS, amount=12, burst=6)
+    tokens = replace(RATE, counted=Counted.TOKENS, burst=12)
     assert violated(caps=(tokens,)) == set()
-    assert violated(caps=(replace(tokens, amount=11),)) == {"Q1"}
+    assert violated(caps=(replace(tokens, burst=11),)) == {"Q1"}
 
 
 def test_a_rate_that_is_not_used_is_found() -> None:
