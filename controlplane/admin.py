@@ -28,6 +28,7 @@ from controlplane.ledger.rerating.worker import ReratingWorker
 from controlplane.prices.book import ensure_price_book
 from controlplane.prices.handlers import price_book_handlers
 from controlplane.prices.reading import PriceBookReader
+from controlplane.quota.behaviour import RuleBehaviour
 from controlplane.resources.behaviour import Behaviour, PlainBehaviour
 from controlplane.resources.handlers import resource_handlers
 from controlplane.resources.kinds import resource_kinds
@@ -36,8 +37,10 @@ from controlplane.secrets.behaviour import UpstreamBehaviour
 from controlplane.secrets.checks import check_keys
 from controlplane.secrets.vault import Vault
 from tollway.kernel.subjects import USAGE_STREAM
-from tollway.resources.kinds import METADATA_KEY, UPSTREAM, VIRTUAL_KEY
+from tollway.resources.budgets import budget_counts
+from tollway.resources.kinds import BUDGET, METADATA_KEY, RATE_LIMIT, UPSTREAM, VIRTUAL_KEY
 from tollway.resources.project import project_key_pepper
+from tollway.resources.rate_limits import rate_limit_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +126,8 @@ def config_handlers(
         VIRTUAL_KEY.name: keys,
         UPSTREAM.name: UpstreamBehaviour(vault),
         METADATA_KEY.name: MetadataKeyBehaviour(),
+        RATE_LIMIT.name: RuleBehaviour(rate_limit_counts),
+        BUDGET.name: RuleBehaviour(budget_counts),
     }
     kinds = resource_kinds(lambda name: behaviours.get(name, PlainBehaviour()))
     transactor = Transactor(config, vault)
