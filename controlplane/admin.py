@@ -29,6 +29,8 @@ from controlplane.prices.book import ensure_price_book
 from controlplane.prices.handlers import price_book_handlers
 from controlplane.prices.reading import PriceBookReader
 from controlplane.quota.behaviour import RuleBehaviour
+from controlplane.quota.reading.handlers import quota_reading_handlers
+from controlplane.quota.reading.repository import BucketRepository
 from controlplane.resources.behaviour import Behaviour, PlainBehaviour
 from controlplane.resources.handlers import resource_handlers
 from controlplane.resources.kinds import resource_kinds
@@ -117,7 +119,7 @@ def rerating_worker(config: ConfigStore) -> ReratingWorker:
 def config_handlers(
     config: ConfigStore, vault: Vault, mint: KeyMint, wake_rerating: Callable[[], None]
 ) -> dict[str, Handler]:
-    """Handlers of the services of every kind, and of price books, re-rating, periods, manifests, audit and the fleet.
+    """Handlers of the services of every kind, and of limits, prices, re-rating, periods, manifests, audit, the fleet.
 
     `wake_rerating` says that a run of re-rating has work to do.
     """
@@ -131,8 +133,10 @@ def config_handlers(
     }
     kinds = resource_kinds(lambda name: behaviours.get(name, PlainBehaviour()))
     transactor = Transactor(config, vault)
+    standard = resource_handlers(config, transactor, kinds)
     return {
-        **resource_handlers(config, transactor, kinds),
+        **standard,
+        **quota_reading_handlers(config, BucketRepository(config.database), standard),
         **key_handlers(KeyService(kinds[VIRTUAL_KEY.name], keys), transactor),
         **price_book_handlers(PriceBookReader(config), transactor),
         **audit_handlers(config),

@@ -9,8 +9,9 @@ from google.protobuf.message import Message
 from controlplane.authz import AdminPrincipal, Handler
 from controlplane.db.unit_of_work import ConfigStore, ReadView
 from controlplane.errors import InvalidArgument
-from controlplane.quota.reading.buckets import BucketReader, BudgetPeriod, Place
+from controlplane.quota.reading.buckets import BudgetPeriod, Place
 from controlplane.quota.reading.calls import described_call
+from controlplane.quota.reading.repository import BucketRepository
 from controlplane.quota.reading.rulebook import Hit, matching_rules, read_rules
 from controlplane.quota.reading.statuses import current_period, status_of
 from controlplane.quota.reading.verdicts import REFUSE, Situation, check_limit, specs_of
@@ -29,7 +30,7 @@ _LIMITS = "tollway.admin.v1.LimitService"
 
 
 def quota_reading_handlers(
-    config: ConfigStore, buckets: BucketReader, standard: Mapping[str, Handler]
+    config: ConfigStore, buckets: BucketRepository, standard: Mapping[str, Handler]
 ) -> dict[str, Handler]:
     """Handlers by full method name; `standard` are the ones of resources, whose budgets have no status."""
     status = _BudgetReading(config, buckets, standard[f"{_BUDGETS}/GetBudget"], standard[f"{_BUDGETS}/ListBudgets"])
@@ -42,7 +43,7 @@ def quota_reading_handlers(
 
 
 class _BudgetReading:
-    def __init__(self, config: ConfigStore, buckets: BucketReader, get: Handler, list_page: Handler) -> None:
+    def __init__(self, config: ConfigStore, buckets: BucketRepository, get: Handler, list_page: Handler) -> None:
         self._config = config
         self._buckets = buckets
         self._get = get
@@ -88,7 +89,7 @@ class _BudgetReading:
 class LimitChecker:
     """Tells what rules would say to a call; reserves nothing."""
 
-    def __init__(self, config: ConfigStore, buckets: BucketReader) -> None:
+    def __init__(self, config: ConfigStore, buckets: BucketRepository) -> None:
         self._config = config
         self._buckets = buckets
 
