@@ -1,16 +1,14 @@
 """One counter of a rule, as the data plane needs to know it. Pure."""
 
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum
 from typing import Final
 
+from dataplane.rules import CompiledBudget, CompiledLimit, Mode, OnUnavailable, Unit
+from tollway.kernel.rules import Subject, bucket_id, bucket_values
 
-class OnUnavailable(IntEnum):
-    """What becomes of a call without a lease; values are those of tollway.config.v1.OnUnavailable."""
-
-    DENY = 1
-    ALLOW = 2
-    LOCAL_SHARE = 3
+USD: Final = "usd"
+_REMEMBERED: Final = 65_536
 
 
 class Kind(Enum):
@@ -31,14 +29,15 @@ IDLE_MS: Final = {Kind.BUDGET: 10_000, Kind.RATE: 4_000, Kind.SLOTS: 1_000}
 class Bucket:
     """`id` is kernel.rules.bucket_id of `rule`, `generation`, `limit` and `values`, 16 bytes.
 
-    `amount` is the whole limit: nano-USD, requests, tokens or slots; a rate gives it per `window_ms`, and at most
-    `burst` at once.
+    `values` are of the dimensions `per`. `amount` is the whole limit: nano-USD, requests, tokens or slots; a rate gives
+    it per `window_ms`, and at most `burst` at once.
     """
 
     id: bytes
     rule: str
     generation: str
     limit: int
+    per: tuple[str, ...]
     values: tuple[str, ...]
     kind: Kind
     unit: str
@@ -52,3 +51,47 @@ class Bucket:
     def most(self) -> int:
         """What one call may ask for at all."""
         return self.burst if self.kind is Kind.RATE else self.amount
+
+
+class Buckets:
+    """The buckets that calls fall into, made once for each rule and set of values, within bounds."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int, tuple[str, ...]], tuple[CompiledLimit | CompiledBudget, Bucket]] = {}
+
+    def of(self, limit: CompiledLimit | CompiledBudget, subject: Subject) -> Bucket:
+        """The bucket of `limit` that `subject` falls into."""
+        key = (limit.rule, limit.index, bucket_values(limit.per, subject))
+        made = self._made.get(key)
+        if made is not None and made[0] is limit:
+            return made[1]
+        if len(self._made) >= _REMEMBERED:
+            self._made.clear()
+        bucket = _bucket(limit, key[2])
+        self._made[key] = (limit, bucket)
+        return bucket
+
+
+def _bucket(limit: CompiledLimit | CompiledBudget, values: tuple[str, ...]) -> Bucket:
+    amount = limit.amount_nano_usd if isinstance(limit, CompiledBudget) else limit.amount
+    return Bucket(
+        id=bucket_id(limit.rule, limit.generation, limit.index, values).bytes,
+        rule=limit.rule,
+        generation=limit.generation,
+        limit=limit.index,
+        per=limit.per,
+        values=values,
+        kind=_kind(limit),
+        unit=USD if isinstance(limit, CompiledBudget) else limit.unit.word,
+        amount=amount,
+        window_ms=0 if isinstance(limit, CompiledBudget) else limit.window_ms,
+        burst=amount if isinstance(limit, CompiledBudget) else limit.burst,
+        is_enforced=limit.mode is Mode.ENFORCE,
+        on_unavailable=limit.on_unavailable,
+    )
+
+
+def _kind(limit: CompiledLimit | CompiledBudget) -> Kind:
+    if isinstance(limit, CompiledBudget):
+        return Kind.BUDGET
+    return Kind.SLOTS if limit.unit is Unit.CONCURRENT else Kind.RATE

@@ -36,6 +36,11 @@ class Exchange:
         self.asks = 0
 
     @property
+    def unanswered(self) -> int:
+        """Updates that are under way."""
+        return len(self._sent)
+
+    @property
     def is_settled(self) -> bool:
         """Whether everything that was said is answered, and nothing more is to be given back."""
         return not (self._sent or self._holdings.telling)

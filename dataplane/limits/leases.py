@@ -8,12 +8,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from dataplane.limits.buckets import Bucket, Kind, OnUnavailable
+from dataplane.limits.buckets import Bucket, Kind
 from dataplane.limits.exchange import Exchange
 from dataplane.limits.holding import Holding
 from dataplane.limits.holdings import Holdings
 from dataplane.limits.local_share import PARTS_PER_MILLION
 from dataplane.limits.reservations import Denial, Need, Reason, Reservation, State, Way, exhausted
+from dataplane.rules import OnUnavailable
 from tollway.quota.v1 import quota_pb2 as wire
 
 WAIT_MS: Final = 500

@@ -105,6 +105,13 @@ def _settled(event: UsageEvent, attempt: Attempt) -> bytes:
         event.price, event.price_revision = attempt.price, attempt.price_revision
     if attempt.service_tier:
         event.service_tier = _label(attempt.service_tier)
+    for charge in attempt.charges:
+        event.charges.add(
+            bucket_id=charge.bucket_id,
+            lease_id=charge.lease_id,
+            window_start_ms=charge.window_start_ms,
+            amount_nano_usd=_bounded(charge.amount_nano_usd),
+        )
     meters = [meters_field(meter, _bounded(quantity)) for meter, quantity in attempt.usage.readings()]
     return event.SerializeToString() + b"".join(meters)
 

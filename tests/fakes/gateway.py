@@ -14,7 +14,11 @@ from dataplane.call import Attempt, Outcome
 from dataplane.dialects.catalog import DIALECTS, PROVIDERS
 from dataplane.ingress.openai import BodyLimits
 from dataplane.ingress.presence import ClientPresence
+from dataplane.limits.admission import Admits
+from dataplane.limits.counts import AdmissionCounts
+from dataplane.limits.desk import LeaseDesk
 from dataplane.pipeline import Pipeline
+from dataplane.rules import RuleIndex
 from dataplane.snapshot import KeyEntry, Route, Secret, Snapshot, Strategy, Target, Upstream, VirtualKey
 from dataplane.telemetry import Telemetry
 from dataplane.upstream.dispatcher import Dispatcher
@@ -93,6 +97,8 @@ class RunningGateway:
     sink: ListSink
     source: FixedSource
     presence: ClientPresence
+    desk: LeaseDesk
+    counts: AdmissionCounts
     stop: Callable[[], Awaitable[None]]
 
     async def outcome(self) -> Outcome:
@@ -104,17 +110,26 @@ class RunningGateway:
 
 
 async def start_gateway(
-    upstreams: list[Upstream], routes: list[Route], *, key: VirtualKey | None = None, max_body_bytes: int = 1 << 20
+    upstreams: list[Upstream],
+    routes: list[Route],
+    *,
+    key: VirtualKey | None = None,
+    max_body_bytes: int = 1 << 20,
+    limits: RuleIndex | None = None,
+    desk: LeaseDesk | None = None,
 ) -> RunningGateway:
-    """Starts a gateway that sends to `upstreams`; `stop()` must be awaited."""
+    """Starts a gateway that sends to `upstreams` under the rules `limits`; `stop()` must be awaited."""
     secret = make_virtual_key(secrets.randbelow)
-    source = FixedSource(snapshot(upstreams, routes, {secret: key or virtual_key()}))
+    laid_down = snapshot(upstreams, routes, {secret: key or virtual_key()})
+    source = FixedSource(replace(laid_down, limits=limits or RuleIndex()))
+    desk = desk or LeaseDesk()
     transport, presence, sink = Transport(), ClientPresence(), ListSink()
     telemetry = Telemetry(CollectorRegistry())
     dispatcher = Dispatcher(transport, PROVIDERS, DIALECTS, lambda low, high: low)
-    pipeline = Pipeline(dispatcher, presence, sink, telemetry, lambda: 0.5)
-    limits = GatewayLimits(BodyLimits(max_body_bytes, 1.0), max_in_flight=64)
-    gateway = Gateway(source, pipeline, sink, telemetry, limits)
+    counts = AdmissionCounts(telemetry)
+    pipeline = Pipeline(Admits(desk, counts), dispatcher, presence, sink, telemetry, lambda: 0.5)
+    bounds = GatewayLimits(BodyLimits(max_body_bytes, 1.0), max_in_flight=64)
+    gateway = Gateway(source, pipeline, sink, telemetry, bounds)
     server = web.Server(gateway.handle, handler_cancellation=False, auto_decompress=False)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
@@ -127,4 +142,4 @@ async def start_gateway(
         transport.close()
 
     host, port = runner.addresses[0][:2]
-    return RunningGateway(f"http://{host}:{port}", secret, gateway, sink, source, presence, stop)
+    return RunningGateway(f"http://{host}:{port}", secret, gateway, sink, source, presence, desk, counts, stop)

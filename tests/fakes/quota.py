@@ -1,4 +1,4 @@
-"""A control plane's quota authority in memory, as simple as the protocol allows: every bucket has a cap and no window."""
+"""A control plane's quota authority in memory, as simple as the protocol allows: every bucket has a cap."""
 
 from dataclasses import dataclass, field
 

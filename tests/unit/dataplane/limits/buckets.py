@@ -3,8 +3,9 @@
 import uuid
 from dataclasses import replace
 
-from dataplane.limits.buckets import Bucket, Kind, OnUnavailable
+from dataplane.limits.buckets import Bucket, Kind
 from dataplane.limits.reservations import Reservation
+from dataplane.rules import OnUnavailable
 
 
 def bucket(rule: str = "budgets/b", kind: Kind = Kind.BUDGET, **fields: object) -> Bucket:
@@ -13,6 +14,7 @@ def bucket(rule: str = "budgets/b", kind: Kind = Kind.BUDGET, **fields: object) 
         rule=rule,
         generation="g",
         limit=0,
+        per=(),
         values=(),
         kind=kind,
         unit="usd",
