@@ -52,7 +52,7 @@ def check_budget(line: Line, base_url: str, key: str) -> None:
             assert line.requests == before + 1, "the package tried again"
             assert (error.status_code, error.code) == (402, "budget_exceeded"), error
             assert line.headers["x-should-retry"] == "false"
-            assert "budgets/" in str(error), error
+            assert 'budget "' in str(error), error
             return
     raise AssertionError("the budget was never used up")
 
@@ -62,7 +62,7 @@ def check_rate(line: Line, base_url: str, key: str) -> None:
     impatient = line.client(base_url, key, max_retries=0)
     error = spend_rate(impatient)
     assert error.code == "rate_limit_exceeded"
-    assert "rateLimits/" in str(error), error
+    assert 'rate limit "' in str(error), error
     assert 0 < int(line.headers["retry-after-ms"]) <= 2_000, line.headers
     assert 1 <= int(line.headers["retry-after"]) <= 2
     assert line.headers["x-ratelimit-limit-requests"] == "1"
