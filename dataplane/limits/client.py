@@ -5,14 +5,14 @@ import logging
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from dataplane.config.endpoints import Endpoint, EndpointError, FeedTls, open_channel, resolve
-from dataplane.config.holder import SnapshotHolder
 from dataplane.limits.buckets import Bucket
 from dataplane.limits.desk import LeaseDesk
 from dataplane.limits.stream import LeaseLost, LeaseStream, QuotaClient
 from dataplane.rules import RuleIndex
+from dataplane.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +31,17 @@ class QuotaSettings:
     tls: FeedTls | None = None
 
 
+class SnapshotSource(Protocol):
+    """What holds the configuration in force; None until there is one."""
+
+    @property
+    def current(self) -> Snapshot | None: ...
+
+
 class LeaseSource:
     """Keeps `desk` in leases, and gives back those of rules that `holder` has no more."""
 
-    def __init__(self, settings: QuotaSettings, desk: LeaseDesk, holder: SnapshotHolder) -> None:
+    def __init__(self, settings: QuotaSettings, desk: LeaseDesk, holder: SnapshotSource) -> None:
         self._settings = settings
         self._desk = desk
         self._holder = holder

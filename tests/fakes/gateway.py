@@ -10,7 +10,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from dataplane.app import Gateway, GatewayLimits
-from dataplane.call import Attempt, Outcome
+from dataplane.call import Attempt, Outcome, Plan
 from dataplane.dialects.catalog import DIALECTS, PROVIDERS
 from dataplane.ingress.openai import BodyLimits
 from dataplane.ingress.presence import ClientPresence
@@ -18,6 +18,7 @@ from dataplane.limits.admission import Admits
 from dataplane.limits.counts import AdmissionCounts
 from dataplane.limits.desk import LeaseDesk
 from dataplane.pipeline import Pipeline
+from dataplane.routing.planner import plan
 from dataplane.rules import RuleIndex
 from dataplane.snapshot import KeyEntry, Route, Secret, Snapshot, Strategy, Target, Upstream, VirtualKey
 from dataplane.telemetry import Telemetry
@@ -99,7 +100,13 @@ class RunningGateway:
     presence: ClientPresence
     desk: LeaseDesk
     counts: AdmissionCounts
+    admission: Admits
     stop: Callable[[], Awaitable[None]]
+
+    @staticmethod
+    def plan_of(outcome: Outcome) -> Plan:
+        """The way that the call of `outcome` went."""
+        return plan(outcome.call, outcome.principal, lambda: 0.5)
 
     async def outcome(self) -> Outcome:
         """The next call that has been settled, within 5 s."""
@@ -127,7 +134,8 @@ async def start_gateway(
     telemetry = Telemetry(CollectorRegistry())
     dispatcher = Dispatcher(transport, PROVIDERS, DIALECTS, lambda low, high: low)
     counts = AdmissionCounts(telemetry)
-    pipeline = Pipeline(Admits(desk, counts), dispatcher, presence, sink, telemetry, lambda: 0.5)
+    admission = Admits(desk, counts)
+    pipeline = Pipeline(admission, dispatcher, presence, sink, telemetry, lambda: 0.5)
     bounds = GatewayLimits(BodyLimits(max_body_bytes, 1.0), max_in_flight=64)
     gateway = Gateway(source, pipeline, sink, telemetry, bounds)
     server = web.Server(gateway.handle, handler_cancellation=False, auto_decompress=False)
@@ -142,4 +150,6 @@ async def start_gateway(
         transport.close()
 
     host, port = runner.addresses[0][:2]
-    return RunningGateway(f"http://{host}:{port}", secret, gateway, sink, source, presence, desk, counts, stop)
+    return RunningGateway(
+        f"http://{host}:{port}", secret, gateway, sink, source, presence, desk, counts, admission, stop
+    )

@@ -73,6 +73,13 @@ class LeaseMachine(RuleBasedStateMachine):
             self.table.take(self.answers.pop(0), self.now_ms)
 
     @rule()
+    def converse(self) -> None:
+        """A question and its answer, as it mostly goes."""
+        self.send()
+        while self.answers:
+            self.hear()
+
+    @rule()
     def lose(self) -> None:
         if self.table.is_connected:
             self.table.lost(self.now_ms)
@@ -155,5 +162,5 @@ class LeaseMachine(RuleBasedStateMachine):
         assert all(part.is_final or not part.outstanding for part in self.authority.leases.values())
 
 
-LeaseMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+LeaseMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestLeaseMachine = LeaseMachine.TestCase
