@@ -86,14 +86,14 @@ SCENARIOS = {
             "T10",
             "a race for a budget while control planes hang, and go on",
             limit_attacks.race_while_controlplanes_hang,
-            *(Size(2, 5.0), Size(3, 20.0), UNBROKEN, True),
+            *(Size(2, 5.0), Size(3, 20.0), UNBROKEN),
             rate_per_s=_BESIDE_PER_S,
         ),
         Scenario(
             "T11",
             "a race for budgets",
             limit_attacks.race_for_budgets,
-            *(Size(5000, 0), Size(5000, 0), UNBROKEN, True),
+            *(Size(5000, 0), Size(5000, 0), UNBROKEN),
             rate_per_s=_BESIDE_PER_S,
         ),
         Scenario(
@@ -107,14 +107,14 @@ SCENARIOS = {
             "T7-race",
             "a race for a budget while Postgres is killed",
             limit_attacks.race_while_postgres_dies,
-            *(Size(1, 3.0), Size(3, 8.0), UNBROKEN, True),
+            *(Size(1, 3.0), Size(3, 8.0), UNBROKEN),
             rate_per_s=_BESIDE_PER_S,
         ),
         Scenario(
             "T13",
             "five times as many requests and tokens as rates let through",
             limit_attacks.press_rates,
-            *(Size(1, 15.0), Size(1, 60.0), UNBROKEN, True),
+            *(Size(1, 15.0), Size(1, 60.0), UNBROKEN),
             rate_per_s=_BESIDE_PER_S,
         ),
         Scenario(

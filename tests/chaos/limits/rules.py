@@ -46,19 +46,14 @@ def strict_budget(caller: Caller, purse: Purse) -> Rule:
 
 
 def generous_rules(caller: Caller) -> list[Rule]:
-    """So large that no call is refused: what they count is looked at nevertheless."""
-    name = f"rateLimits/{_team_id(caller)}"
+    """So large that no call is refused: what the budget counts is looked at nevertheless."""
     budget = BudgetCap(f"budgets/{_team_id(caller)}", caller.team, GENEROUS_NANO_USD, _GENEROUS_OVERRUN_NANO_USD)
     limits = [
         {"unit": "requests", "amount": _GENEROUS_RATE, "window": "60s"},
         {"unit": "tokens", "amount": _GENEROUS_RATE, "window": "60s"},
         {"unit": "concurrent", "amount": _GENEROUS_RATE},
     ]
-    caps = (
-        RateCap(name, caller.team, Counted.REQUESTS, _GENEROUS_RATE, _MINUTE_MS, _GENEROUS_RATE),
-        SlotCap(name, caller.team, _GENEROUS_RATE),
-    )
-    return [Rule(_budget(caller, GENEROUS_NANO_USD), (budget,)), Rule(_rate_limit(caller, limits), caps)]
+    return [Rule(_budget(caller, GENEROUS_NANO_USD), (budget,)), Rule(_rate_limit(caller, limits), ())]
 
 
 def paced_rule(caller: Caller, counted: Counted, per_minute: int, burst: int) -> Rule:
