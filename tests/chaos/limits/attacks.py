@@ -138,8 +138,12 @@ async def _race(cluster: Cluster, stage: Stage, size: Size) -> "tuple[Crowd, asy
 async def _finish_race(cluster: Cluster, stage: Stage, crowd: Crowd, racing: "asyncio.Task[None]") -> list[Verdict]:
     """Until the budget is used up, what killed data planes held included."""
     await wait_all_ready(cluster)
-    async with asyncio.timeout(_RACE_S):
-        await racing
+    try:
+        async with asyncio.timeout(_RACE_S):
+            await racing
+    except TimeoutError:
+        held = "; ".join(await stage.site.read_held())
+        raise CampaignFailed(f"callers were not refused for good within {_RACE_S:g} s; held: {held}") from None
     await until(lambda: _is_nothing_in_suspense(stage), _RELEASED_WITHIN_S, "what killed data planes held to come free")
     again = await _use_up(stage, stage.site.limited[0], _FAST, _STEADY_CALLERS)
     return [_race_verdict([crowd.served, again])]
