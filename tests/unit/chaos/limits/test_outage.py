@@ -32,7 +32,8 @@ def test_a_rule_that_does_what_it_says_holds(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "phase", "word"),
     [
-        ("rate deny", "leases_hold", "served quota_unavailable"),
+        ("rate deny", "leases_hold", "served rate_limit_exceeded"),
+        ("rate deny", "one_is_away", "served quota_unavailable"),
         ("rate deny", "rates_are_over", "quota_unavailable served"),
         ("rate allow", "rates_are_over", "served rate_limit_exceeded"),
         ("budget deny", "rates_are_over", "quota_unavailable"),
