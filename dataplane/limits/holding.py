@@ -19,6 +19,7 @@ _SHORTEST_MEASURE_MS: Final = {Kind.BUDGET: 2_000, Kind.RATE: 500, Kind.SLOTS: 5
 _REFILL_PART: Final = 3
 _SLOTS_SPARE_PART: Final = 5
 _DENIED_LATELY_MS: Final = 1_000
+_DEBT_PART: Final = 2
 
 
 @dataclass(slots=True, eq=False)
@@ -117,13 +118,15 @@ class Holding:
     def shortfall(self, now_ms: int) -> int:
         """What is missing for the first call that waits and is not covered, after all before it; 0 when none is missing.
 
-        Calls also wait for other buckets: what they need of this one may be there.
+        Calls also wait for other buckets: what they need of this one may be there. A debt is paid in parts: all of it at
+        once may be more than a rate ever gives.
         """
         left = self.balance(now_ms)
         for reservation in self.waiting:
-            left -= reservation.amount_of(self)
+            amount = reservation.amount_of(self)
+            left -= amount
             if left < 0:
-                return -left
+                return min(-left, max(amount, self.bucket.most // _DEBT_PART)) if self.debt else -left
         return 0
 
     def covers(self, amount: int, now_ms: int) -> bool:
