@@ -16,6 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controlplane.db.engine import Database
+from controlplane.errors import Unavailable
 from controlplane.quota.rows import BucketKey, BucketName, BucketRow, Kind, LeaseRow, LeaseState, RateRow
 from controlplane.quota.session import Holder
 from controlplane.quota.sessions.repository import fence, take_session
@@ -23,13 +24,15 @@ from controlplane.quota.situation import Wanted
 from controlplane.quota.tables import quota_bucket, quota_lease, quota_rate
 from controlplane.quota.workbook import Changes, Rows
 
+_DEADLOCK = "40P01"
 
-class RowAppeared(Exception):
-    """A row that was not there was made by somebody else meanwhile; the same may be tried again at once."""
+
+class RaceLost(Exception):
+    """Somebody else made a row that was not there, or had the locks; the same may be tried again at once."""
 
 
 class QuotaRepository:
-    """Transactions on quota; all raise Unavailable while the database is away, and RowAppeared."""
+    """Transactions on quota; all raise Unavailable while the database is away, and RaceLost."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -53,7 +56,12 @@ class QuotaRepository:
             async with self._database.transaction() as connection:
                 yield connection
         except IntegrityError as error:
-            raise RowAppeared from error
+            raise RaceLost from error
+        except Unavailable as error:
+            original = getattr(error.__cause__, "orig", None)
+            if getattr(original, "sqlstate", None) == _DEADLOCK:
+                raise RaceLost from error
+            raise
 
 
 class QuotaTransaction:
@@ -79,7 +87,7 @@ class QuotaTransaction:
         return self._found
 
     async def store(self, changes: Changes) -> None:
-        """Raises RowAppeared where a bucket or a rate was made by somebody else since `load`."""
+        """Raises RaceLost where a bucket or a rate was made by somebody else since `load`."""
         known, connection = self._found, self._connection
         made = [row for row in changes.buckets if row.key not in known.buckets]
         if made:

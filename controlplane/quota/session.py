@@ -50,6 +50,7 @@ class SessionMemory:
 
     names: dict[uuid.UUID, BucketName] = field(default_factory=dict)
     rate_leases: dict[uuid.UUID, RateLease] = field(default_factory=dict)
+    forgotten_us: int = 0
 
     def learn(self, buckets: Iterable[Bucket]) -> None:
         """Notes how buckets are spelled. Raises InvalidMessage."""
@@ -67,7 +68,10 @@ class SessionMemory:
             self.rate_leases.pop(lease_id, None)
 
     def forget(self, now_us: int) -> None:
-        """Drops leases of rates of which nothing can come back any more."""
+        """Drops, now and then, leases of rates of which nothing can come back any more."""
+        if now_us - self.forgotten_us < REFUND_US:
+            return
+        self.forgotten_us = now_us
         self.rate_leases = {k: v for k, v in self.rate_leases.items() if now_us - v.granted_us <= REFUND_US}
 
 

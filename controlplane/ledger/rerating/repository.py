@@ -63,7 +63,7 @@ _US = timedelta(microseconds=1)
 _UNRATED_STATES = (SettlementState.CACHED, SettlementState.NOT_BILLED)
 # The difference, to each bucket that the entry charged: what is no first charge to its bucket has a fifth element.
 _MOVED_CHARGES = literal_column(
-    "(SELECT jsonb_agg(jsonb_build_array(c->0, NULL, c->2, adjustment.difference_nano_usd))"
+    "(SELECT jsonb_agg(jsonb_build_array(c->0, NULL, c->2, difference_nano_usd))"
     " FROM jsonb_array_elements(ledger_entry.charges) AS c WHERE jsonb_array_length(c) = 4)",
     JSONB,
 )

@@ -60,8 +60,11 @@ async def fence(connection: AsyncConnection, holder: Holder) -> tuple[int, int]:
     return row.now_us, (await connection.execute(_MARK_RATES, {"since_us": row.now_us})).scalar_one()
 
 
+# A process that is stopped between two statements must not keep others waiting for its locks.
 _FENCE = text(
-    "SELECT s.generation, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us,"
+    "SELECT set_config('lock_timeout', '2s', true), set_config('statement_timeout', '5s', true),"
+    " set_config('idle_in_transaction_session_timeout', '2s', true),"
+    " s.generation, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us,"
     " (SELECT since_us FROM quota_rate_mark) AS since_us"
     " FROM quota_session s WHERE s.boot_id = :boot_id FOR SHARE OF s"
 )
