@@ -16,6 +16,7 @@ from tollway.quota.v1 import quota_pb2 as wire
 MAX_ITEMS: Final = 200
 """Asks and returns in one Update: the control plane books them in one transaction."""
 _UNKNOWN_PAUSE_MS: Final = 100
+_DEBT_PART: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +209,15 @@ def _refresh_ms(holding: Holding, grant: wire.Grant, sent_ms: int) -> int:
 
 
 def _shortfall(holding: Holding, now_ms: int) -> int:
-    """What the first call that waits needs beyond what is held; 0 when none waits."""
+    """What the first call that waits needs beyond what is held; 0 when none waits.
+
+    A debt is paid in parts: all of it at once may be more than a rate ever gives.
+    """
     for reservation in holding.waiting:
         amount = reservation.amount_of(holding)
         if amount:
-            return max(0, amount - holding.balance(now_ms))
+            shortfall = max(0, amount - holding.balance(now_ms))
+            return min(shortfall, max(amount, holding.bucket.most // _DEBT_PART)) if holding.debt else shortfall
     return 0
 
 

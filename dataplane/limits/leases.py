@@ -183,10 +183,11 @@ class LeaseTable:
                 self.holdings.asking[holding.bucket.id] = holding
         elif kind is Kind.SLOTS and way is not Way.EXCEEDED:
             holding.unleased += need.amount
-        elif kind is Kind.RATE and way is Way.UNLEASED:
+        elif kind is Kind.RATE and way in (Way.UNLEASED, Way.LOCAL_SHARE):
+            # The control plane knows nothing of it: grants that come late or later must not come on top of it.
             holding.owe(need.amount, now_ms)
-        elif kind is Kind.RATE and way is Way.LOCAL_SHARE:
-            holding.share.take(holding.bucket, self.exchange.share_ppm, need.amount, now_ms)
+            if way is Way.LOCAL_SHARE:
+                holding.share.take(holding.bucket, self.exchange.share_ppm, need.amount, now_ms)
 
     def _wait(self, reservation: Reservation, ways: Sequence[Way], now_ms: int) -> None:
         if reservation.state is State.NEW:
