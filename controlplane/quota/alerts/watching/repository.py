@@ -12,6 +12,8 @@ from sqlalchemy import (
     Integer,
     Numeric,
     RowMapping,
+    Subquery,
+    any_,
     cast,
     column,
     exists,
@@ -34,6 +36,8 @@ from controlplane.quota.tables import quota_bucket
 
 LOOK_LOCK = 0x616C6572747300
 _IS_MINE = text("SELECT pg_try_advisory_xact_lock(:lock)")
+# Statistics do not know of alerts that were made just now: loops that are planned for a few of them would take minutes.
+_NO_LOOPS = text("SET LOCAL enable_nestloop = off")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 _LARGEST = 2**63 - 1
@@ -54,6 +58,7 @@ class AlertLooks:
         """None while another process looks; what the look keeps is committed at the end. Raises Unavailable."""
         async with self._database.transaction() as connection:
             is_mine = await connection.scalar(_IS_MINE, {"lock": LOOK_LOCK})
+            await connection.execute(_NO_LOOPS)
             yield Look(connection) if is_mine else None
 
 
@@ -97,13 +102,15 @@ class Look:
         await self._connection.execute(statement.values(next_attempt_time=now))
 
     async def _read_buckets(self, budget: AlertedBudget, window: Window, limit: int) -> Sequence[RowMapping]:
+        told = _told_of(budget, window)
         statement = (
             select(_BUCKETS.bucket_id, _BUCKETS.dimension_values, _SPENT.label("spent_nano_usd"))
+            .select_from(quota_bucket.outerjoin(told, told.c.bucket_id == _BUCKETS.bucket_id))
             .where(
                 _BUCKETS.rule == budget.name,
                 _BUCKETS.generation == budget.generation,
                 _BUCKETS.window_start_ms == (window.start - _EPOCH) // _MS,
-                or_(_is_untold(budget, window), _is_undone(budget, window)),
+                or_(_is_untold(budget, told), _is_undone(budget, told)),
             )
             .order_by(_BUCKETS.bucket_id)
             .limit(limit)
@@ -111,46 +118,38 @@ class Look:
         return (await self._connection.execute(statement)).mappings().all()
 
 
-def _is_untold(budget: AlertedBudget, window: Window) -> ColumnElement[bool]:
+def _told_of(budget: AlertedBudget, window: Window) -> Subquery:
+    """By bucket: `percents` that are not to be told of this amount, and the `highest` told of a smaller one."""
+    is_smaller = _ALERTS.amount_nano_usd < budget.amount_nano_usd
+    percents = func.array_agg(_ALERTS.threshold_percent).filter(or_(_ALERTS.standing, ~is_smaller))
+    highest = func.max(_ALERTS.threshold_percent).filter(_ALERTS.standing & is_smaller)
+    return (
+        select(_ALERTS.bucket_id, percents.label("percents"), highest.label("highest"))
+        .where(_is_of(budget, window))
+        .group_by(_ALERTS.bucket_id)
+        .subquery("told")
+    )
+
+
+def _is_untold(budget: AlertedBudget, told: Subquery) -> ColumnElement[bool]:
     """A threshold is passed that was told of no such amount, and of a smaller one neither while it was passed."""
     levels = {percent: least_spent(percent, budget.amount_nano_usd) for percent in budget.thresholds_percent}
     reachable = {percent: level for percent, level in levels.items() if level <= _LARGEST}
     arrays = (literal(list(reachable), ARRAY(Integer)), literal(list(reachable.values()), ARRAY(BigInteger)))
     columns = (column("percent", Integer), column("level", BigInteger))
     threshold = func.unnest(*arrays).table_valued(*columns, name="threshold").render_derived()
-    told = (
-        exists()
-        .where(
-            _is_of_bucket(budget, window),
-            _ALERTS.threshold_percent == threshold.c.percent,
-            or_(_ALERTS.standing, _ALERTS.amount_nano_usd >= budget.amount_nano_usd),
-        )
-        .correlate(quota_bucket, threshold)
-    )
-    return exists().where(threshold.c.level <= _SPENT, ~told).correlate(quota_bucket)
+    percents = func.coalesce(told.c.percents, literal([], ARRAY(Integer)))
+    is_due = (threshold.c.level <= _SPENT) & ~(threshold.c.percent == any_(percents))
+    return exists().where(is_due).correlate(quota_bucket, told)
 
 
-def _is_undone(budget: AlertedBudget, window: Window) -> ColumnElement[bool]:
+def _is_undone(budget: AlertedBudget, told: Subquery) -> ColumnElement[bool]:
     """An alert stands whose threshold is not passed any more, because the amount is larger."""
-    spent, amount = cast(_SPENT, Numeric) * 100, literal(budget.amount_nano_usd, Numeric)
-    return (
-        exists()
-        .where(
-            _is_of_bucket(budget, window),
-            _ALERTS.standing,
-            _ALERTS.amount_nano_usd < budget.amount_nano_usd,
-            spent < _ALERTS.threshold_percent * amount,
-        )
-        .correlate(quota_bucket)
-    )
+    return cast(_SPENT, Numeric) * 100 < told.c.highest * literal(budget.amount_nano_usd, Numeric)
 
 
 def _is_of(budget: AlertedBudget, window: Window) -> ColumnElement[bool]:
     return (_ALERTS.budget_uid == budget.uid) & (_ALERTS.window_start == window.start)
-
-
-def _is_of_bucket(budget: AlertedBudget, window: Window) -> ColumnElement[bool]:
-    return _is_of(budget, window) & (_ALERTS.bucket_id == _BUCKETS.bucket_id)
 
 
 def _to_bucket(row: RowMapping, window: Window) -> SpentBucket:
