@@ -97,7 +97,16 @@ def test_a_rate_that_is_not_used_is_found() -> None:
     busy = replace(RATE, is_saturated=True)
     assert violated(replace(EVIDENCE, provider_calls=paced), caps=(busy,)) == set()
     fewer = tuple(c for c in paced if c.began_ms % 10_000)
-    assert violated(replace(EVIDENCE, provider_calls=fewer), caps=(busy,)) == {"Q1"}
+    wanting = {f"c{number}": TEAM for number in range(200)}
+    assert violated(replace(EVIDENCE, provider_calls=fewer), caps=(busy,), teams=wanting) == {"Q1"}
+
+
+def test_a_rate_that_was_hardly_asked_for_is_not_said_to_be_unused() -> None:
+    few = tuple(call(n, 2_000 * n, 0) for n in range(30))
+    evidence, busy = replace(EVIDENCE, provider_calls=few), replace(RATE, is_saturated=True)
+    [paced] = [v for v in judge_limits(evidence, replace(LIMITS, caps=(busy,))) if v.invariant == "Q1"]
+    assert paced.holds
+    assert "needs" in paced.missing
 
 
 def test_too_many_at_once_are_found() -> None:
@@ -105,9 +114,9 @@ def test_too_many_at_once_are_found() -> None:
 
 
 def test_a_call_whose_client_left_is_over_when_the_provider_could_notice() -> None:
-    left = call(4, 400, 700, ending="aborted"), call(5, 650, 700), call(6, 650, 700)
+    left = call(4, 400, 700 + 100, ending="aborted"), call(5, 650, 700), call(6, 650, 700)
     assert violated(replace(EVIDENCE, provider_calls=left), caps=(SLOTS,)) == set()
-    running = replace(left[0], ended_ms=751), *left[1:]
+    running = replace(left[0], ended_ms=851), *left[1:]
     assert violated(replace(EVIDENCE, provider_calls=running), caps=(SLOTS,)) == {"C1"}
 
 
