@@ -37,6 +37,8 @@ from controlplane.quota.holdings.repository import HoldingRepository
 from controlplane.quota.metrics import QuotaMetrics
 from controlplane.quota.reading.handlers import quota_reading_handlers
 from controlplane.quota.reading.repository import BucketRepository
+from controlplane.quota.reaper.repository import ReaperRepository
+from controlplane.quota.reaper.worker import Reaper
 from controlplane.quota.repository import QuotaRepository
 from controlplane.quota.seeds.repository import SeedRepository
 from controlplane.quota.server import QuotaServer
@@ -69,7 +71,7 @@ class ConfigSecrets:
 
 @dataclass(frozen=True, slots=True)
 class ConfigRooms:
-    """`feed.run`, `fleet.run`, `rerating.run` and `quota.run` are tasks for the life of the process.
+    """`feed.run`, `fleet.run`, `rerating.run`, `quota.run` and `reaper.run` are tasks for the life of the process.
 
     `server.register` adds the feed to gRPC, `quota.register` the lease service.
     """
@@ -83,6 +85,7 @@ class ConfigRooms:
     server: FeedServer
     rerating: ReratingWorker
     quota: QuotaServer
+    reaper: Reaper
 
     async def prepare(self) -> None:
         """To be called once the schema is there, before anything is served.
@@ -121,8 +124,10 @@ def open_config_rooms(
     )
     rerating = rerating_worker(config)
     handlers = config_handlers(config, vault, mint, rerating.wake)
-    quota = open_quota(database, feed, secret.plane_token, QuotaMetrics(registry or CollectorRegistry()))
-    return ConfigRooms(config, vault, pepper, handlers, feed, fleet, server, rerating, quota)
+    metrics = QuotaMetrics(registry or CollectorRegistry())
+    quota = open_quota(database, feed, secret.plane_token, metrics)
+    reaper = Reaper(ReaperRepository(database), SeedRepository(database), feed.resource, metrics)
+    return ConfigRooms(config, vault, pepper, handlers, feed, fleet, server, rerating, quota, reaper)
 
 
 def open_quota(database: Database, feed: ConfigFeed, plane_token: str, metrics: QuotaMetrics) -> QuotaServer:

@@ -206,10 +206,16 @@ class ControlPlane:
             tasks.create_task(keep_retiring(parts.rooms.config), name="superseded price books")
             tasks.create_task(parts.rooms.rerating.run(), name="re-rating")
             tasks.create_task(parts.rooms.quota.run(), name="quota")
+            tasks.create_task(self._reap(), name="reap leases")
             await parts.rooms.feed.wait_loaded()
             if not self._stop.is_set():
                 parts.readiness.set_ready()
                 _log.info("ready revision=%d", parts.rooms.feed.revision)
+
+    async def _reap(self) -> None:
+        """Not before the rules are known: what is enforced is not given up."""
+        await self._parts.rooms.feed.wait_loaded()
+        await self._parts.rooms.reaper.run()
 
     async def _prepare(self) -> None:
         await require_current_schema(self._parts.database)

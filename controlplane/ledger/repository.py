@@ -281,7 +281,9 @@ def _json(value: dict[str, Any]) -> str:
 
 def _charges(charges: tuple[EntryCharge, ...]) -> str | None:
     """As the column `charges` of ledger_entry has them."""
-    return orjson.dumps([charge[:4] if charge.counts else charge[:5] for charge in charges]).decode() if charges else None
+    if not charges:
+        return None
+    return orjson.dumps([charge[:4] if charge.counts else charge[:5] for charge in charges]).decode()
 
 
 def _time(time_us: int) -> datetime | None:

@@ -163,7 +163,7 @@ class Budget(_message.Message):
     def alerts(self) -> Global___BudgetAlerts: ...
     @_builtins.property
     def status(self) -> Global___BudgetStatus:
-        """The fullest bucket of the current period; one budget without `per` has no other."""
+        """The fullest bucket of the current period, where a budget is read; one without `per` has no other."""
 
     def __init__(
         self,

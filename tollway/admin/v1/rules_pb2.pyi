@@ -71,7 +71,8 @@ Global___OnUnavailable: _TypeAlias = OnUnavailable  # noqa: Y015
 @_typing.final
 class Match(_message.Message):
     """Match says which calls a rule is about. Each list holds alternatives and empty matches all; a leading "!" excludes,
-    and "*" stands for any characters. All lists must match.
+    and "*" stands for any characters. All lists must match. What is named without "*" must exist, and can not be deleted
+    while a rule names it; write a pattern for what is still to come.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -109,15 +110,15 @@ class Match(_message.Message):
 
     @_builtins.property
     def users(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of users and service accounts, the owners of keys."""
+        """Owners of keys: in this release `teams/{team}`, or a pattern."""
 
     @_builtins.property
     def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of keys, or full names where an id exists in several teams."""
+        """Full names of keys; an id alone stands for the keys of that id in every team."""
 
     @_builtins.property
     def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Requested models: a route's model, or UPSTREAM/MODEL."""
+        """Requested models: a route's model, or UPSTREAM/MODEL that the upstream admits."""
 
     @_builtins.property
     def upstreams(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -125,7 +126,7 @@ class Match(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _containers.MessageMap[_builtins.str, _struct_pb2.ListValue]:
-        """By key the alternatives for its value: {"env": ["prod", "staging"]}."""
+        """By key the alternatives for its value: {"env": ["prod", "staging"]}; a call without the pair has ""."""
 
     def __init__(
         self,

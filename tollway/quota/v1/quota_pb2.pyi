@@ -232,7 +232,7 @@ class Ask(_message.Message):
     need: _builtins.int
     """What the calls that wait now need beyond what is held; 0 only renews."""
     want: _builtins.int
-    """What would last for the horizon of this kind of bucket; never less than need."""
+    """What would last for the horizon of this kind of bucket, what is held included; never less than need."""
     has: _builtins.int
     """What is held and not reserved, and what running calls have reserved."""
     reserved: _builtins.int

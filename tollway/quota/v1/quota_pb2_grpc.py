@@ -38,7 +38,9 @@ class QuotaServiceStub:
     returned_total), so that a message which is lost or repeated changes nothing: what matters is the largest seen.
     Hello.generation rises with every stream of a process; the control plane takes nothing from an older one, so that a
     stream that hangs and comes back can neither grant nor give back. With Hello the process says which leases it holds
-    and what it has seen of them; what was granted beyond that never arrived and is free again at once.
+    and what it has seen of them; what was granted beyond that never arrived and is free again at once. A lease stays in
+    Hello.held until a response has acknowledged the Update with its final Return: one that is not listed and was never
+    used counts as never received, one that was used waits until all usage of its process is in the ledger.
 
     A lease ends ttl_ms after the ask that renewed it was sent, by the monotonic clock of the data plane, which for that
     reason always stops first; wall clocks play no part. Settled cost leaves a lease only with its usage event, in the
@@ -72,7 +74,9 @@ class QuotaServiceServicer:
     returned_total), so that a message which is lost or repeated changes nothing: what matters is the largest seen.
     Hello.generation rises with every stream of a process; the control plane takes nothing from an older one, so that a
     stream that hangs and comes back can neither grant nor give back. With Hello the process says which leases it holds
-    and what it has seen of them; what was granted beyond that never arrived and is free again at once.
+    and what it has seen of them; what was granted beyond that never arrived and is free again at once. A lease stays in
+    Hello.held until a response has acknowledged the Update with its final Return: one that is not listed and was never
+    used counts as never received, one that was used waits until all usage of its process is in the ledger.
 
     A lease ends ttl_ms after the ask that renewed it was sent, by the monotonic clock of the data plane, which for that
     reason always stops first; wall clocks play no part. Settled cost leaves a lease only with its usage event, in the
@@ -116,7 +120,9 @@ class QuotaService:
     returned_total), so that a message which is lost or repeated changes nothing: what matters is the largest seen.
     Hello.generation rises with every stream of a process; the control plane takes nothing from an older one, so that a
     stream that hangs and comes back can neither grant nor give back. With Hello the process says which leases it holds
-    and what it has seen of them; what was granted beyond that never arrived and is free again at once.
+    and what it has seen of them; what was granted beyond that never arrived and is free again at once. A lease stays in
+    Hello.held until a response has acknowledged the Update with its final Return: one that is not listed and was never
+    used counts as never received, one that was used waits until all usage of its process is in the ledger.
 
     A lease ends ttl_ms after the ask that renewed it was sent, by the monotonic clock of the data plane, which for that
     reason always stops first; wall clocks play no part. Settled cost leaves a lease only with its usage event, in the
