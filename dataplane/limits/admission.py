@@ -5,6 +5,7 @@ A call whose leases cover it is admitted in one go, without I/O and without anot
 
 from dataplane.call import Call, Outcome, Plan, Principal
 from dataplane.limits.buckets import Buckets
+from dataplane.limits.costs import CostBounds
 from dataplane.limits.counts import AdmissionCounts
 from dataplane.limits.demand import Demand
 from dataplane.limits.desk import LeaseDesk
@@ -20,6 +21,7 @@ class Admits:
     def __init__(self, desk: LeaseDesk, counts: AdmissionCounts) -> None:
         self._office = TicketOffice(desk, Buckets(), counts)
         self._learning = ModelLearning()
+        self._bounds = CostBounds()
 
     async def admit(self, outcome: Outcome, plan: Plan) -> Ticket:
         """The ticket of a call that may go out; `outcome.limits` tells what it fell under, also when it may not.
@@ -38,10 +40,10 @@ class Admits:
                 at_attempts[upstream] = index.at_attempt(subject_of(call, outcome.principal, upstream))
         if not matched and not any(at_attempts.values()):
             return NO_TICKET
-        demand = Demand(call, size_of(call), self._learning)
+        demand = Demand(call, size_of(call), self._learning, self._bounds)
         ticket = LimitedTicket(self._office, demand, subject, matched, at_attempts)
         outcome.limits = ticket
-        await ticket.admit(plan.targets)
+        await ticket.admit(list({id(target): target for target in plan.targets}.values()))
         return ticket
 
 

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from dataplane.rules import CompiledBudget, CompiledLimit, Mode, OnUnavailable, Unit
+from dataplane.rules import CompiledBudget, CompiledLimit, MatchedRules, Mode, OnUnavailable, Unit
 from tollway.kernel.rules import Subject, bucket_id, bucket_values
 
 USD: Final = "usd"
 _REMEMBERED: Final = 65_536
+_REMEMBERED_BY: Final = frozenset(("team", "user", "key", "model", "upstream"))
 
 
 class Kind(Enum):
@@ -57,7 +58,22 @@ class Buckets:
     """The buckets that calls fall into, made once for each rule and set of values, within bounds."""
 
     def __init__(self) -> None:
+        self._sets: dict[tuple[int, str, str, str, str], tuple[MatchedRules, tuple[Bucket, ...]]] = {}
         self._made: dict[tuple[str, int, tuple[str, ...]], tuple[CompiledLimit | CompiledBudget, Bucket]] = {}
+
+    def of_all(self, matched: MatchedRules, subject: Subject) -> tuple[Bucket, ...]:
+        """The buckets of all that `subject` falls under: of its limits, then of its budgets."""
+        key = (id(matched), subject.key, subject.user, subject.model, subject.upstream)
+        known = self._sets.get(key)
+        if known is not None and known[0] is matched:
+            return known[1]
+        rules: tuple[CompiledLimit | CompiledBudget, ...] = (*matched.limits, *matched.budgets)
+        buckets = tuple(self.of(rule, subject) for rule in rules)
+        if all(per in _REMEMBERED_BY for rule in rules for per in rule.per):
+            if len(self._sets) >= _REMEMBERED:
+                self._sets.clear()
+            self._sets[key] = (matched, buckets)
+        return buckets
 
     def of(self, limit: CompiledLimit | CompiledBudget, subject: Subject) -> Bucket:
         """The bucket of `limit` that `subject` falls into."""

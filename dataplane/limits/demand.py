@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dataplane.call import Attempt, Call
-from dataplane.limits.costs import bound_nano_usd, expected_nano_usd
+from dataplane.limits.costs import CostBounds
 from dataplane.limits.estimate import ModelLearning, Size
 from dataplane.rules import Admission, CompiledBudget, CompiledLimit, Unit
 from dataplane.snapshot import Target
@@ -22,6 +22,7 @@ class Demand:
     call: Call
     size: Size
     learning: ModelLearning
+    bounds: CostBounds
 
     @property
     def bound(self) -> Usage:
@@ -46,9 +47,11 @@ class Demand:
         if price is None:
             return None
         if budget.admission is Admission.STRICT:
-            return bound_nano_usd(price, self.size.input_bound, self.size.output_bound(STRICT_OUTPUT_TOKENS))
+            return self.bounds.bound_nano_usd(
+                price, self.size.input_bound, self.size.output_bound(STRICT_OUTPUT_TOKENS)
+            )
         model = _model(target)
-        return expected_nano_usd(
+        return self.bounds.expected_nano_usd(
             price, self.learning.input_tokens(model, self.size), self.learning.output_tokens(model, self.size)
         )
 

@@ -46,6 +46,7 @@ class LeaseDesk:
         return reservation
 
     def settle(self, need: Need, actual: int, admitted_ms: int) -> None:
+        """Ends what a call held since `admitted_ms`, of which it took `actual`."""
         self.table.settle(need, actual, admitted_ms, self._clock_ms())
 
     def resolved(self, reservation: Reservation) -> None:

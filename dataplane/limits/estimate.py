@@ -29,7 +29,7 @@ _NUMBER_BYTES: Final = 24
 _MEDIA_MEMBERS: Final = 2
 _OPERATIONS_WITHOUT_OUTPUT: Final = frozenset(("embeddings",))
 _LEARNED_MODELS: Final = 4_096
-_RISE, _FALL = 2, 128
+_RATIO_RISE, _OUTPUT_RISE, _FALL = 1, 2, 128
 
 
 @dataclass(slots=True)
@@ -135,8 +135,8 @@ def _is_media(name: str, value: Any, size: Size) -> bool:
 class ModelLearning:
     """What calls of each model took, in integers. `key` names a model of a provider.
 
-    The ratio of input tokens to bytes and the output of an answer rise by half of what a call has more, and fall by a
-    128th of what it has less: a quantile near the 99th (stochastic approximation, Robbins and Monro 1951).
+    The ratio of input tokens to bytes rises to what a call has, the output of an answer by half of what it has more;
+    both fall by a 128th of what a call has less: high quantiles, by stochastic approximation (Robbins and Monro 1951).
     """
 
     def __init__(self) -> None:
@@ -165,9 +165,9 @@ class ModelLearning:
                 self._learned.clear()
             known = self._learned[key] = _Learned()
         if size.text_bytes and not size.media_bound:
-            known.ratio_ppm = _moved(known.ratio_ppm, input_tokens * PARTS_PER_MILLION // size.text_bytes)
+            known.ratio_ppm = _moved(known.ratio_ppm, input_tokens * PARTS_PER_MILLION // size.text_bytes, _RATIO_RISE)
         if size.has_output:
-            known.output_tokens = _moved(known.output_tokens, output_tokens // size.answers)
+            known.output_tokens = _moved(known.output_tokens, output_tokens // size.answers, _OUTPUT_RISE)
 
 
 @dataclass(slots=True)
@@ -176,5 +176,5 @@ class _Learned:
     output_tokens: int = FIRST_OUTPUT_TOKENS
 
 
-def _moved(known: int, seen: int) -> int:
-    return known + -(-(seen - known) // _RISE) if seen > known else known - (known - seen) // _FALL
+def _moved(known: int, seen: int, rise: int) -> int:
+    return known + -(-(seen - known) // rise) if seen > known else known - (known - seen) // _FALL

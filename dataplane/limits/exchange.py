@@ -166,9 +166,9 @@ class Exchange:
                 self._holdings.telling[holding.bucket.id] = holding
             lease.granted = grant.granted_total
             holding.denied, holding.ask_from_ms = Denied(), 0
-        if grant.ttl_ms and (has_more or holding.bucket.kind is not Kind.RATE):
+        if grant.ttl_ms:
             lease.expires_ms = max(lease.expires_ms, _end_ms(holding, grant, sent_ms))
-            lease.refresh_ms = max(lease.refresh_ms, sent_ms + grant.refresh_ms)
+            lease.refresh_ms = max(lease.refresh_ms, _refresh_ms(holding, grant, sent_ms))
         holding.pay_debt()
         if lease.is_ending:
             lease.give_back()
@@ -199,6 +199,13 @@ def _end_ms(holding: Holding, grant: wire.Grant, sent_ms: int) -> int:
     if holding.bucket.kind is Kind.BUDGET and grant.resets_in_ms:
         ends_in_ms = min(ends_in_ms, grant.resets_in_ms)
     return sent_ms + ends_in_ms
+
+
+def _refresh_ms(holding: Holding, grant: wire.Grant, sent_ms: int) -> int:
+    """Parts of a rate are small and many: they are renewed towards their end, if they are in use then."""
+    if holding.bucket.kind is Kind.RATE:
+        return sent_ms + max(1, grant.ttl_ms - grant.refresh_ms)
+    return sent_ms + grant.refresh_ms
 
 
 def _shortfall(holding: Holding, now_ms: int) -> int:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 REFUND_MS: Final = 60_000
 """For how long after its admission a call gives back to a rate what it did not use."""
-_SHORTEST_MEASURE_MS: Final = {Kind.BUDGET: 1_000, Kind.RATE: 100, Kind.SLOTS: 100}
+_SHORTEST_MEASURE_MS: Final = {Kind.BUDGET: 2_000, Kind.RATE: 500, Kind.SLOTS: 500}
 _REFILL_PART: Final = 3
 _SLOTS_SPARE_PART: Final = 5
 _DENIED_LATELY_MS: Final = 1_000
@@ -186,11 +186,18 @@ class Holding:
             return need
         if self.bucket.kind is Kind.SLOTS:
             return need + max(1, self.reserved // _SLOTS_SPARE_PART) if need else 0
-        elapsed_ms = max(_SHORTEST_MEASURE_MS[self.bucket.kind], now_ms - self.measured_ms)
-        burn = max(0, self.consumed) * HORIZON_MS[self.bucket.kind] // elapsed_ms
-        self.burn = max(burn, (3 * self.burn + burn) // 4)
-        self.consumed, self.measured_ms = 0, now_ms
+        self._measure(now_ms)
         return max(need, self.burn - max(0, self.balance(now_ms)))
+
+    def _measure(self, now_ms: int) -> None:
+        """How much goes in a horizon, at the pace since the last measure: quick to rise, slow to fall."""
+        shortest_ms, elapsed_ms = _SHORTEST_MEASURE_MS[self.bucket.kind], now_ms - self.measured_ms
+        burn = max(0, self.consumed) * HORIZON_MS[self.bucket.kind] // max(shortest_ms, elapsed_ms)
+        if elapsed_ms < shortest_ms:
+            self.burn = max(self.burn, burn)
+        else:
+            self.burn = max(burn, (3 * self.burn + burn) // 4)
+            self.consumed, self.measured_ms = 0, now_ms
 
     def is_low(self, now_ms: int) -> bool:
         """Whether it is time to ask for more before a call has to wait."""

@@ -44,7 +44,10 @@ class Holdings:
 
     def granted(self, holding: Holding, lease: Lease) -> None:
         """Notes that `lease` must be looked after."""
-        self._look_at(holding, min(lease.refresh_ms, holding.last_used_ms + IDLE_MS[holding.bucket.kind]))
+        if holding.bucket.kind is Kind.RATE:
+            self._look_at(holding, lease.refresh_ms)
+        else:
+            self._look_at(holding, min(lease.refresh_ms, holding.last_used_ms + IDLE_MS[holding.bucket.kind]))
 
     def tick(self, now_ms: int) -> None:
         """Renews what is in use, gives back what is idle, and forgets what is neither."""
@@ -81,7 +84,10 @@ class Holdings:
         lease = holding.current
         if holding.is_stale(now_ms):
             self.end(holding)
-        elif lease is not None and holding.bucket.kind is not Kind.RATE:
+        elif lease is not None and holding.bucket.kind is Kind.RATE:
+            if holding.consumed > 0 and now_ms >= lease.refresh_ms:
+                self.asking[holding.bucket.id] = holding
+        elif lease is not None:
             if is_idle and not holding.waiting:
                 self._give_back(holding, lease)
             if not lease.is_ending and now_ms >= lease.refresh_ms:
@@ -93,6 +99,9 @@ class Holdings:
         self._look_at(holding, max(now_ms + _SHORTEST_LOOK_MS, self._next_look_ms(holding, now_ms, is_idle=is_idle)))
 
     def _next_look_ms(self, holding: Holding, now_ms: int, *, is_idle: bool) -> int:
+        if holding.bucket.kind is Kind.RATE and holding.current is not None:
+            part = holding.current
+            return part.refresh_ms if part.refresh_ms > now_ms else part.expires_ms
         idle_for_ms = IDLE_MS[holding.bucket.kind]
         idle_ms = now_ms + idle_for_ms if is_idle else holding.last_used_ms + idle_for_ms
         lease = holding.current

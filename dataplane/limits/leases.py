@@ -236,9 +236,8 @@ class LeaseTable:
         reservation.state = state
 
     def _tell(self, holding: Holding) -> None:
-        for lease in holding.leases:
-            if lease.is_ending or lease.returned > lease.told_returned:
-                self.holdings.telling[holding.bucket.id] = holding
-                if holding.per_call and self.is_connected:
-                    self._listener.urged()
-                return
+        current = holding.current
+        if holding.ending or (current is not None and current.returned > current.told_returned):
+            self.holdings.telling[holding.bucket.id] = holding
+            if holding.per_call and self.is_connected:
+                self._listener.urged()

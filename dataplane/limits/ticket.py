@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from dataplane.call import Attempt, Charge, Outcome
 from dataplane.errors import GatewayError
-from dataplane.limits.buckets import Buckets
+from dataplane.limits.buckets import Bucket, Buckets
 from dataplane.limits.counts import AdmissionCounts
 from dataplane.limits.demand import STRICT_OUTPUT_TOKENS, Demand, tokens_used
 from dataplane.limits.desk import LeaseDesk
@@ -118,8 +118,7 @@ class LimitedTicket(Ticket):
 
         Raises RateLimitExceeded, BudgetExceeded, LimitTooSmall, PriceUnknown and QuotaUnavailable.
         """
-        limits = [self._held(limit, self._demand.amount(limit, targets[0])) for limit in self._matched.limits]
-        money = [self._held(budget, self._cost(budget, targets)) for budget in self._matched.budgets]
+        limits, money = self._held_by(self._matched, self._subject, targets)
         error = await self._reserve([*limits, *money])
         if error is not None:
             raise error
@@ -135,12 +134,12 @@ class LimitedTicket(Ticket):
         try:
             for budget in self._matched.budgets if self._has_unpriced else ():
                 self._cost(budget, (target,))
-            again = [self._held(budget, self._cost(budget, (target,))) for budget in money]
+            _, again = self._held_by(MatchedRules((), money), self._subject, (target,))
             subject = replace(self._subject, upstream=target.upstream.id)
-            held = [self._held(limit, self._demand.amount(limit, target), subject) for limit in rules.limits]
-            held += [self._held(budget, self._cost(budget, (target,)), subject) for budget in rules.budgets]
+            limits, spends = self._held_by(rules, subject, (target,))
         except GatewayError as error:
             return error
+        held = [*limits, *spends]
         if again or held:
             refused = await self._reserve([*again, *held])
             if refused is not None:
@@ -186,10 +185,25 @@ class LimitedTicket(Ticket):
     def _held_for_attempt(self) -> list[_Held]:
         return self._money_held + self._attempt_held
 
-    def _held(self, rule: CompiledLimit | CompiledBudget, amount: int, subject: Subject | None = None) -> _Held:
+    def _held_by(
+        self, rules: MatchedRules, subject: Subject, targets: Sequence[Target]
+    ) -> tuple[list[_Held], list[_Held]]:
+        """What is to be reserved of limits, and of budgets. Raises LimitTooSmall and PriceUnknown."""
+        buckets = self._office.buckets.of_all(rules, subject)
+        demand, split = self._demand, len(rules.limits)
+        limits = [
+            self._held(rule, demand.amount(rule, targets[0]), bucket)
+            for rule, bucket in zip(rules.limits, buckets, strict=False)
+        ]
+        money = [
+            self._held(rule, self._cost(rule, targets), bucket)
+            for rule, bucket in zip(rules.budgets, buckets[split:], strict=True)
+        ]
+        return limits, money
+
+    def _held(self, rule: CompiledLimit | CompiledBudget, amount: int, bucket: Bucket) -> _Held:
         """A need that is to be reserved. Raises LimitTooSmall when it alone passes the limit."""
         office = self._office
-        bucket = office.buckets.of(rule, subject or self._subject)
         need = office.desk.need(bucket, amount)
         self._seen.append(need)
         if amount > bucket.most:
