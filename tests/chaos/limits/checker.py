@@ -11,6 +11,7 @@ from tests.chaos.checker import Verdict
 from tests.chaos.evidence import ClientEnding, Evidence, ProviderCall
 from tests.chaos.limits.counting import most_at_once, most_within, span_ms
 from tests.chaos.limits.evidence import BudgetCap, Counted, LimitEvidence, RateCap, Sample, SlotCap
+from tollway.kernel.usage import SettlementState
 
 HORIZON_MS = 2_000
 HOLDERS_SHARE = 2
@@ -25,6 +26,7 @@ LATE_BY_MS = 250
 NOTICED_WITHIN_MS = 200
 """After its client has left, the provider may take that long to see it: such a call is over by then."""
 _WHOLE_PPM = 1_000_000
+_KNOWN = (SettlementState.REPORTED, SettlementState.NOT_BILLED)
 _PAYMENT_REQUIRED, _TOO_MANY, _UNAVAILABLE = 402, 429, 503
 
 
@@ -78,13 +80,21 @@ def _used_up(budgets: Sequence[BudgetCap], limits: LimitEvidence) -> Verdict:
 
 
 def _counted(budgets: Sequence[BudgetCap], evidence: Evidence, limits: LimitEvidence) -> Verdict:
-    """Each budget is over all usage of its team, and began with nothing."""
+    """Each budget is over all usage of its team, and began with nothing.
+
+    What was not reported may be charged at more than its estimate: at what was held for it.
+    """
     found = []
     for cap in budgets:
-        booked = sum(entry.cost_nano_usd for entry in evidence.ledger.entries if entry.team == cap.team)
         spent = _spent(limits.at_rest, cap.rule)
-        if booked != spent:
+        entries = [entry for entry in evidence.ledger.entries if entry.team == cap.team]
+        booked = sum(entry.cost_nano_usd for entry in entries)
+        is_reported = all(entry.state in _KNOWN for entry in entries)
+        if spent < booked or (is_reported and spent != booked):
             found.append(f"{cap.rule} has {spent} nano-USD spent, the ledger {booked} for {cap.team}")
+        charged = spent if limits.charged is None else limits.charged.get(cap.rule, 0)
+        if charged != spent:
+            found.append(f"{cap.rule} has {spent} nano-USD spent, and {charged} are charged to it")
     return Verdict("B3", "what a budget has spent is what the ledger holds", tuple(found), {"budgets": len(budgets)})
 
 

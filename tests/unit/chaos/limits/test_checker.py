@@ -9,6 +9,7 @@ from tests.chaos.evidence import ClientEnding, Denial, Evidence, LedgerReading, 
 from tests.chaos.limits.checker import judge_limits
 from tests.chaos.limits.evidence import BucketSums, BudgetCap, Counted, LimitEvidence, RateCap, Sample, SlotCap
 from tests.unit.chaos.planting import TEAM, line, request
+from tollway.kernel.usage import SettlementState
 
 RULE = "budgets/b"
 COST = 15_000
@@ -62,6 +63,20 @@ def test_half_a_percent_of_a_large_budget_may_be_left() -> None:
 def test_spending_that_is_not_the_ledgers_is_found() -> None:
     assert violated(at_rest=replace(AT_REST, buckets={RULE: BucketSums(3 * COST - 1, 1)})) == {"B3"}
     assert violated(at_rest=None) == {"B2", "B3"}
+
+
+def test_what_was_not_reported_may_be_charged_at_more_than_its_estimate_and_never_at_less() -> None:
+    guessed = replace(ENTRIES[0], state=SettlementState.ESTIMATED, cost_nano_usd=COST // 3)
+    estimated = replace(EVIDENCE, ledger=LedgerReading((guessed, *ENTRIES[1:]), {}))
+    assert violated(estimated) == set()
+    less = replace(AT_REST, served_nano_usd={}, buckets={RULE: BucketSums(2 * COST, COST)})
+    assert violated(estimated, at_rest=less, caps=(replace(BUDGET, is_used_up=False),)) == {"B3"}
+
+
+def test_charges_that_do_not_add_up_are_found() -> None:
+    assert violated(charged={RULE: 3 * COST}) == set()
+    assert violated(charged={RULE: 3 * COST + 1}) == {"B3"}
+    assert violated(charged={}) == {"B3"}
 
 
 @pytest.mark.parametrize(
