@@ -159,7 +159,9 @@ class LeaseTable:
         bucket = need.holding.bucket
         if not bucket.is_enforced or bucket.on_unavailable is OnUnavailable.ALLOW:
             return Way.UNLEASED
-        if bucket.on_unavailable is OnUnavailable.DENY or bucket.kind is Kind.BUDGET:
+        # Slots that an answer which is only late may have given to others already would be one too many.
+        is_late = bucket.kind is Kind.SLOTS and self.is_connected
+        if bucket.on_unavailable is OnUnavailable.DENY or bucket.kind is Kind.BUDGET or is_late:
             return Denial(bucket, Reason.UNAVAILABLE, _RETRY_MS)
         missing_ms = self._missing_of_share_ms(need, now_ms)
         if not missing_ms:

@@ -109,7 +109,7 @@ def _shown(bucket: Bucket, amount: int) -> str:
 def _reset(denial: Denial, now: datetime) -> str:
     if not denial.resets_in_ms:
         return ""
-    resets = now.astimezone(UTC) + timedelta(milliseconds=denial.resets_in_ms)
+    resets = now.astimezone(UTC) + timedelta(milliseconds=denial.resets_in_ms + _MS_PER_S // 2)
     return f" It resets at {resets:%Y-%m-%dT%H:%M:%SZ}."
 
 

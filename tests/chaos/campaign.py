@@ -177,6 +177,7 @@ async def _look_at_limits(stage: Stage, plan: Plan) -> LimitEvidence:
         await stage.sampler.look(),
         held,
         len(stage.site.base_urls()),
+        await stage.site.read_charged(),
     )
 
 

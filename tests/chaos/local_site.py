@@ -11,7 +11,7 @@ from tests.chaos.admin_api import AdminApi
 from tests.chaos.cluster import Cluster
 from tests.chaos.evidence import LedgerReading
 from tests.chaos.ledger import Scope, read_database, read_time, reports_from_rows
-from tests.chaos.limits.quota import read_budgets, read_held
+from tests.chaos.limits.quota import read_budgets, read_charged, read_held
 from tests.chaos.limits.rules import Rule, generous_rules
 from tests.chaos.load import Caller
 from tests.chaos.local_faults import STREAM_AWAY, cluster_faults, waiting_messages
@@ -63,6 +63,7 @@ async def open_site(cluster: Cluster) -> Site:
         limited=limited,
         caps=[cap for rule in rules for cap in rule.caps],
         read_budgets=lambda: read_budgets(cluster.database_url),
+        read_charged=lambda: read_charged(cluster.database_url),
         read_held=lambda: read_held(cluster.database_url),
     )
 

@@ -21,6 +21,10 @@ async def _read_no_budgets() -> Mapping[str, BucketSums]:
     return {}
 
 
+async def _read_no_charges() -> Mapping[str, int]:
+    return {}
+
+
 async def _read_nothing_held() -> tuple[str, ...]:
     return ()
 
@@ -32,7 +36,8 @@ class Site:
     base_urls(): of the data planes, without /v1. backlog(): what is still on its way to the ledger, "" when nothing
     is. read_ledger() raises ReadingFailed while it cannot be read. memory_kib(): by process, {} where unknown.
     limited: callers whose teams have no other usage, for rules that refuse. caps: of rules that are there already.
-    read_budgets(), read_held(): what budgets have spent and what leases hold; they raise ReadingFailed, too.
+    read_budgets(), read_charged(), read_held(): what budgets have spent, what entries charge to them, and what leases
+    hold; they raise ReadingFailed, too.
     """
 
     base_urls: Callable[[], Sequence[str]]
@@ -47,6 +52,7 @@ class Site:
     limited: Sequence[Caller] = field(default=(), repr=False)
     caps: Sequence[Cap] = ()
     read_budgets: Callable[[], Awaitable[Mapping[str, BucketSums]]] = _read_no_budgets
+    read_charged: Callable[[], Awaitable[Mapping[str, int]]] = _read_no_charges
     read_held: Callable[[], Awaitable[tuple[str, ...]]] = _read_nothing_held
 
     def truth_lines(self) -> list[str]:

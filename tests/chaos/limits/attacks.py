@@ -26,8 +26,8 @@ _STEADY_CALL = (77_500, 410_000)
 """What one such call costs on average, and holds at most: a token for each byte of its message and some around it."""
 _STEADY_CALLERS = 40
 _OVERLOAD = 5
-_REQUESTS_PER_MINUTE, _REQUESTS_BURST = 600, 20
-_TOKENS_PER_MINUTE, _TOKENS_BURST, _TOKENS_PER_CALL = 60_000, 2_000, 35
+_REQUESTS_PER_MINUTE, _REQUESTS_BURST = 300, 10
+_TOKENS_PER_MINUTE, _TOKENS_BURST, _TOKENS_PER_CALL = 24_000, 1_000, 35
 _SLOTS = 8
 _SLOTS_USABLE_WITHIN_S = 20.0
 _LEAVING = Kind(1, "sim/stream-50", stream=True, leaving=0.3, output_max=40)

@@ -78,7 +78,7 @@ class LimitEvidence:
 
     teams: of every call, by its id. samples: while the load ran. at_rest: the last one, with nothing on its way.
     held: leases that still hold something at rest, a line each; None where that was not waited for.
-    data_planes: how many served.
+    data_planes: how many served. charged: by rule what the ledger's entries charge to its buckets; None if unknown.
     """
 
     caps: tuple[Cap, ...]
@@ -87,3 +87,4 @@ class LimitEvidence:
     at_rest: Sample | None = None
     held: tuple[str, ...] | None = None
     data_planes: int = 2
+    charged: Mapping[str, int] | None = None

@@ -17,6 +17,12 @@ FROM quota_lease l JOIN quota_bucket b USING (bucket_id, window_start_ms)
 WHERE l.granted > l.settled + l.returned AND l.state <> $1
 GROUP BY b.rule, l.node, l.state ORDER BY b.rule, l.node
 """
+_CHARGED = """
+SELECT b.rule, sum((c.charge->>3)::bigint)::bigint AS charged
+FROM ledger_entry e CROSS JOIN jsonb_array_elements(e.charges) AS c(charge)
+JOIN quota_bucket b ON b.bucket_id = (c.charge->>0)::uuid AND b.window_start_ms = (c.charge->>2)::bigint
+WHERE e.charges IS NOT NULL GROUP BY b.rule
+"""
 _CLOSED = 5
 
 
@@ -30,6 +36,11 @@ async def read_held(url: str) -> tuple[str, ...]:
     """A line for each rule and process that holds something of it. Raises ReadingFailed."""
     rows = await _fetch(url, _HELD, _CLOSED)
     return tuple(f"{row['rule']}: {row['held']} are held by {row['node']}, state {row['state']}" for row in rows)
+
+
+async def read_charged(url: str) -> Mapping[str, int]:
+    """By rule what entries charge to its buckets. Raises ReadingFailed."""
+    return {row["rule"]: row["charged"] for row in await _fetch(url, _CHARGED)}
 
 
 async def _fetch(url: str, query: str, *arguments: object) -> list[asyncpg.Record]:

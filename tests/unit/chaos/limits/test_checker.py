@@ -9,6 +9,7 @@ from tests.chaos.evidence import ClientEnding, Denial, Evidence, LedgerReading, 
 from tests.chaos.limits.checker import judge_limits
 from tests.chaos.limits.evidence import BucketSums, BudgetCap, Counted, LimitEvidence, RateCap, Sample, SlotCap
 from tests.unit.chaos.planting import TEAM, line, request
+from tollway.kernel.usage import SettlementState
 
 RULE = "budgets/b"
 COST = 15_000
@@ -64,6 +65,20 @@ def test_spending_that_is_not_the_ledgers_is_found() -> None:
     assert violated(at_rest=None) == {"B2", "B3"}
 
 
+def test_what_was_not_reported_may_be_charged_at_more_than_its_estimate_and_never_at_less() -> None:
+    guessed = replace(ENTRIES[0], state=SettlementState.ESTIMATED, cost_nano_usd=COST // 3)
+    estimated = replace(EVIDENCE, ledger=LedgerReading((guessed, *ENTRIES[1:]), {}))
+    assert violated(estimated) == set()
+    less = replace(AT_REST, served_nano_usd={}, buckets={RULE: BucketSums(2 * COST, COST)})
+    assert violated(estimated, at_rest=less, caps=(replace(BUDGET, is_used_up=False),)) == {"B3"}
+
+
+def test_charges_that_do_not_add_up_are_found() -> None:
+    assert violated(charged={RULE: 3 * COST}) == set()
+    assert violated(charged={RULE: 3 * COST + 1}) == {"B3"}
+    assert violated(charged={}) == {"B3"}
+
+
 @pytest.mark.parametrize(
     ("served", "bucket"),
     [(2 * COST, BucketSums(COST, COST - 1)), (COST, BucketSums(2 * COST, COST + 1)), (COST, None)],
@@ -97,7 +112,16 @@ def test_a_rate_that_is_not_used_is_found() -> None:
     busy = replace(RATE, is_saturated=True)
     assert violated(replace(EVIDENCE, provider_calls=paced), caps=(busy,)) == set()
     fewer = tuple(c for c in paced if c.began_ms % 10_000)
-    assert violated(replace(EVIDENCE, provider_calls=fewer), caps=(busy,)) == {"Q1"}
+    wanting = {f"c{number}": TEAM for number in range(200)}
+    assert violated(replace(EVIDENCE, provider_calls=fewer), caps=(busy,), teams=wanting) == {"Q1"}
+
+
+def test_a_rate_that_was_hardly_asked_for_is_not_said_to_be_unused() -> None:
+    few = tuple(call(n, 2_000 * n, 0) for n in range(30))
+    evidence, busy = replace(EVIDENCE, provider_calls=few), replace(RATE, is_saturated=True)
+    [paced] = [v for v in judge_limits(evidence, replace(LIMITS, caps=(busy,))) if v.invariant == "Q1"]
+    assert paced.holds
+    assert "needs" in paced.missing
 
 
 def test_too_many_at_once_are_found() -> None:
@@ -105,9 +129,9 @@ def test_too_many_at_once_are_found() -> None:
 
 
 def test_a_call_whose_client_left_is_over_when_the_provider_could_notice() -> None:
-    left = call(4, 400, 700, ending="aborted"), call(5, 650, 700), call(6, 650, 700)
+    left = call(4, 400, 700 + 100, ending="aborted"), call(5, 650, 700), call(6, 650, 700)
     assert violated(replace(EVIDENCE, provider_calls=left), caps=(SLOTS,)) == set()
-    running = replace(left[0], ended_ms=751), *left[1:]
+    running = replace(left[0], ended_ms=851), *left[1:]
     assert violated(replace(EVIDENCE, provider_calls=running), caps=(SLOTS,)) == {"C1"}
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from dataplane.limits.buckets import Bucket, Kind
 from dataplane.limits.leases import LOST_GRACE_MS, WAIT_MS, LeaseTable
-from dataplane.limits.reservations import Reservation, State, Way
+from dataplane.limits.reservations import Reason, Reservation, State, Way
 from dataplane.rules import OnUnavailable
 from tests.unit.dataplane.limits.buckets import Heard, bucket
 from tollway.quota.v1 import quota_pb2 as wire
@@ -82,3 +82,17 @@ def test_a_debt_from_an_outage_can_be_paid(policy: OnUnavailable) -> None:
         table.take(wire.LeaseResponse(ack_sequence=update.sequence, grants=[answer]), away_ms)
     assert waiting.needs[0].way is Way.LEASED
     assert asked == BURST + 1
+
+
+def test_slots_of_an_answer_that_is_late_are_not_taken_from_a_share() -> None:
+    """Somebody else may have got them meanwhile; while the control plane is away there is nobody to give them."""
+    slots = bucket("rateLimits/s", Kind.SLOTS, amount=8, on_unavailable=OnUnavailable.LOCAL_SHARE)
+    table = LeaseTable(Heard(), NOW_MS)
+    table.opened()
+    late = call(table, slots, NOW_MS)
+    table.expire(NOW_MS + WAIT_MS)
+    assert late.state is State.REFUSED
+    assert late.denial is not None
+    assert late.denial.reason is Reason.UNAVAILABLE
+    table.lost(NOW_MS)
+    assert call(table, slots, NOW_MS + WAIT_MS + LOST_GRACE_MS).needs[0].way is Way.LOCAL_SHARE
