@@ -116,10 +116,10 @@ class Holding:
         return lease.granted - lease.returned - lease.used - lease.reserved - self.debt
 
     def shortfall(self, now_ms: int) -> int:
-        """What is missing for the first call that waits and is not covered, after all before it; 0 when none is missing.
+        """What is missing for the first call that waits and is not covered, after all before it; 0 when none is.
 
-        Calls also wait for other buckets: what they need of this one may be there. A debt is paid in parts: all of it at
-        once may be more than a rate ever gives.
+        Calls also wait for other buckets: what they need of this one may be there. A debt is paid in parts: all of it
+        at once may be more than a rate ever gives.
         """
         left = self.balance(now_ms)
         for reservation in self.waiting:
