@@ -177,6 +177,7 @@ def test_charges_are_kept_and_only_the_first_to_a_bucket_counts() -> None:
     ],
 )
 def test_a_charge_that_no_data_plane_makes_is_refused(fields: dict[str, Any], reason: str) -> None:
-    charge = Charge(**({"bucket_id": uuid.uuid4().bytes, "amount_nano_usd": 1} | fields))
+    values: dict[str, Any] = {"bucket_id": uuid.uuid4().bytes, "amount_nano_usd": 1, **fields}
+    charge = Charge(**values)
     with pytest.raises(InvalidEvent, match=reason):
         entry_of(FakeDataPlane(boot_id=9).event(charges=[charge]))
