@@ -73,7 +73,7 @@ async def ask(call: Any, need: int, sequence: int = 1, **fields: Any) -> LeaseRe
 async def status_of(call: Any) -> grpc.StatusCode:
     async with asyncio.timeout(DEADLINE_S):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            while await call.read() is not grpc.aio.EOF:
+            while isinstance(await call.read(), LeaseResponse):
                 continue
     return refused.value.code()
 
