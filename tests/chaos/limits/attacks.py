@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tests.chaos.attacks import Size
 from tests.chaos.campaign import Stage
@@ -43,8 +44,8 @@ async def race_for_budgets(cluster: Cluster, stage: Stage, size: Size) -> list[V
         stage,
         [strict_budget(small, Purse(_FEW_CALLS, *_FAST_CALL)), strict_budget(large, Purse(size.rounds, *_FAST_CALL))],
     )
-    served = [await _use_up(stage, small, _FAST, _MANY_CALLERS), await _use_up(stage, large, _FAST, _SOME_CALLERS)]
-    return [_race_verdict(served)]
+    races = [await _use_up(stage, small, _FAST, _MANY_CALLERS), await _use_up(stage, large, _FAST, _SOME_CALLERS)]
+    return [_race_verdict(races)]
 
 
 async def race_while_dataplanes_die(cluster: Cluster, stage: Stage, size: Size) -> list[Verdict]:
@@ -138,33 +139,45 @@ async def _race(cluster: Cluster, stage: Stage, size: Size) -> "tuple[Crowd, asy
 async def _finish_race(cluster: Cluster, stage: Stage, crowd: Crowd, racing: "asyncio.Task[None]") -> list[Verdict]:
     """Until the budget is used up, what killed data planes held included."""
     await wait_all_ready(cluster)
+    found = await _end(crowd, racing)
     try:
-        async with asyncio.timeout(_RACE_S):
-            await racing
-    except TimeoutError:
-        held = "; ".join(await stage.site.read_held())
-        raise CampaignFailed(f"callers were not refused for good within {_RACE_S:g} s; held: {held}") from None
-    await until(lambda: _is_nothing_in_suspense(stage), _RELEASED_WITHIN_S, "what killed data planes held to come free")
+        await until(lambda: _is_nothing_in_suspense(stage), _RELEASED_WITHIN_S, "what killed data planes held")
+    except CampaignFailed as error:
+        found.append(str(error))
     again = await _use_up(stage, stage.site.limited[0], _FAST, _STEADY_CALLERS)
-    return [_race_verdict([crowd.served, again])]
+    return [_race_verdict([_Race(crowd.served, found), again])]
 
 
-async def _use_up(stage: Stage, caller: Caller, kind: Kind, size: int) -> int:
-    """Calls that were served until every caller was refused for good."""
+async def _use_up(stage: Stage, caller: Caller, kind: Kind, size: int) -> "_Race":
+    """Callers until each was refused for good."""
     crowd = Crowd(stage.load, caller, kind, size)
-    try:
-        async with asyncio.timeout(_RACE_S):
-            await crowd.run()
-    except TimeoutError:
-        raise CampaignFailed(f"{caller.team} was not refused for good within {_RACE_S:g} s") from None
-    return crowd.served
+    racing = asyncio.create_task(crowd.run(), name="crowd")
+    found = await _end(crowd, racing)
+    return _Race(crowd.served, found)
 
 
-def _race_verdict(served: Sequence[int]) -> Verdict:
-    found = () if served[0] else ("not one call was served",)
-    return Verdict(
-        "N2", "callers raced until they were refused", found, {f"race {n}": s for n, s in enumerate(served, 1)}
-    )
+async def _end(crowd: Crowd, racing: "asyncio.Task[None]") -> list[str]:
+    """Waits until every caller was refused for good; what is wrong when some are not after a while."""
+    done, _ = await asyncio.wait({racing}, timeout=_RACE_S)
+    crowd.stop()
+    await racing
+    return [] if done else [f"callers were not refused for good within {_RACE_S:g} s"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Race:
+    """Calls that were served, and what was wrong with its end."""
+
+    served: int
+    found: Sequence[str]
+
+
+def _race_verdict(races: Sequence[_Race]) -> Verdict:
+    found = [line for race in races for line in race.found]
+    if not races[0].served:
+        found.append("not one call was served")
+    numbers = {f"race {number}": race.served for number, race in enumerate(races, 1)}
+    return Verdict("N2", "callers raced until they were refused for good", tuple(found), numbers)
 
 
 async def _is_nothing_in_suspense(stage: Stage) -> bool:
