@@ -9,7 +9,7 @@ from tests.chaos.report import render_text
 from tests.chaos.scenarios import SCENARIOS, loosened, run_scenario
 from tests.chaos.waiting import until
 
-pytestmark = pytest.mark.xdist_group("chaos")
+pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.campaign, pytest.mark.timeout(600)]
 
 SEED = 1
 RELEASED_WITHIN_S = 30.0
