@@ -62,5 +62,10 @@ async def close(client: Client) -> None:
         _log.debug("close failed error=%s", type(error).__name__)
 
 
+def described(error: Exception) -> str:
+    """Type and text of a NATS error; these hold neither URL nor credentials."""
+    return f"{type(error).__name__} {error}".strip()
+
+
 async def _note_error(error: Exception) -> None:
     _log.debug("nats error=%s", type(error).__name__)

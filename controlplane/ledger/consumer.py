@@ -22,7 +22,7 @@ from nats.js.errors import NotFoundError
 
 from controlplane.errors import Unavailable
 from controlplane.ledger.booking import Bookkeeper, Parcel, read_parcels
-from controlplane.ledger.connection import Connect, close
+from controlplane.ledger.connection import Connect, close, described
 from controlplane.ledger.drain import StreamDrain
 from controlplane.ledger.metrics import ConsumerMetrics
 from controlplane.ledger.producers.repository import ProducerProgress
@@ -76,7 +76,7 @@ class LedgerConsumer:
             try:
                 await self._session()
             except (NatsError, OSError, TimeoutError) as error:
-                self._parts.readiness.report(NATS, _described(error))
+                self._parts.readiness.report(NATS, described(error))
             if time.monotonic() - started_s > LAST_BACKOFF_S:
                 backoff = Backoff()
             await self._pause(backoff.next_s())
@@ -133,7 +133,7 @@ class LedgerConsumer:
                 await self._mark_drained(jetstream, drain)
             except (NatsError, OSError, TimeoutError) as error:
                 is_there = is_there and not isinstance(error, NotFoundError)
-                self._parts.readiness.report(NATS, _described(error))
+                self._parts.readiness.report(NATS, described(error))
             await asyncio.sleep(WATCH_INTERVAL_S)
 
     async def _mark_drained(self, jetstream: JetStreamContext, drain: StreamDrain) -> None:
@@ -241,8 +241,3 @@ async def _try(send: Callable[[], Awaitable[None]]) -> None:
         await send()
     except (NatsError, OSError) as error:
         _log.debug("signal not sent error=%s", type(error).__name__)
-
-
-def _described(error: Exception) -> str:
-    """Type and text of a NATS error; these hold neither URL nor credentials."""
-    return f"{type(error).__name__} {error}".strip()

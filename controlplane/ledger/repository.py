@@ -19,7 +19,7 @@ from controlplane.errors import Unavailable
 from controlplane.ledger.entries import TOKEN_SUMS, BookedBatch, DeadLetter, LedgerEntry, token_sums
 from controlplane.ledger.latecomers.repository import Detached, ProducerForgotten, drop_booked, unfold_days
 from controlplane.ledger.latency import bucket_of
-from controlplane.ledger.partitions import DEFAULT_PARTITION, Partition
+from controlplane.ledger.partitions import DEFAULT_PARTITION, Partition, day_number
 from controlplane.ledger.rollups import add_groups, add_latencies, add_sums, admit_values, fresh_values, keyed
 from controlplane.ledger.tables import ledger_dead_letter, ledger_entry, ledger_producer
 from tollway.kernel.periods import DAY_MS
@@ -28,7 +28,7 @@ MOST_STRAYS = 10_000
 ROUTING_TRIES = 5
 PARTITION_LOCK = 0x6C6564676572
 VALUES_LOCK = 0x76616C756573
-DAY_LOCK_SPACE = 0x746F6C6C
+_DAY_LOCK_SPACE = 0x746F6C6C
 DAY_US = DAY_MS * 1000
 _EPOCH_DAY = date(1970, 1, 1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -164,8 +164,13 @@ async def open_days(connection: AsyncConnection, day_numbers: Iterable[int]) -> 
     days = sorted(set(day_numbers))
     if not days:
         return []
-    await connection.execute(_LOCK_DAYS, {"space": DAY_LOCK_SPACE, "days": days})
+    await connection.execute(_LOCK_DAYS, {"space": _DAY_LOCK_SPACE, "days": days})
     return await unfold_days(connection, [_EPOCH_DAY + timedelta(days=day) for day in days])
+
+
+async def lock_day(connection: AsyncConnection, day: date) -> None:
+    """Wait for those that book `day`, and let none begin before this transaction ends."""
+    await connection.execute(_LOCK_DAY, {"space": _DAY_LOCK_SPACE, "day": day_number(day)})
 
 
 async def _insert_entries(connection: AsyncConnection, entries: list[LedgerEntry], detached: Sequence[Detached]) -> int:
@@ -328,6 +333,7 @@ _ATTACH = "ALTER TABLE ledger_entry ATTACH PARTITION %(name)s FOR VALUES FROM ('
 _COMMIT_DURABLY = text(
     "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
 )
+_LOCK_DAY = text("SELECT pg_advisory_xact_lock(:space, :day)")
 _LOCK_DAYS = text("SELECT pg_advisory_xact_lock_shared(:space, day) FROM unnest(CAST(:days AS integer[])) AS day")
 _MAKE_STAGING = text(
     "CREATE TEMPORARY TABLE IF NOT EXISTS ledger_entry_staging (LIKE ledger_entry INCLUDING DEFAULTS)"

@@ -22,7 +22,7 @@ from tests.chaos.local_site import running_cluster
 from tests.chaos.mutations import run_mutations
 from tests.chaos.nemesis import strike_all
 from tests.chaos.report import render_json, render_text
-from tests.chaos.scenarios import SCENARIOS, Scenario, can_run, run_scenario
+from tests.chaos.scenarios import SCENARIOS, Scenario, run_scenario
 from tests.chaos.site import Fault, ReadingFailed, Site
 from tests.chaos.waiting import CampaignFailed
 from tollctl.local.errors import LocalError
@@ -104,11 +104,7 @@ async def _run_ours(options: argparse.Namespace) -> list[Report]:
 
 
 def _chosen(names: Sequence[str] | None) -> list[Scenario]:
-    chosen = [SCENARIOS[name] for name in names or SCENARIOS]
-    for scenario in chosen:
-        if not can_run(scenario):
-            print(f"{scenario.name} is not run: this build has no `tollctl ledger replay`")
-    return [scenario for scenario in chosen if can_run(scenario)]
+    return [SCENARIOS[name] for name in names or SCENARIOS]
 
 
 def _size(scenario: Scenario, options: argparse.Namespace) -> Size:

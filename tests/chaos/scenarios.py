@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 
 from tests.chaos import attacks
 from tests.chaos.attacks import ClusterAttack, Size
@@ -81,8 +80,3 @@ async def run_scenario(cluster: Cluster, scenario: Scenario, size: Size, seed: i
 def loosened(scenario: Scenario) -> Scenario:
     """For machines that others use too: more time until nothing is on its way."""
     return replace(scenario, drained_within_s=_SHORT_DRAINED_S)
-
-
-def can_run(scenario: Scenario) -> bool:
-    """Whether this build has what the scenario needs: one restores the ledger with `tollctl ledger replay`."""
-    return scenario.attack is not attacks.restore_postgres or find_spec("tollctl.commands.ledger") is not None

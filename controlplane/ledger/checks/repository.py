@@ -36,8 +36,7 @@ from controlplane.errors import FailedPrecondition
 from controlplane.ledger.checks.reports import DayReport, Drift, DriftKind, Repaired
 from controlplane.ledger.entries import GROUP_DIMENSIONS, LATENCY_COUNTS, ROLLUP_SUMS
 from controlplane.ledger.folding.repository import FOLDED_TABLES, folds_of, read_dimensions
-from controlplane.ledger.partitions import day_number
-from controlplane.ledger.repository import DAY_LOCK_SPACE
+from controlplane.ledger.repository import lock_day
 from controlplane.ledger.retention.repository import DetachedTables, read_detached_tables
 from controlplane.ledger.rollups import (
     SPANS_S,
@@ -90,7 +89,7 @@ class DayCheckRepository:
         """
         slots = _slots(day)
         async with self._database.transaction() as connection:
-            await connection.execute(_LOCK_DAY, {"space": DAY_LOCK_SPACE, "day": day_number(day)})
+            await lock_day(connection, day)
             tables = await read_detached_tables(connection)
             if tables.is_dropped(day):
                 text_ = f"entries of {day} were detached and are not in the database: its sums are all that is left"
@@ -314,4 +313,3 @@ _KEYED = Table(
 )
 _EMPTY_KEYED = text("TRUNCATE ledger_check_keyed")
 _TOTALS = select(func.count(), func.coalesce(func.sum(_KEYED.c.cost_nano_usd), 0))
-_LOCK_DAY = text("SELECT pg_advisory_xact_lock(:space, :day)")

@@ -11,7 +11,7 @@ from controlplane.db.engine import Database
 from controlplane.ledger.entries import LATENCY_COUNTS, ROLLUP_SUMS
 from controlplane.ledger.reading.conditions.repository import dimension_column
 from controlplane.ledger.reading.dimensions import METADATA_PREFIX, ROLLUP_DIMENSIONS
-from controlplane.ledger.repository import DAY_LOCK_SPACE
+from controlplane.ledger.repository import lock_day
 from controlplane.ledger.rollups import DAY_S, folded
 from controlplane.ledger.tables import (
     ledger_metadata_key,
@@ -28,7 +28,6 @@ FOLD_LOCK = 0x666F6C64
 FOLDED_TABLES = (usage_rollup, usage_latency, usage_marginal, usage_latency_marginal)
 _ALL = ""
 """The dimension of sums over everything."""
-_EPOCH_DAY = date(1970, 1, 1)
 _DAY = timedelta(days=1)
 
 
@@ -76,7 +75,7 @@ class Fold(NamedTuple):
 
 async def fold_day(connection: AsyncConnection, day: date) -> None:
     """Waits for bookings of the day that are under way; others wait for the end of this transaction."""
-    await connection.execute(_LOCK_DAY, {"space": DAY_LOCK_SPACE, "day": (day - _EPOCH_DAY) // _DAY})
+    await lock_day(connection, day)
     for table in FOLDED_TABLES:
         await connection.execute(delete(table).where(table.c.span_s > QUARTER_HOUR_S, *_is_of(table, day)))
     for fold in folds_of(day, await read_dimensions(connection, day)):
@@ -137,7 +136,6 @@ def _keys_of(day: date) -> Any:
 
 
 _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(:lock)")
-_LOCK_DAY = text("SELECT pg_advisory_xact_lock(:space, :day)")
 _FIND_DAY = text(
     "SELECT d::date FROM generate_series("
     "(SELECT min(slot) AT TIME ZONE 'UTC' FROM usage_rollup WHERE span_s = 900)::date,"

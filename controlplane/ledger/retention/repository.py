@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controlplane.db.engine import Database
 from controlplane.ledger.checks.reports import DetachedDay
-from controlplane.ledger.partitions import day_number, day_of_name, partition_of
-from controlplane.ledger.repository import DAY_LOCK_SPACE, PARTITION_LOCK
+from controlplane.ledger.partitions import day_of_name, partition_of
+from controlplane.ledger.repository import PARTITION_LOCK, lock_day
 from controlplane.ledger.tables import ledger_detached_day, ledger_entry
 
 LOCK_WAIT_MS = 500
@@ -85,7 +85,7 @@ class RetentionRepository:
         partition = partition_of(day)
         async with self._database.transaction() as connection:
             await connection.execute(_LOCK_PARTITIONS, {"lock": PARTITION_LOCK})
-            await connection.execute(_LOCK_DAY, {"space": DAY_LOCK_SPACE, "day": day_number(day)})
+            await lock_day(connection, day)
             if partition.name not in (await connection.execute(_ATTACHED_NAMES)).scalars().all():
                 return False
             await _record(connection, day, partition.name)
@@ -102,7 +102,7 @@ class RetentionRepository:
             names = (await connection.execute(_UNRECORDED_NAMES)).scalars().all()
             days = [day for name in names if (day := day_of_name(name)) is not None]
             for day in days:
-                await connection.execute(_LOCK_DAY, {"space": DAY_LOCK_SPACE, "day": day_number(day)})
+                await lock_day(connection, day)
                 await _record(connection, day, partition_of(day).name)
         return days
 
@@ -137,7 +137,6 @@ async def _record(connection: AsyncConnection, day: date, name: str) -> None:
 
 
 _LOCK_PARTITIONS = text("SELECT pg_advisory_xact_lock(:lock)")
-_LOCK_DAY = text("SELECT pg_advisory_xact_lock(:space, :day)")
 _SHORT_WAIT = text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_MS}ms'")
 _ATTACHED_NAMES = text(
     "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"

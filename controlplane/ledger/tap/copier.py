@@ -13,6 +13,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
 
+from controlplane.ledger.connection import described
 from controlplane.ledger.entries import Delivery
 from controlplane.ledger.tap.stream import TapSettings, ensure_tap
 from tollway.kernel.subjects import TAP_STREAM, tap_subject, tapped_subject
@@ -47,8 +48,8 @@ class TapCopier:
         try:
             await ensure_tap(jetstream, self._settings)
         except (NatsError, OSError, TimeoutError) as error:
-            if _described(error) != self._problem:
-                self._problem = _described(error)
+            if described(error) != self._problem:
+                self._problem = described(error)
                 _log.warning("the tap is not there, copies are lost stream=%s error=%s", TAP_STREAM, self._problem)
             return
         self._jetstream, self._problem = jetstream, ""
@@ -90,11 +91,6 @@ async def _publish(jetstream: JetStreamContext, message: Msg) -> bool:
             tap_subject(message.subject), message.data, timeout=TIMEOUT_S, stream=TAP_STREAM, headers=headers
         )
     except (NatsError, OSError, TimeoutError) as error:
-        _log.debug("copy failed error=%s", _described(error))
+        _log.debug("copy failed error=%s", described(error))
         return False
     return True
-
-
-def _described(error: Exception) -> str:
-    """Type and text of a NATS error; these hold neither URL nor credentials."""
-    return f"{type(error).__name__} {error}".strip()
