@@ -123,10 +123,11 @@ class LedgerConsumer:
             try:
                 if not is_there or source.is_lost:
                     await ensure_stream(jetstream, self._parts.stream)
+                if not self._parts.tap.is_open:
+                    await self._parts.tap.open(client)
+                if not is_there or source.is_lost:
                     await source.open()
                     is_there = True
-                if not self._parts.tap.is_open:
-                    await self._parts.tap.open(jetstream)
                 info = await jetstream.consumer_info(USAGE_STREAM, USAGE_CONSUMER)
                 self._parts.metrics.set_pending((info.num_pending or 0) + (info.num_ack_pending or 0))
                 self._parts.readiness.clear(NATS)
@@ -163,7 +164,8 @@ class LedgerConsumer:
                 if not await self._book_parcels(parcels):
                     return
                 booked = list(islice(unacknowledged, len(parcels)))
-                await self._parts.tap.copy(booked)
+                if not await self._parts.tap.copy(booked):
+                    return
                 for message in booked:
                     await _try(message.ack)
 

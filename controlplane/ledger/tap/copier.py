@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.js import JetStreamContext
@@ -31,46 +32,50 @@ class TapCopier:
     def __init__(self, settings: TapSettings, count_lost: Callable[[int], None]) -> None:
         self._settings = settings
         self._count_lost = count_lost
-        self._jetstream: JetStreamContext | None = None
+        self._client: Client | None = None
         self._problem = ""
 
     @property
     def is_open(self) -> bool:
         """True while the tap takes copies, and where none is wanted."""
-        return self._jetstream is not None or not self._settings.days
+        return self._client is not None or not self._settings.days
 
     def close(self) -> None:
         """Copies are lost until `open` has succeeded; for a connection that is over."""
-        self._jetstream = None
+        self._client = None
 
-    async def open(self, jetstream: JetStreamContext) -> None:
+    async def open(self, client: Client) -> None:
         """Make the tap as it is to be; the next call of it may succeed where this one did not."""
         try:
-            await ensure_tap(jetstream, self._settings)
+            await ensure_tap(client.jetstream(), self._settings)
         except (NatsError, OSError, TimeoutError) as error:
             if described(error) != self._problem:
                 self._problem = described(error)
                 _log.warning("the tap is not there, copies are lost stream=%s error=%s", TAP_STREAM, self._problem)
             return
-        self._jetstream, self._problem = jetstream, ""
+        self._client, self._problem = client, ""
         _log.info("the tap takes copies stream=%s days=%d", TAP_STREAM, self._settings.days)
 
-    async def copy(self, messages: Sequence[Msg]) -> None:
-        """Returns when the tap has all of `messages`, or is given up until it is opened again."""
+    async def copy(self, messages: Sequence[Msg]) -> bool:
+        """True when the tap has all of `messages` or is given up until it is opened again, False when the connection
+        is over: then they come again, and must not be acknowledged."""
         if not self._settings.days:
-            return
+            return True
         left = list(messages)
-        for _ in range(TRIES):
-            jetstream = self._jetstream
-            if jetstream is None or not left:
-                break
-            done = await asyncio.gather(*(_publish(jetstream, message) for message in left))
-            left = [message for message, is_done in zip(left, done, strict=True) if not is_done]
-        if left:
-            if self._jetstream is not None:
-                _log.warning("the tap does not take copies, they are lost stream=%s messages=%d", TAP_STREAM, len(left))
-            self.close()
-            self._count_lost(len(left))
+        client = self._client
+        if client is not None:
+            jetstream = client.jetstream(timeout=TIMEOUT_S)
+            for _ in range(TRIES):
+                done = await asyncio.gather(*(_publish(jetstream, message) for message in left))
+                left = [message for message, is_done in zip(left, done, strict=True) if not is_done]
+                if not left:
+                    return True
+            if not client.is_connected:
+                return False
+            _log.warning("the tap does not take copies, they are lost stream=%s messages=%d", TAP_STREAM, len(left))
+        self.close()
+        self._count_lost(len(left))
+        return True
 
 
 def tapped_delivery(message: Msg) -> Delivery:
@@ -88,7 +93,7 @@ async def _publish(jetstream: JetStreamContext, message: Msg) -> bool:
     headers = {SEQUENCE_HEADER: str(message.metadata.sequence.stream)}
     try:
         await jetstream.publish(
-            tap_subject(message.subject), message.data, timeout=TIMEOUT_S, stream=TAP_STREAM, headers=headers
+            tap_subject(message.subject), message.data, stream=TAP_STREAM, headers=headers
         )
     except (NatsError, OSError, TimeoutError) as error:
         _log.debug("copy failed error=%s", described(error))

@@ -41,9 +41,10 @@ def truth(log: Path) -> list[dict[str, Any]]:
     return list(calls.values())
 
 
-async def until(log: Path, ending: str, timeout_s: float = 5.0) -> dict[str, Any]:
+async def until(log: Path, ending: str, *, count: int = 1, timeout_s: float = 5.0) -> dict[str, Any]:
+    """The last record that ended so, once there are `count`."""
     deadline_s = time.monotonic() + timeout_s
-    while not (ended := [record for record in truth(log) if record["ending"] == ending]):
+    while len(ended := [record for record in truth(log) if record["ending"] == ending]) < count:
         assert time.monotonic() < deadline_s, truth(log)
         await asyncio.sleep(0.01)
     return ended[-1]
@@ -128,7 +129,7 @@ async def test_malformed_answers(tmp_path: Path) -> None:
         assert len([json.loads(line) for line in good]) == 4
         with pytest.raises(json.JSONDecodeError):
             json.loads(bad)
-        await until(log, "aborted")
+        await until(log, "aborted", count=2)
     assert [(r["ending"], r["output_tokens"]) for r in truth(log)] == [("aborted", 0), ("aborted", 3)]
 
 
