@@ -3,12 +3,14 @@
 import os
 import secrets
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
+from controlplane.migrations import upgrade
 from tollctl.local.nats import EmbeddedNats
 from tollctl.local.postgres import EmbeddedPostgres
 
@@ -26,10 +28,24 @@ async def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIter
 @pytest_asyncio.fixture
 async def database_url(postgres_server: EmbeddedPostgres) -> AsyncIterator[str]:
     """The URL of a fresh, empty database."""
-    name = f"test_{secrets.token_hex(6)}"
+    async with _made_database(postgres_server) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _migrated_template(postgres_server: EmbeddedPostgres) -> str:
+    """The name of a database that nobody uses, migrated once; copies of it are many times faster than migrations."""
+    name = "migrated"
     await _run_statement(postgres_server, f"CREATE DATABASE {name}")
-    yield postgres_server.url(name)
-    await _run_statement(postgres_server, f"DROP DATABASE {name} WITH (FORCE)")
+    await upgrade(postgres_server.url(name))
+    return name
+
+
+@pytest_asyncio.fixture
+async def migrated_url(postgres_server: EmbeddedPostgres, _migrated_template: str) -> AsyncIterator[str]:
+    """The URL of a fresh database with the current schema."""
+    async with _made_database(postgres_server, _migrated_template) as url:
+        yield url
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -46,6 +62,14 @@ async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
 def nats_url(nats_server: EmbeddedNats) -> str:
     """The URL of the shared NATS server."""
     return nats_server.url()
+
+
+@asynccontextmanager
+async def _made_database(server: EmbeddedPostgres, template: str = "template1") -> AsyncIterator[str]:
+    name = f"test_{secrets.token_hex(6)}"
+    await _run_statement(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield server.url(name)
+    await _run_statement(server, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 async def _run_statement(server: EmbeddedPostgres, statement: str) -> None:

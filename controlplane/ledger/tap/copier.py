@@ -92,9 +92,7 @@ def tapped_delivery(message: Msg) -> Delivery:
 async def _publish(jetstream: JetStreamContext, message: Msg) -> bool:
     headers = {SEQUENCE_HEADER: str(message.metadata.sequence.stream)}
     try:
-        await jetstream.publish(
-            tap_subject(message.subject), message.data, stream=TAP_STREAM, headers=headers
-        )
+        await jetstream.publish(tap_subject(message.subject), message.data, stream=TAP_STREAM, headers=headers)
     except (NatsError, OSError, TimeoutError) as error:
         _log.debug("copy failed error=%s", described(error))
         return False

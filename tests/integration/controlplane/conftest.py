@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from tests.integration.controlplane.admin import Admin, migrate, open_admin
+from tests.integration.controlplane.admin import Admin, open_admin
 
 
 @pytest_asyncio.fixture
-async def config_url(database_url: str) -> str:
-    await migrate(database_url)
-    return database_url
+async def config_url(migrated_url: str) -> str:
+    return migrated_url
 
 
 @pytest_asyncio.fixture

@@ -15,6 +15,7 @@ async def empty_site(database_url: str) -> AsyncIterator[Site]:
 
 
 @pytest_asyncio.fixture
-async def site(empty_site: Site) -> Site:
-    await empty_site.migrate()
-    return empty_site
+async def site(migrated_url: str) -> AsyncIterator[Site]:
+    site = Site(migrated_url)
+    yield site
+    await site.close()

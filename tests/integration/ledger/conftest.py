@@ -8,16 +8,13 @@ import pytest_asyncio
 from nats.aio.client import Client
 
 from controlplane.db.engine import Database
-from controlplane.migrations import upgrade
 from tests.integration.ledger.processes import ConsumerProcesses
 from tollctl.local.nats import EmbeddedNats
 
 
 @pytest_asyncio.fixture
-async def ledger_url(database_url: str) -> str:
-    """The URL of a database with the current schema."""
-    await upgrade(database_url)
-    return database_url
+async def ledger_url(migrated_url: str) -> str:
+    return migrated_url
 
 
 @pytest_asyncio.fixture
