@@ -28,7 +28,7 @@ up: $(VENV)/.local ## run the whole stack on this machine, in the foreground
 	@exec $(BIN)/tollctl up $(ARGS)
 
 test: $(VENV)/.dev ## run every test against embedded Postgres and NATS
-	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import directions, schemas, generated-code drift
 	$(BIN)/ruff format --check $(SOURCES)

@@ -6,8 +6,6 @@ from tests.chaos.cluster import Cluster
 from tests.chaos.report import render_text
 from tests.chaos.scenarios import SCENARIOS, loosened, run_scenario
 
-pytestmark = pytest.mark.xdist_group("chaos")
-
 SEED = 1
 LEAST_GOOD_CALLS = 40
 

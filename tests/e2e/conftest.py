@@ -8,7 +8,7 @@ import pytest_asyncio
 from tests.e2e.stack import Admin, Stack
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def shared_stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     """A stack for tests that leave it running."""
     folder = tmp_path_factory.mktemp("stack")

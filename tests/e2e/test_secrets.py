@@ -24,7 +24,6 @@ from tests.fakes.upstream import Script, ScriptedUpstream, json_script, sse_scri
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(300),
-    pytest.mark.xdist_group("e2e-secrets"),
 ]
 
 CHAT = "/v1/chat/completions"

@@ -17,7 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from tests.e2e.stack import Admin, Stack, eventually
 from tests.fakes.otlp import Collector, attributes, collecting
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.xdist_group("e2e-tracing")]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PROMPT = "prompt-canary-words of nobody's business"
 PATH = "/v1/chat/completions"

@@ -9,7 +9,9 @@ from tollctl.session import session_of
 
 
 def _port(what: str) -> Any:
-    return typer.Option(min=0, max=65535, metavar="PORT", help=f"{what}; 0 is a free one.")
+    return typer.Option(
+        min=0, max=65535, metavar="PORT", help=f"{what}; 0 is a free one, of the range TOLLWAY_FREE_PORTS if set."
+    )
 
 
 ApiPort = Annotated[int, _port("The apps' API")]

@@ -1,6 +1,7 @@
 """Ports on the loopback interface."""
 
 import asyncio
+import os
 import random
 import socket
 import time
@@ -11,6 +12,8 @@ from tollctl.local.errors import LocalError, PortTaken
 from tollctl.local.files import write_private
 
 LOOPBACK = "127.0.0.1"
+PORTS_VARIABLE = "TOLLWAY_FREE_PORTS"
+"""Where free ports are looked for, e.g. "20000-20999": for firewalls, and for stacks that start at the same time."""
 _LOWEST_PORT = 15_000
 _EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _EPHEMERAL_LOW_DEFAULT = 32_768
@@ -38,17 +41,18 @@ async def claim_port(port: int, owner: str, timeout_s: float = 3.0) -> None:
 
 
 def find_free_port(avoid: Collection[int] = ()) -> int:
-    """A free port, none of `avoid`, below the range that the kernel hands to outgoing connections.
+    """A free port, none of `avoid`, in the range of PORTS_VARIABLE, else below that of outgoing connections.
 
     A service that is started again finds such a port free: no outgoing connection can have been given it meanwhile.
+    Raises LocalError when there is none.
     """
-    highest = max(_ephemeral_low(), _LOWEST_PORT + 1_000)
+    lowest, highest = _free_range()
     choose = random.SystemRandom()
     for _ in range(200):
-        port = choose.randrange(_LOWEST_PORT, highest)
+        port = choose.randint(lowest, highest)
         if port not in avoid and is_free(port):
             return port
-    raise LocalError(f"no free port found on {LOOPBACK} between {_LOWEST_PORT} and {highest}; close some listeners")
+    raise LocalError(f"no free port found on {LOOPBACK} between {lowest} and {highest}; close some listeners")
 
 
 def recall_port(memory: Path, avoid: Collection[int] = ()) -> int:
@@ -67,6 +71,17 @@ def remembered_port(memory: Path) -> int:
         return int(memory.read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return 0
+
+
+def _free_range() -> tuple[int, int]:
+    """The lowest and the highest port to choose from."""
+    asked = os.environ.get(PORTS_VARIABLE, "")
+    if not asked:
+        return _LOWEST_PORT, max(_ephemeral_low(), _LOWEST_PORT + 1_000) - 1
+    lowest, _, highest = asked.partition("-")
+    if not (lowest.isdecimal() and highest.isdecimal() and 0 < int(lowest) <= int(highest) < 1 << 16):
+        raise LocalError(f"{PORTS_VARIABLE}: {asked!r} is no range of ports; write LOWEST-HIGHEST, e.g. 20000-20999")
+    return int(lowest), int(highest)
 
 
 def _ephemeral_low() -> int:

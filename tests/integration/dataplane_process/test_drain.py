@@ -9,8 +9,6 @@ from tests.integration.dataplane_process.conftest import DataPlaneProcess, Site,
 from tests.integration.emitter.conftest import eventually, stored_events, stored_sequences
 from tollway.kernel.usage import Meter, SettlementState
 
-pytestmark = pytest.mark.xdist_group("dataplane-process")
-
 
 @dataclass
 class Load:

@@ -14,8 +14,6 @@ from tests.integration.dataplane_process.conftest import DataPlaneProcess, Site
 from tests.integration.emitter.conftest import eventually
 from tollway.settings import SettingsError, TlsFiles
 
-pytestmark = pytest.mark.xdist_group("dataplane-process")
-
 BODY = {"model": "sim/echo", "messages": [{"role": "user", "content": "a"}]}
 
 

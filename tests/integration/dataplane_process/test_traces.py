@@ -1,7 +1,6 @@
 import asyncio
 
 import aiohttp
-import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from tests.fakes.otlp import attributes, collecting
@@ -9,8 +8,6 @@ from tests.integration.dataplane_process.conftest import DataPlaneProcess, Site
 from tests.integration.emitter.conftest import jetstream
 from tollway.kernel.subjects import USAGE_STREAM
 from tollway.usage.v1.usage_pb2 import UsageEventBatch
-
-pytestmark = pytest.mark.xdist_group("dataplane-process")
 
 PROMPT = "prompt-canary words"
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"

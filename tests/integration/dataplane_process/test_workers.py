@@ -10,8 +10,6 @@ import pytest
 from tests.integration.dataplane_process.conftest import DataPlaneProcess, Site, status_of
 from tests.integration.emitter.conftest import eventually, stored_sequences
 
-pytestmark = pytest.mark.xdist_group("dataplane-process")
-
 BODY = {"model": "sim/echo", "messages": [{"role": "user", "content": "a b"}]}
 
 

@@ -18,8 +18,6 @@ from tests.integration.emitter.conftest import (
 from tollctl.local.nats import EmbeddedNats
 from tollway.kernel.subjects import USAGE_STREAM
 
-pytestmark = pytest.mark.xdist_group("nats")
-
 
 async def test_a_lone_event_is_stored_at_once_under_its_message_id(server: EmbeddedNats, boot_id: int) -> None:
     await make_stream(server.url())

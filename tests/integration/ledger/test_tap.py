@@ -114,7 +114,7 @@ async def test_the_tap_has_every_message_and_its_own_settings(
 async def test_nothing_is_missing_from_the_tap_when_consumers_and_nats_are_killed(
     consumers: ConsumerProcesses, usage_nats: EmbeddedNats, client: Client, ledger_url: str
 ) -> None:
-    """What a kill leaves booked without a copy is not acknowledged either: its copy is there once the stream is empty."""
+    """What a kill leaves booked and not copied is not acknowledged either, so its copy comes in the end."""
     consumer = await consumers.start()
     events = FakeDataPlane(boot_id=1).events(2_000)
     publishing = asyncio.create_task(publish_all(usage_nats.url(), batches(events, 5), pause_s=0.005))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tollctl.local.errors import PortTaken, ServiceFailed
-from tollctl.local.ports import claim_port, find_free_port, is_free, recall_port
+from tollctl.local.errors import LocalError, PortTaken, ServiceFailed
+from tollctl.local.ports import PORTS_VARIABLE, claim_port, find_free_port, is_free, recall_port
 from tollctl.local.process import Child, Command
 from tollctl.local.service import Service
 from tollctl.local.supervisor import Supervisor, run_all
@@ -161,6 +161,16 @@ async def test_a_port_is_remembered_while_it_is_free(tmp_path: Path) -> None:
     await server.wait_closed()
 
 
-def test_ports_are_not_taken_from_those_of_outgoing_connections() -> None:
+def test_ports_are_not_taken_from_those_of_outgoing_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PORTS_VARIABLE)
     lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     assert all(find_free_port() < max(lowest, 16_000) for _ in range(20))
+
+
+def test_ports_are_taken_from_the_range_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PORTS_VARIABLE, "20000-20003")
+    assert {find_free_port(avoid=(20_001, 20_002)) for _ in range(20)} <= {20_000, 20_003}
+    for wrong in ("20000", "a-b", "20003-20000", "0-10", "60000-70000"):
+        monkeypatch.setenv(PORTS_VARIABLE, wrong)
+        with pytest.raises(LocalError, match="LOWEST-HIGHEST"):
+            find_free_port()

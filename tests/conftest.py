@@ -1,0 +1,16 @@
+"""Test processes beside one another take their ports from ranges of their own."""
+
+import os
+
+import pytest
+
+from tollctl.local.ports import PORTS_VARIABLE
+
+LOWEST_PORT, PORTS = 15_000, 4_000
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A port is looked for long before something listens there, in this process or in a stack that it starts."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    lowest = LOWEST_PORT + PORTS * int(worker)
+    os.environ.setdefault(PORTS_VARIABLE, f"{lowest}-{lowest + PORTS - 1}")
