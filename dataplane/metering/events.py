@@ -1,24 +1,30 @@
 """What a call's outcome becomes on the wire: one usage event per attempt, serialised. Pure.
 
 Protocol Buffers lets a message be written in parts, one after another. What many calls share (who pays, what for,
-where it goes) is one part, which is made once and kept; the rest is made per event.
+where it goes, how it ended) is made once and kept; the rest is made per event.
 """
 
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from dataplane.call import Attempt, Outcome
-from dataplane.metering.wire import meters_field
+from dataplane.metering.wire import bounded, meters_fields
 from tollway.kernel.usage import SettlementState, event_id_bytes
 from tollway.usage.v1.usage_pb2 import UsageEvent
 
 LABEL_BYTES: Final = 256
 CRASHED: Final = "gateway_crashed"
-_LARGEST_INTEGER: Final = 2**53
 _CLIENT_CLOSED_REQUEST: Final = 499
 _INTERNAL_ERROR: Final = 500
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _REMEMBERED: Final = 2048
+
+
+_Ending: TypeAlias = tuple[int, str, bool, bool]
+"""Status, error code, whether the event is its call's last, and whether the client was gone."""
+_Rating: TypeAlias = tuple[int, int, str, int, str]
+"""Settlement state, basis or 0, price, its revision, and service tier."""
+_NOT_BILLED: Final[_Rating] = (SettlementState.NOT_BILLED, 0, "", 0, "")
 
 
 class EventNumber(NamedTuple):
@@ -42,8 +48,8 @@ class Opening(NamedTuple):
 def opening_of(outcome: Outcome, attempt: Attempt) -> Opening:
     """What `attempt` is opened with."""
     common = _common(outcome, attempt)
-    tail = UsageEvent(end_time_us=attempt.start_time_us, status=_INTERNAL_ERROR, error_code=CRASHED)
-    return Opening(common, common + _settled(tail, attempt))
+    own = UsageEvent(end_time_us=attempt.start_time_us)
+    return Opening(common, common + _settled(own, attempt, (_INTERNAL_ERROR, CRASHED, False, False), ""))
 
 
 def ending_event(
@@ -53,30 +59,25 @@ def ending_event(
 
     Raises ValueError for a start time or a number that no event can have.
     """
-    tail = UsageEvent(end_time_us=attempt.end_time_us or now_us, status=attempt.status)
-    _number(tail, number, attempt.start_time_us)
+    own = UsageEvent(end_time_us=attempt.end_time_us or now_us)
+    _number(own, number, attempt.start_time_us)
     if attempt.first_frame_time_us:
-        tail.first_frame_time_us = attempt.first_frame_time_us
-    if attempt.response_model:
-        tail.response_model = _label(attempt.response_model)
-    if attempt.error_code:
-        tail.error_code = _label(attempt.error_code)
+        own.first_frame_time_us = attempt.first_frame_time_us
     if attempt.traceparent:
-        tail.traceparent = attempt.traceparent
-    if is_final:
-        _finish(tail, outcome)
+        own.traceparent = attempt.traceparent
+    error_code = attempt.error_code[:LABEL_BYTES]
+    ending = _final_ending(outcome, error_code) if is_final else (attempt.status, error_code, False, False)
     common = _common(outcome, attempt) if opening is None else opening.common
-    return common + _settled(tail, attempt)
+    return common + _settled(own, attempt, ending, attempt.response_model[:LABEL_BYTES])
 
 
 def refusal_event(outcome: Outcome, number: EventNumber, now_us: int) -> bytes:
     """The event of attempt 0, of a call that was refused before any attempt. Raises ValueError as `ending_event`."""
     start_time_us = outcome.call.start_time_us
-    tail = UsageEvent(start_time_us=start_time_us, end_time_us=now_us)
-    tail.state = SettlementState.NOT_BILLED  # type: ignore[assignment]
-    _number(tail, number, start_time_us)
-    _finish(tail, outcome)
-    return _common(outcome, None) + tail.SerializeToString()
+    own = UsageEvent(start_time_us=start_time_us, end_time_us=now_us)
+    _number(own, number, start_time_us)
+    ending = _ended(_final_ending(outcome, ""), "", _NOT_BILLED)
+    return _common(outcome, None) + own.SerializeToString() + ending
 
 
 def crash_event(opening: bytes, number: EventNumber, *, is_final: bool) -> bytes:
@@ -95,18 +96,29 @@ def _number(event: UsageEvent, number: EventNumber, start_time_us: int) -> None:
     event.event_id = event_id_bytes(start_time_us // 1000, *number)
 
 
-def _settled(event: UsageEvent, attempt: Attempt) -> bytes:
-    """`event` with what `attempt` used and cost, serialised."""
-    event.state = attempt.state  # type: ignore[assignment]
-    if attempt.basis is not None:
-        event.basis = attempt.basis  # type: ignore[assignment]
-    event.cost_nano_usd = _bounded(attempt.cost_nano_usd)
-    if attempt.price:
-        event.price, event.price_revision = attempt.price, attempt.price_revision
-    if attempt.service_tier:
-        event.service_tier = _label(attempt.service_tier)
-    meters = [meters_field(meter, _bounded(quantity)) for meter, quantity in attempt.usage.readings()]
-    return event.SerializeToString() + b"".join(meters)
+def _settled(own: UsageEvent, attempt: Attempt, ending: _Ending, response_model: str) -> bytes:
+    """`own`, the event's own numbers, with what `attempt` used and cost and how it ended, serialised."""
+    own.cost_nano_usd = bounded(attempt.cost_nano_usd)
+    tier = attempt.service_tier[:LABEL_BYTES]
+    rating = (int(attempt.state), int(attempt.basis or 0), attempt.price, attempt.price_revision, tier)
+    return own.SerializeToString() + _ended(ending, response_model, rating) + meters_fields(attempt.usage.readings())
+
+
+def _final_ending(outcome: Outcome, error_code: str) -> _Ending:
+    """The last event of a call carries how it ended for the client, and the attempt's own reason where it has one."""
+    status = _CLIENT_CLOSED_REQUEST if outcome.client_gone else outcome.status
+    return status, error_code or outcome.error_code[:LABEL_BYTES], True, outcome.client_gone
+
+
+@lru_cache(_REMEMBERED)
+def _ended(ending: _Ending, response_model: str, rating: _Rating) -> bytes:
+    event = UsageEvent(response_model=_label(response_model))
+    event.status, error_code, event.final, event.client_gone = ending
+    event.error_code = _label(error_code)
+    state, basis, event.price, event.price_revision, service_tier = rating
+    event.state, event.basis = state, basis  # type: ignore[assignment]
+    event.service_tier = _label(service_tier)
+    return event.SerializeToString()
 
 
 def _common(outcome: Outcome, attempt: Attempt | None) -> bytes:
@@ -114,7 +126,8 @@ def _common(outcome: Outcome, attempt: Attempt | None) -> bytes:
     call, key = outcome.call, outcome.principal.key
     who = (key.team, key.name, key.owner)
     what = (call.endpoint.operation, outcome.route, call.model[:LABEL_BYTES], call.stream)
-    own = UsageEvent(request_id=call.request_id, call_start_time_us=call.start_time_us)
+    own = UsageEvent()
+    own.request_id, own.call_start_time_us = call.request_id, call.start_time_us
     if call.client_request_id:
         own.client_request_id = _label(call.client_request_id)
     if call.end_user:
@@ -143,23 +156,9 @@ def _metadata(pairs: tuple[tuple[str, str], ...]) -> bytes:
     return UsageEvent(metadata={_label(name): _label(value) for name, value in pairs}).SerializeToString()
 
 
-def _finish(event: UsageEvent, outcome: Outcome) -> None:
-    """The last event of a call carries how it ended for the client."""
-    event.final = True
-    event.client_gone = outcome.client_gone
-    event.status = _CLIENT_CLOSED_REQUEST if outcome.client_gone else outcome.status
-    if outcome.error_code and not event.error_code:
-        event.error_code = _label(outcome.error_code)
-
-
 def _label(text: str) -> str:
     """What a client or an upstream said, as a ledger can keep it: at most LABEL_BYTES of UTF-8 without NUL."""
     if len(text) <= LABEL_BYTES and text.isascii() and text.isprintable():
         return text
     encoded = text[:LABEL_BYTES].encode(errors="replace")[:LABEL_BYTES]
     return encoded.decode(errors="ignore").replace("\0", _REPLACEMENT)
-
-
-def _bounded(number: int) -> int:
-    """An upstream may report any integer; one that fits the wire still shows as absurd in the ledger."""
-    return number if 0 <= number <= _LARGEST_INTEGER else max(0, min(number, _LARGEST_INTEGER))

@@ -1,15 +1,22 @@
 """Pieces of Protocol Buffers' wire format that are faster to write than to have written. Pure."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from tollway.kernel.usage import Meter
 
 _SMALL: Final = 1 << 14
+_LARGEST: Final = 2**53
 _EVENTS_TAG: Final = b"\x0a"
 """Field 1 of UsageEventBatch: a batch's bytes are the concatenation of such fields."""
-_METERS_TAG: Final = b"\x92\x03"
-"""Field 50 of UsageEvent, a MeterReading, whose own fields 1 and 2 are varints."""
-_METER_TAG, _QUANTITY_TAG = 0x08, 0x10
+_SHORT_READING: Final = b"\x92\x03\x04\x08%c\x10%c"
+_READING: Final = b"\x92\x03%c\x08%c\x10%b"
+"""Field 50 of UsageEvent, a MeterReading of so many bytes, whose own fields 1 and 2 are varints."""
+
+
+def bounded(number: int) -> int:
+    """An upstream may report any integer; one that fits the wire still shows as absurd in the ledger."""
+    return number if 0 <= number <= _LARGEST else max(0, min(number, _LARGEST))
 
 
 def varint(number: int) -> bytes:
@@ -29,7 +36,13 @@ def events_field(event: bytes) -> bytes:
     return _EVENTS_TAG + varint(len(event)) + event
 
 
-def meters_field(meter: Meter, quantity: int) -> bytes:
-    """A quantity, which is not negative, as one of UsageEvent.meters."""
-    encoded = varint(quantity)
-    return _METERS_TAG + bytes((len(encoded) + 3, _METER_TAG, meter, _QUANTITY_TAG)) + encoded
+def meters_fields(readings: Iterable[tuple[Meter, int]]) -> bytes:
+    """Quantities, `bounded`, as UsageEvent.meters."""
+    fields = b""
+    for meter, quantity in readings:
+        if 0 <= quantity <= 0x7F:
+            fields += _SHORT_READING % (meter, quantity)
+        else:
+            encoded = varint(bounded(quantity))
+            fields += _READING % (len(encoded) + 3, meter, encoded)
+    return fields

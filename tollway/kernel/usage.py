@@ -3,7 +3,6 @@
 import uuid
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from itertools import compress
 from operator import attrgetter
 
 BOOT_ID_BITS = 34
@@ -85,8 +84,7 @@ class Usage:
 
     def readings(self) -> list[tuple[Meter, int]]:
         """Meters with a quantity above zero, in order of meter."""
-        quantities = _quantities(self)
-        return list(zip(compress(_METERS, quantities), filter(None, quantities), strict=True))
+        return [(meter, quantity) for meter, quantity in zip(_METERS, _quantities(self)) if quantity]  # noqa: B905
 
     @property
     def input_tokens(self) -> int:

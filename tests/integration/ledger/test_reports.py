@@ -44,7 +44,8 @@ _DECLARE = text("INSERT INTO ledger_metadata_key (key, since) VALUES ('app', '20
 def random_event(plane: FakeDataPlane, chance: random.Random) -> UsageEvent:
     start_time_us = round(START.timestamp()) * SECOND_US + chance.randrange(4 * 86_400 * SECOND_US)
     attempt = chance.choice([0, 1, 1, 1, 2])
-    team = chance.choice(["teams/a", "teams/b"])
+    team, status = chance.choice(["teams/a", "teams/b"]), chance.choice([200, 200, 200, 429, 500])
+    first_frame_time_us = start_time_us + chance.randrange(200, SECOND_US)
     return plane.event(
         attempt=attempt,
         final=attempt != 1 or chance.random() < 0.8,
@@ -57,9 +58,9 @@ def random_event(plane: FakeDataPlane, chance: random.Random) -> UsageEvent:
         requested_model=chance.choice(["m1", "m2"]),
         metadata=chance.choice([{}, {"app": "web", "other": "1"}, {"app": "cli"}, {"other": "2"}]),
         start_time_us=start_time_us,
-        first_frame_time_us=start_time_us + chance.randrange(200, SECOND_US),
+        first_frame_time_us=first_frame_time_us if status == 200 else 0,
         end_time_us=start_time_us + chance.randrange(SECOND_US, 90 * SECOND_US),
-        status=chance.choice([200, 200, 200, 429, 500]),
+        status=status,
         meters=readings({METER_INPUT: chance.randint(1, 9), METER_OUTPUT: chance.randint(1, 9)}),
         state=chance.randint(1, 7),
         cost_nano_usd=chance.randint(0, 10**12) if attempt else 0,
@@ -203,6 +204,24 @@ async def test_ordered_pages_hold_every_row_once(
     assert sorted(map(str, rows)) == sorted(map(str, whole))
     measured = [float(getattr(row, measure)) for row in rows]
     assert measured == sorted(measured, reverse=bool(direction))
+
+
+@pytest.mark.parametrize("order_by", ["", "duration_p95_ms desc"])
+async def test_a_group_whose_calls_all_failed_has_no_time_to_first_token(
+    admin: UsageAdmin, database: Database, order_by: str
+) -> None:
+    plane, start_time_us = FakeDataPlane(boot_id=1), round(START.timestamp()) * SECOND_US
+    failed = plane.event(
+        team="teams/a", key="teams/a/keys/x", status=502, start_time_us=start_time_us, first_frame_time_us=0,
+        end_time_us=start_time_us + SECOND_US,
+    )  # fmt: skip
+    refused = plane.event(
+        team="teams/b", key="teams/b/keys/x", status=404, start_time_us=start_time_us, attempt=0, cost_nano_usd=0
+    )
+    await book(database, [entry_of(failed), entry_of(refused)])
+    rows = (await admin.query(**RANGE, group_by=["team"], order_by=order_by)).rows
+    shown = {row.group["team"]: (row.requests, row.duration_p95_ms, row.time_to_first_token_p95_ms) for row in rows}
+    assert shown == {"a": (1, pytest.approx(1_000, rel=0.05), 0), "b": (0, 0, 0)}
 
 
 async def test_the_total_is_on_the_first_page_only(admin: UsageAdmin, database: Database) -> None:

@@ -203,7 +203,8 @@ def _id_bounds(query: SumsQuery) -> list[ColumnElement[bool]]:
 
 
 def percentiles_statement(query: SumsQuery, source: Source, standing: Standing) -> Rows:
-    """`number`, d0, d1, ... and the bucket of each of PERCENTILES, of all rows whatever the page."""
+    """`number`, d0, d1, ... and the bucket of each of PERCENTILES, NO_BUCKET where only calls without that time are
+    counted, of all rows whatever the page."""
     keys = ["number", *_value_names(query)]
     parts = _united(_latencies_of(query, source, standing))
     counts = _summed(parts, [*keys, "bucket"], LATENCY_COUNTS).subquery("counts")
@@ -213,12 +214,13 @@ def percentiles_statement(query: SumsQuery, source: Source, standing: Standing) 
     in_all = [total.over(partition_by=by).label(f"{name}_in_all") for name, total in sums]
     ranked = select(*by, bucket, *up_to, *in_all).subquery("ranked")
     buckets = [
-        func.min(ranked.c.bucket)
-        .filter(
-            ranked.c[f"{counted}_in_all"] > 0,
-            ranked.c[f"{counted}_up_to"] * 100 >= ranked.c[f"{counted}_in_all"] * hundredths,
-        )
-        .label(name)
+        func.coalesce(
+            func.min(ranked.c.bucket).filter(
+                ranked.c[f"{counted}_in_all"] > 0,
+                ranked.c[f"{counted}_up_to"] * 100 >= ranked.c[f"{counted}_in_all"] * hundredths,
+            ),
+            NO_BUCKET,
+        ).label(name)
         for name, (counted, hundredths) in zip(PERCENTILES, _FRACTIONS, strict=True)
     ]
     grouped = [ranked.c[name] for name in keys]
