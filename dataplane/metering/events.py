@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 from dataplane.call import Attempt, Outcome
-from dataplane.metering.wire import bounded, meters_fields
+from dataplane.metering.wire import cost_field, meters_fields
 from tollway.kernel.usage import SettlementState, event_id_bytes
 from tollway.usage.v1.usage_pb2 import UsageEvent
 
@@ -24,6 +24,7 @@ _Ending: TypeAlias = tuple[int, str, bool, bool]
 """Status, error code, whether the event is its call's last, and whether the client was gone."""
 _Rating: TypeAlias = tuple[int, int, str, int, str]
 """Settlement state, basis or 0, price, its revision, and service tier."""
+_CRASHED: Final[_Ending] = (_INTERNAL_ERROR, CRASHED, False, False)
 _NOT_BILLED: Final[_Rating] = (SettlementState.NOT_BILLED, 0, "", 0, "")
 
 
@@ -37,8 +38,7 @@ class EventNumber(NamedTuple):
 class Opening(NamedTuple):
     """An attempt that begins. `common` is what its event will hold however it ends, serialised.
 
-    `event` is what stands for it if the gateway dies within it: its input, as estimated and priced then. It has no
-    number yet.
+    `event` is what `crash_event` makes one of if the gateway dies within it: its input, as estimated and priced then.
     """
 
     common: bytes
@@ -48,8 +48,7 @@ class Opening(NamedTuple):
 def opening_of(outcome: Outcome, attempt: Attempt) -> Opening:
     """What `attempt` is opened with."""
     common = _common(outcome, attempt)
-    own = UsageEvent(end_time_us=attempt.start_time_us)
-    return Opening(common, common + _settled(own, attempt, (_INTERNAL_ERROR, CRASHED, False, False), ""))
+    return Opening(common, common + _settled(attempt, _CRASHED, ""))
 
 
 def ending_event(
@@ -68,7 +67,8 @@ def ending_event(
     error_code = attempt.error_code[:LABEL_BYTES]
     ending = _final_ending(outcome, error_code) if is_final else (attempt.status, error_code, False, False)
     common = _common(outcome, attempt) if opening is None else opening.common
-    return common + _settled(own, attempt, ending, attempt.response_model[:LABEL_BYTES])
+    settled = _settled(attempt, ending, attempt.response_model[:LABEL_BYTES])
+    return common + own.SerializeToString() + settled
 
 
 def refusal_event(outcome: Outcome, number: EventNumber, now_us: int) -> bytes:
@@ -87,7 +87,7 @@ def crash_event(opening: bytes, number: EventNumber, *, is_final: bool) -> bytes
     """
     event = UsageEvent.FromString(opening)
     _number(event, number, event.start_time_us)
-    event.final = is_final
+    event.end_time_us, event.final = event.start_time_us, is_final
     return event.SerializeToString()
 
 
@@ -96,12 +96,12 @@ def _number(event: UsageEvent, number: EventNumber, start_time_us: int) -> None:
     event.event_id = event_id_bytes(start_time_us // 1000, *number)
 
 
-def _settled(own: UsageEvent, attempt: Attempt, ending: _Ending, response_model: str) -> bytes:
-    """`own`, the event's own numbers, with what `attempt` used and cost and how it ended, serialised."""
-    own.cost_nano_usd = bounded(attempt.cost_nano_usd)
+def _settled(attempt: Attempt, ending: _Ending, response_model: str) -> bytes:
+    """What `attempt` used and cost, and how it ended, serialised."""
     tier = attempt.service_tier[:LABEL_BYTES]
     rating = (int(attempt.state), int(attempt.basis or 0), attempt.price, attempt.price_revision, tier)
-    return own.SerializeToString() + _ended(ending, response_model, rating) + meters_fields(attempt.usage.readings())
+    used = meters_fields(attempt.usage.readings())
+    return _ended(ending, response_model, rating) + cost_field(attempt.cost_nano_usd) + used
 
 
 def _final_ending(outcome: Outcome, error_code: str) -> _Ending:

@@ -5,13 +5,14 @@ from typing import Final
 
 from tollway.kernel.usage import Meter
 
-_SMALL: Final = 1 << 14
 _LARGEST: Final = 2**53
 _EVENTS_TAG: Final = b"\x0a"
 """Field 1 of UsageEventBatch: a batch's bytes are the concatenation of such fields."""
 _SHORT_READING: Final = b"\x92\x03\x04\x08%c\x10%c"
 _READING: Final = b"\x92\x03%c\x08%c\x10%b"
 """Field 50 of UsageEvent, a MeterReading of so many bytes, whose own fields 1 and 2 are varints."""
+_COST_TAG: Final = b"\xa0\x03"
+"""Field 52 of UsageEvent."""
 
 
 def bounded(number: int) -> int:
@@ -21,8 +22,12 @@ def bounded(number: int) -> int:
 
 def varint(number: int) -> bytes:
     """`number`, which is not negative, seven bits to a byte, the least significant first."""
-    if number < _SMALL:
-        return bytes((number,)) if number <= 0x7F else bytes((number & 0x7F | 0x80, number >> 7))
+    if number <= 0x7F:
+        return bytes((number,))
+    if number < 1 << 14:
+        return bytes((number & 0x7F | 0x80, number >> 7))
+    if number < 1 << 21:
+        return bytes((number & 0x7F | 0x80, number >> 7 & 0x7F | 0x80, number >> 14))
     encoded = bytearray()
     while number > 0x7F:
         encoded.append(number & 0x7F | 0x80)
@@ -34,6 +39,11 @@ def varint(number: int) -> bytes:
 def events_field(event: bytes) -> bytes:
     """A serialised UsageEvent as one of UsageEventBatch.events."""
     return _EVENTS_TAG + varint(len(event)) + event
+
+
+def cost_field(cost_nano_usd: int) -> bytes:
+    """An amount, `bounded`, as UsageEvent.cost_nano_usd."""
+    return _COST_TAG + varint(bounded(cost_nano_usd))
 
 
 def meters_fields(readings: Iterable[tuple[Meter, int]]) -> bytes:

@@ -1,5 +1,6 @@
 """What a call used: meters, settlement states and the identity of usage events."""
 
+import struct
 import uuid
 from dataclasses import dataclass, fields
 from enum import IntEnum
@@ -7,6 +8,9 @@ from operator import attrgetter
 
 BOOT_ID_BITS = 34
 SEQUENCE_BITS = 40
+_LOW_BOOT_ID_BITS = 62 - SEQUENCE_BITS
+_LOW_BOOT_ID = (1 << _LOW_BOOT_ID_BITS) - 1
+_UUID_HALVES = struct.Struct(">QQ")
 
 
 class Meter(IntEnum):
@@ -126,9 +130,10 @@ def event_id_bytes(start_time_ms: int, boot_id: int, sequence: int) -> bytes:
         raise ValueError(f"boot id {boot_id} does not fit {BOOT_ID_BITS} bits")
     if not 0 <= sequence < 1 << SEQUENCE_BITS:
         raise ValueError(f"sequence {sequence} does not fit {SEQUENCE_BITS} bits")
-    tail = boot_id << SEQUENCE_BITS | sequence
-    number = start_time_ms << 80 | 0x7 << 76 | (tail >> 62) << 64 | 0b10 << 62 | tail & (1 << 62) - 1
-    return number.to_bytes(16, "big")
+    return _UUID_HALVES.pack(
+        start_time_ms << 16 | 0x7000 | boot_id >> _LOW_BOOT_ID_BITS,
+        0b10 << 62 | (boot_id & _LOW_BOOT_ID) << SEQUENCE_BITS | sequence,
+    )
 
 
 def event_time_ms(identity: uuid.UUID) -> int:

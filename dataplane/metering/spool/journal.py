@@ -181,7 +181,7 @@ class Journal:
         if self._is_refused:
             self._is_refused = False
             logger.info("the spool can be written again folder=%s", self._folder)
-        segment.size_bytes += written
+        segment.size_bytes = offset + written
         self.size_bytes += written
         if sequence:
             segment.note(sequence, offset)
@@ -219,12 +219,12 @@ class Journal:
 
         What cannot be put back ends the segment: nothing may follow half a record.
         """
-        written = 0
+        written = os.write(descriptor, data)
         try:
             while written < len(data):
-                written += os.write(descriptor, data[written:] if written else data)
+                written += os.write(descriptor, data[written:])
         except OSError:
-            if written and not _cut_back(descriptor, size_bytes):
+            if not _cut_back(descriptor, size_bytes):
                 self._is_torn = True
             raise
         return written

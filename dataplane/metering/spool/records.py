@@ -34,7 +34,7 @@ class RecordKind(IntEnum):
 
 
 _KINDS: Final = {int(kind): kind for kind in RecordKind if kind}
-_KIND_CHECKSUMS: Final = {kind: zlib.crc32(bytes((kind,))) for kind in RecordKind}
+_KIND_CHECKSUMS: Final = tuple(zlib.crc32(bytes((kind,))) for kind in RecordKind)
 
 
 class Record(NamedTuple):

@@ -33,13 +33,18 @@ class Segment:
 
     def note(self, sequence: int, offset: int) -> None:
         """The record of that event begins at `offset`."""
-        if self.first and sequence <= self.last:
-            self._is_rising = False
         if not self._unplaced:
             self._places.append((sequence, offset))
-        self._unplaced = (self._unplaced + 1) % INDEXED_EVENTS
-        self.first = min(self.first or sequence, sequence)
-        self.last = max(self.last, sequence)
+            self._unplaced = INDEXED_EVENTS
+        self._unplaced -= 1
+        if not self.first:
+            self.first = sequence
+            self.last = max(self.last, sequence)
+        elif sequence > self.last:
+            self.last = sequence
+        else:
+            self.first = min(self.first, sequence)
+            self._is_rising = False
 
     def holds_some(self, first: int, last: int) -> bool:
         """Whether events of that range may be here."""
