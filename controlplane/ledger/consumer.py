@@ -35,7 +35,7 @@ from tollway.kernel.subjects import USAGE_CONSUMER, USAGE_STREAM
 if TYPE_CHECKING:
     from controlplane.ledger.tracing import BookingTracer
 
-BOOKERS = 2
+BOOKERS = 3
 KEEP_ALIVE_S = ACK_WAIT_S / 4
 WATCH_INTERVAL_S = 1.0
 FIRST_BACKOFF_S = 0.1

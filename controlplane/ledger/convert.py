@@ -7,8 +7,10 @@ client or an upstream said (a model, a label, an error code) never costs an even
 import uuid
 from functools import lru_cache
 
+from asyncpg.pgproto.pgproto import UUID
+
 from controlplane.ledger.entries import LedgerEntry
-from tollway.kernel.usage import BOOT_ID_BITS, SEQUENCE_BITS, Meter, SettlementState, event_id
+from tollway.kernel.usage import BOOT_ID_BITS, SEQUENCE_BITS, Meter, SettlementState, event_id_bytes
 from tollway.usage.v1.usage_pb2 import UsageEvent
 
 LABEL_BYTES = 256
@@ -41,42 +43,43 @@ def entry_of(event: UsageEvent) -> LedgerEntry:
     if attempt == 0 and not final:
         raise InvalidEvent("a refused call has one event, which must be final")
     team = _name(event.team, "team", "teams/")
+    # By position, for names make it several times slower.
     return LedgerEntry(
-        event_id=_identity(event),
-        boot_id=event.boot_id,
-        sequence=event.sequence,
-        request_id=request_uuid(event.request_id),
-        client_request_id=_label(event.client_request_id),
-        attempt=attempt,
-        final=final,
-        team=team,
-        key=_name(event.key, "key", f"{team}/keys/"),
-        user=_label(event.user),
-        end_user=_label(event.end_user),
-        metadata=_metadata(event),
-        operation=_label(event.operation),
-        route=_optional_name(event.route, "route", "routes/"),
-        requested_model=_label(event.requested_model),
-        upstream=_optional_name(event.upstream, "upstream", "upstreams/"),
-        provider=_label(event.provider),
-        upstream_model=_label(event.upstream_model),
-        response_model=_label(event.response_model),
-        stream=event.stream,
-        start_time_us=_time(event.start_time_us, "start_time_us"),
-        first_frame_time_us=_optional_time(event.first_frame_time_us, "first_frame_time_us"),
-        end_time_us=_optional_time(event.end_time_us, "end_time_us"),
-        status=_status(event.status),
-        error_code=_label(event.error_code),
-        client_gone=event.client_gone,
-        meters=_meters(event),
-        state=_state(event),
-        cost_nano_usd=_cost(event),
-        price=_label(event.price),
-        price_revision=_price_revision(event.price_revision),
-        traceparent=_traceparent(event.traceparent),
-        service_tier=_label(event.service_tier),
-        basis=_basis(event),
-        call_start_time_us=_optional_time(event.call_start_time_us, "call_start_time_us") or event.start_time_us,
+        _identity(event),
+        event.boot_id,
+        event.sequence,
+        request_uuid(event.request_id),
+        _label(event.client_request_id),
+        attempt,
+        final,
+        team,
+        _name(event.key, "key", f"{team}/keys/"),
+        _label(event.user),
+        _label(event.end_user),
+        _metadata(event),
+        _label(event.operation),
+        _optional_name(event.route, "route", "routes/"),
+        _label(event.requested_model),
+        _optional_name(event.upstream, "upstream", "upstreams/"),
+        _label(event.provider),
+        _label(event.upstream_model),
+        _label(event.response_model),
+        event.stream,
+        _time(event.start_time_us, "start_time_us"),
+        _optional_time(event.first_frame_time_us, "first_frame_time_us"),
+        _optional_time(event.end_time_us, "end_time_us"),
+        _status(event.status),
+        _label(event.error_code),
+        event.client_gone,
+        _meters(event),
+        _state(event),
+        _cost(event),
+        _label(event.price),
+        _price_revision(event.price_revision),
+        _traceparent(event.traceparent),
+        _label(event.service_tier),
+        _basis(event),
+        _optional_time(event.call_start_time_us, "call_start_time_us") or event.start_time_us,
     )
 
 
@@ -85,7 +88,7 @@ def request_uuid(request_id: str) -> uuid.UUID:
     if len(request_id) != _REQUEST_LENGTH or not request_id.startswith(_REQUEST_PREFIX):
         raise InvalidEvent("request_id is not req_ and 32 hex digits")
     try:
-        return uuid.UUID(bytes=bytes.fromhex(request_id[len(_REQUEST_PREFIX) :]))
+        return _uuid(bytes.fromhex(request_id[len(_REQUEST_PREFIX) :]))
     except ValueError:
         raise InvalidEvent("request_id is not req_ and 32 hex digits") from None
 
@@ -101,10 +104,16 @@ def _identity(event: UsageEvent) -> uuid.UUID:
         raise InvalidEvent(f"boot_id is not within 1 and {BOOT_ID_BITS} bits")
     if not 0 < sequence < 1 << SEQUENCE_BITS:
         raise InvalidEvent(f"sequence is not within 1 and {SEQUENCE_BITS} bits")
-    expected = event_id(_time(start_time_us, "start_time_us") // 1000, boot_id, sequence)
-    if event.event_id != expected.bytes:
+    expected = event_id_bytes(_time(start_time_us, "start_time_us") // 1000, boot_id, sequence)
+    if event.event_id != expected:
         raise InvalidEvent("event_id is not the UUIDv7 of start time, boot id and sequence")
-    return expected
+    return _uuid(expected)
+
+
+def _uuid(identity: bytes) -> uuid.UUID:
+    """The driver's own kind, which is made many times faster. Raises ValueError unless there are 16 bytes."""
+    made: uuid.UUID = UUID(identity)
+    return made
 
 
 @lru_cache(_REMEMBERED_NAMES)
