@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from dataplane.snapshot import Snapshot, Target, Upstream, VirtualKey
-from tollway.kernel.usage import SettlementState, Usage
+from tollway.kernel.usage import NO_USAGE, SettlementState, Usage
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -100,7 +100,7 @@ class Attempt:
     error_code: str = ""
     response_model: str = ""
     service_tier: str = ""
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
     state: SettlementState = SettlementState.NOT_BILLED
     cost_nano_usd: int = 0
     price: str = ""

@@ -46,9 +46,12 @@ def _text_bytes(value: Any) -> int:
         if isinstance(item, str):
             size += _string_bytes(item)
         elif isinstance(item, dict):
-            files = _inline_files(item)
-            size += len(files) * TOKENS_PER_INLINE_FILE * BYTES_PER_TOKEN
-            pending.extend(child for name, child in item.items() if name not in files)
+            if "input_audio" in item or "file_data" in item:
+                files = _inline_files(item)
+                size += len(files) * TOKENS_PER_INLINE_FILE * BYTES_PER_TOKEN
+                pending.extend(child for name, child in item.items() if name not in files)
+            else:
+                pending.extend(item.values())
         elif isinstance(item, list):
             pending.extend(item)
         elif isinstance(item, int) and not isinstance(item, bool):
@@ -57,7 +60,7 @@ def _text_bytes(value: Any) -> int:
 
 
 def _string_bytes(text: str) -> int:
-    if _DATA_URL.match(text) is not None:
+    if text.startswith("data:") and _DATA_URL.match(text) is not None:
         return TOKENS_PER_INLINE_FILE * BYTES_PER_TOKEN
     return len(text) if text.isascii() else len(text.encode())
 

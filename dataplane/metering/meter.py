@@ -1,12 +1,11 @@
 """Reads frames as they pass, and settles each attempt once: usage, state, price and cost."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from dataplane.call import Attempt, Call
 from dataplane.dialects.base import Frame
 from dataplane.metering.estimate import has_output, input_tokens, usage_estimate
-from tollway.kernel.usage import SettlementState, Usage
+from tollway.kernel.usage import NO_USAGE, SettlementState, Usage
 
 
 class Meter:
@@ -64,7 +63,7 @@ def _larger(reported: Usage, estimate: Usage) -> Usage:
     """`reported`, with what `estimate` has beyond it; what went in is known where any of it was reported."""
     more_input = 0 if reported.input_tokens else estimate.input
     more_output = max(0, estimate.output - reported.output_tokens)
-    return replace(reported, input=reported.input + more_input, output=reported.output + more_output)
+    return reported._replace(input=reported.input + more_input, output=reported.output + more_output)
 
 
 def settle_failed(call: Call, attempt: Attempt) -> None:
@@ -82,7 +81,7 @@ def estimate_input(call: Call, attempt: Attempt) -> None:
 
 def _forget(attempt: Attempt) -> None:
     """Takes back an estimate: nothing was used."""
-    attempt.usage, attempt.basis, attempt.state = Usage(), None, SettlementState.NOT_BILLED
+    attempt.usage, attempt.basis, attempt.state = NO_USAGE, None, SettlementState.NOT_BILLED
     attempt.cost_nano_usd, attempt.price, attempt.price_revision = 0, "", 0
     attempt.is_settled = True
 

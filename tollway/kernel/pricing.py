@@ -4,7 +4,7 @@ cost = ceil(sum(quantity x nano-USD per million) x (1,000,000 - discount in part
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -145,9 +145,10 @@ def _steps(rates: Iterable[Rate], meter: Meter, service_tier: str) -> _Steps:
     return tuple(steps[:end])
 
 
-def billed_readings(usage: Usage) -> Iterator[tuple[Meter, int]]:
+def billed_readings(usage: Usage) -> Iterable[tuple[Meter, int]]:
     """Readings with reasoning taken out of output, so that each token is billed once."""
-    for meter, quantity in usage.readings():
-        billed = max(0, quantity - usage.reasoning) if meter is Meter.OUTPUT else quantity
-        if billed:
-            yield meter, billed
+    readings = usage.readings()
+    if not usage.reasoning:
+        return readings
+    billed = ((m, max(0, n - usage.reasoning) if m is Meter.OUTPUT else n) for m, n in readings)
+    return [(meter, quantity) for meter, quantity in billed if quantity]

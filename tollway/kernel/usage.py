@@ -2,9 +2,8 @@
 
 import struct
 import uuid
-from dataclasses import dataclass, fields
 from enum import IntEnum
-from operator import attrgetter
+from typing import NamedTuple
 
 BOOT_ID_BITS = 34
 SEQUENCE_BITS = 40
@@ -62,8 +61,7 @@ class SettlementState(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Disjoint quantities of one attempt, but for `reasoning`, which is a part of `output`.
 
     Tokens, but for `image` and `page` (apiece), `second`, `character` and `search` (apiece).
@@ -88,7 +86,7 @@ class Usage:
 
     def readings(self) -> list[tuple[Meter, int]]:
         """Meters with a quantity above zero, in order of meter."""
-        return [(meter, quantity) for meter, quantity in zip(_METERS, _quantities(self)) if quantity]  # noqa: B905
+        return [(meter, quantity) for meter, quantity in zip(_METERS, self) if quantity]  # noqa: B905
 
     @property
     def input_tokens(self) -> int:
@@ -109,9 +107,9 @@ class Usage:
         return self.output + self.output_audio + self.output_image
 
 
-USAGE_METERS: tuple[tuple[Meter, str], ...] = tuple((Meter[f.name.upper()], f.name) for f in fields(Usage))
+USAGE_METERS: tuple[tuple[Meter, str], ...] = tuple((Meter[name.upper()], name) for name in Usage._fields)
+NO_USAGE = Usage()
 _METERS = tuple(meter for meter, _ in USAGE_METERS)
-_quantities = attrgetter(*(name for _, name in USAGE_METERS))
 
 
 def event_id(start_time_ms: int, boot_id: int, sequence: int) -> uuid.UUID:
