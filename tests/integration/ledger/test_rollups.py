@@ -1,6 +1,7 @@
 """What entries add up to in the database: the same however they arrive, and what a plain count says."""
 
 import random
+import uuid
 from collections import Counter
 from typing import Any
 
@@ -59,10 +60,10 @@ def random_event(plane: FakeDataPlane, chance: random.Random) -> UsageEvent:
 
 def adjustment(entry: LedgerEntry, run: int, difference: int, state: SettlementState) -> LedgerEntry:
     """As a re-rating would post it; only its identity is simpler."""
-    identity = type(entry.event_id)(int=entry.event_id.int ^ run << 50)
+    identity = uuid.UUID(int=entry.event_id.int ^ run << 50)
     return entry._replace(
         event_id=identity, boot_id=0, sequence=0, meters={}, cost_nano_usd=difference, adjusts=entry.event_id,
-        run_id=type(identity)(int=run), prior_state=entry.state, state=state,
+        run_id=uuid.UUID(int=run), prior_state=entry.state, state=state,
     )  # fmt: skip
 
 
