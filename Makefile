@@ -40,7 +40,8 @@ check: $(VENV)/.dev ## format, lint, types, import directions, schemas, generate
 bench: $(VENV)/.dev ## measure the gateway beside a bare aiohttp proxy, in turns within one run
 	$(BIN)/python -m tests.bench $(ARGS)
 
-bench-ledger: $(VENV)/.dev ## measure how fast a consumer books what waits in NATS, and its lag behind a steady stream
+bench-ledger: $(VENV)/.dev ## measure what usage costs a data plane per call, a consumer's rate, and its lag behind a steady stream
+	$(BIN)/python -m tests.bench.spool
 	$(BIN)/python -m tests.bench.ledger $(ARGS)
 	$(BIN)/python -m tests.bench.lag
 

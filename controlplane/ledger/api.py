@@ -17,10 +17,11 @@ from controlplane.ledger.letters.api import dead_letter_handlers
 from controlplane.ledger.reading.checks import Clock
 from controlplane.ledger.reading.export import CONTENT_TYPE, csv_header, csv_lines
 from controlplane.ledger.reading.queries import Row
-from controlplane.ledger.reading.render import RECORD_COLLECTION, timestamp, total_row, usage_record, usage_row
+from controlplane.ledger.reading.render import RECORD_COLLECTION, total_row, usage_record, usage_row
 from controlplane.ledger.reading.repository import UsageReader
 from controlplane.ledger.reading.requests import MAX_ROWS, SumsPage, calls_page, sums_page
 from controlplane.ledger.tap.api import ledger_replay_handlers
+from controlplane.ledger.times import timestamp
 from tollway.admin.v1.usage_pb2 import (
     ExportUsageRequest,
     GetUsageRecordRequest,

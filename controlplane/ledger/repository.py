@@ -4,7 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -22,6 +22,7 @@ from controlplane.ledger.latency import bucket_of
 from controlplane.ledger.partitions import DEFAULT_PARTITION, Partition, day_number
 from controlplane.ledger.rollups import add_groups, add_latencies, add_sums, admit_values, fresh_values, keyed
 from controlplane.ledger.tables import ledger_dead_letter, ledger_entry, ledger_producer
+from controlplane.ledger.times import from_unix_us
 from tollway.kernel.periods import DAY_MS
 
 MOST_STRAYS = 10_000
@@ -31,7 +32,6 @@ VALUES_LOCK = 0x76616C756573
 _DAY_LOCK_SPACE = 0x746F6C6C
 DAY_US = DAY_MS * 1000
 _EPOCH_DAY = date(1970, 1, 1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATA_ERROR_CLASSES = ("22", "23", "54")
 _SCHEMA_ERROR_CLASS = "42"
 _CHECK_VIOLATION = "23514"
@@ -271,7 +271,7 @@ def _json(value: dict[str, Any]) -> str:
 
 
 def _time(time_us: int) -> datetime | None:
-    return _EPOCH + timedelta(microseconds=time_us) if time_us else None
+    return from_unix_us(time_us) if time_us else None
 
 
 def _duration_bucket(entry: LedgerEntry) -> int | None:

@@ -14,7 +14,7 @@ it is summed, and never afterwards, so that a rebuild finds the same groups: who
 `fresh_values` and `admit_values` first, under a lock that keeps out others who admit.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -49,12 +49,12 @@ from controlplane.ledger.tables import (
     quarter_rollup,
     usage_group,
 )
+from controlplane.ledger.times import EPOCH
 from tollway.kernel.periods import DAY_MS, HOUR_S, QUARTER_HOUR_S
 from tollway.kernel.usage import SettlementState
 
 DAY_S = DAY_MS // 1000
 SPANS_S = (QUARTER_HOUR_S, HOUR_S, DAY_S)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_VALUES = 1_000
 OTHER_VALUE = "(other)"
 _FIRST_ERROR_STATUS = 400

@@ -30,7 +30,7 @@ async def load_index(
     Without `book_id` every book holds in the times it was activated for, as it was for calls then. With it, an id or a
     full name, that book holds at all times. Raises NotFound for a book that does not exist, and InvalidArgument.
     """
-    prices = await _load_prices(view) if revision is None else await _load_prices_of(view, revision)
+    prices = await _load_prices(view, revision)
     books = [row for row in await all_books(view.resources) if book_id is not None or header_of(row).activations]
     if book_id is not None:
         name = check_book_name(book_id, "book")
@@ -47,18 +47,18 @@ async def load_index(
     return make_index(prices, compiled)
 
 
-async def _load_prices(view: ReadView | UnitOfWork) -> dict[str, Price]:
-    prices: dict[str, Price] = {}
+async def _load_prices(view: ReadView | UnitOfWork, revision: int | None) -> dict[str, Price]:
+    rows = await (_all_prices(view) if revision is None else view.resources.list_as_of(PRICE.name, revision))
+    return {row.name: price for row in rows if (price := _compiled_price(row)) is not None}
+
+
+async def _all_prices(view: ReadView | UnitOfWork) -> list[StoredResource]:
+    found: list[StoredResource] = []
     after = ""
     while rows := await view.resources.list_page(PRICE.name, "", after, _PAGE):
-        prices |= {row.name: price for row in rows if (price := _compiled_price(row)) is not None}
+        found += rows
         after = rows[-1].name
-    return prices
-
-
-async def _load_prices_of(view: ReadView | UnitOfWork, revision: int) -> dict[str, Price]:
-    rows = await view.resources.list_as_of(PRICE.name, revision)
-    return {row.name: price for row in rows if (price := _compiled_price(row)) is not None}
+    return found
 
 
 def _compiled_price(row: StoredResource) -> Price | None:

@@ -1,11 +1,10 @@
 """What checks find -> admin messages. Pure."""
 
-from datetime import date, datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from datetime import date
 
 from controlplane.errors import InvalidArgument
 from controlplane.ledger.checks.reports import DayReport, DetachedDay, Drift, Gap, LedgerState
+from controlplane.ledger.times import timestamp
 from tollway.admin.v1 import ledger_pb2
 from tollway.kernel.money import format_usd
 from tollway.resources.violations import Violation
@@ -48,10 +47,10 @@ def state_message(state: LedgerState) -> ledger_pb2.LedgerStatus:
         last_day="" if state.last_day is None else str(state.last_day),
     )
     if state.check is not None:
-        message.check_start_time.CopyFrom(_timestamp(state.check.start_time))
+        message.check_start_time.CopyFrom(timestamp(state.check.start_time))
         message.check_days, message.check_drifts = state.check.days, state.check.drifts
         if state.check.end_time is not None:
-            message.check_end_time.CopyFrom(_timestamp(state.check.end_time))
+            message.check_end_time.CopyFrom(timestamp(state.check.end_time))
     return message
 
 
@@ -59,7 +58,7 @@ def _drift_message(drift: Drift) -> ledger_pb2.LedgerDrift:
     return ledger_pb2.LedgerDrift(
         kind=drift.kind.value,
         span_s=drift.span_s,
-        slot=_timestamp(drift.slot),
+        slot=timestamp(drift.slot),
         group_id="" if drift.group_id is None else str(drift.group_id),
         group=drift.group,
         bucket=drift.bucket,
@@ -70,7 +69,7 @@ def _drift_message(drift: Drift) -> ledger_pb2.LedgerDrift:
 
 
 def _gap_message(gap: Gap) -> ledger_pb2.ProducerGap:
-    seen_time = _timestamp(gap.seen_time)
+    seen_time = timestamp(gap.seen_time)
     return ledger_pb2.ProducerGap(boot_id=str(gap.boot_id), first=gap.first, last=gap.last, seen_time=seen_time)
 
 
@@ -82,11 +81,5 @@ def _detached_message(day: DetachedDay) -> ledger_pb2.DetachedDay:
         entries=day.entries,
         cost_usd=format_usd(day.cost_nano_usd),
         adjustments=day.adjustments,
-        detach_time=_timestamp(day.detach_time),
+        detach_time=timestamp(day.detach_time),
     )
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message

@@ -1,14 +1,13 @@
 """What may be shown of a dead letter: what is written as the gateway writes it, and nothing else. Pure."""
 
 import hashlib
-from datetime import datetime
 
 from google.protobuf.message import DecodeError
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from controlplane.ledger.convert import MAX_COST_NANO_USD, InvalidEvent, request_uuid
 from controlplane.ledger.entries import WHOLE_MESSAGE
 from controlplane.ledger.letters.repository import StoredLetter
+from controlplane.ledger.times import timestamp
 from tollway.admin.v1.ledger_pb2 import DeadLetter
 from tollway.kernel.money import format_usd
 from tollway.kernel.names import is_resource_id
@@ -27,8 +26,8 @@ def letter_message(stored: StoredLetter) -> DeadLetter:
         reason=letter.reason,
         deliveries=letter.deliveries,
         replays=stored.replays,
-        first_time=_timestamp(stored.first_time),
-        last_time=_timestamp(stored.last_time),
+        first_time=timestamp(stored.first_time),
+        last_time=timestamp(stored.last_time),
         subject=letter.subject,
         stream_sequence=letter.stream_sequence,
         event_index=letter.event_index,
@@ -40,7 +39,7 @@ def letter_message(stored: StoredLetter) -> DeadLetter:
         discard_reason=stored.discard_reason,
     )
     if stored.discard_time is not None:
-        message.discard_time.CopyFrom(_timestamp(stored.discard_time))
+        message.discard_time.CopyFrom(timestamp(stored.discard_time))
     if letter.event_index != WHOLE_MESSAGE:
         _add_readable(message, letter.payload)
     return message
@@ -74,9 +73,3 @@ def _request_id(text: str) -> str:
     except InvalidEvent:
         return ""
     return text
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message

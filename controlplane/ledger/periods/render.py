@@ -3,7 +3,7 @@
 from datetime import date
 
 from controlplane.ledger.periods.months import ClosedMonth, MonthSums, next_month, period_name, start_of
-from controlplane.ledger.reading.render import timestamp
+from controlplane.ledger.times import timestamp
 from tollway.admin.v1 import rerating_pb2 as admin
 from tollway.kernel.money import format_usd
 

@@ -1,7 +1,7 @@
 """Fields that several usage methods have, with every violation at once. Pure but for the clock it is given."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,16 +11,15 @@ from controlplane.ledger.entries import ROLLUP_SUMS, STATE_SUMS
 from controlplane.ledger.reading.calendar import Interval, parse_interval, parse_time_zone
 from controlplane.ledger.reading.dimensions import USAGE_DIMENSIONS, dimension_names, is_dimension
 from controlplane.ledger.reading.queries import PERCENTILES, Order
+from controlplane.ledger.times import UNREADABLE, is_readable
 from tollway.admin.v1.usage_pb2 import ListUsageRecordsRequest, QueryUsageRequest
 from tollway.resources.violations import Violation
 
-LATEST_S = 4_102_444_800
 MAX_GROUPS = 8
 SECOND_US = 1_000_000
 Times = tuple[int | None, int | None]
 """Start and end in Unix microseconds, None where unset."""
 Clock = Callable[[], datetime]
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONEY = {
     "cost_usd": "cost_nano_usd",
     "failed_cost_usd": "failed_cost_nano_usd",
@@ -98,10 +97,6 @@ class Checks:
         return start, end
 
     def _time_us(self, field: str, time: Timestamp) -> int:
-        if not 0 <= time.seconds <= LATEST_S or not 0 <= time.nanos < 1_000_000_000:
-            self.add(field, "must be a time between 1970 and 2100")
+        if not is_readable(time):
+            self.add(field, UNREADABLE)
         return time.seconds * SECOND_US + time.nanos // 1000
-
-
-def unix_us(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(microseconds=1)

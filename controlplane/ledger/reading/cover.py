@@ -5,13 +5,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from controlplane.ledger.times import EPOCH
 from tollway.kernel.periods import HOUR_S, QUARTER_HOUR_S
 
 DAY_S = 86_400
 SUM_SPANS_S = (DAY_S, HOUR_S, QUARTER_HOUR_S)
 LATENCY_SPANS_S = (DAY_S, QUARTER_HOUR_S)
 _DAY = timedelta(days=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ def _by_day(
 def _filled(number: int, start: datetime, end: datetime, spans_s: Sequence[int]) -> Iterator[Piece]:
     """The coarsest span that fits within a day, and what is left before and after it with finer ones."""
     span = timedelta(seconds=spans_s[0])
-    first = start + (_EPOCH - start) % span
-    last = end - (end - _EPOCH) % span
+    first = start + (EPOCH - start) % span
+    last = end - (end - EPOCH) % span
     if first >= last:
         if start < end:
             yield from _filled(number, start, end, spans_s[1:])

@@ -7,6 +7,7 @@ from datetime import UTC, tzinfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from controlplane.ledger.entries import TOKEN_SUMS
 from controlplane.ledger.reading.queries import PERCENTILES
 from tollway.admin.v1.usage_pb2 import UsageRow
 from tollway.kernel.usage import SettlementState
@@ -18,11 +19,7 @@ _MEASURES = (
     "billable_attempts",
     "refused",
     "errors",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
+    *TOKEN_SUMS,
     "cost_usd",
     "failed_cost_usd",
     "adjustment_usd",

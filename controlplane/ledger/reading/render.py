@@ -3,14 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from controlplane.ledger.convert import request_text
-from controlplane.ledger.entries import token_sums
+from controlplane.ledger.entries import TOKEN_SUMS, token_sums
 from controlplane.ledger.latency import bucket_ms
 from controlplane.ledger.reading.dimensions import collection_of
 from controlplane.ledger.reading.queries import NO_BUCKET, PERCENTILES, Row
 from controlplane.ledger.reading.requests import SumsPage
+from controlplane.ledger.times import timestamp
 from tollway.admin.v1.usage_pb2 import UsageAdjustment, UsageAttempt, UsageRecord, UsageRow
 from tollway.kernel.money import format_usd
 from tollway.kernel.names import bare_id
@@ -18,17 +17,7 @@ from tollway.kernel.usage import SettlementState
 
 RECORD_COLLECTION = "usageRecords"
 _SHOWN_DECIMALS = 4
-_COPIED_SUMS = (
-    "requests",
-    "attempts",
-    "refused",
-    "errors",
-    "input_tokens",
-    "output_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-)
+_COPIED_SUMS = ("requests", "attempts", "refused", "errors", *TOKEN_SUMS)
 
 
 def usage_row(row: Row, page: SumsPage) -> UsageRow:
@@ -104,14 +93,6 @@ def usage_record(entries: Sequence[Row]) -> UsageRecord:
         adjustment_usd=format_usd(sum(entry["cost_nano_usd"] for entry in adjustments)),
         attempts=[_usage_attempt(entry, adjustments) for entry in attempts if entry["attempt"] > 0],
     )
-
-
-def timestamp(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
 
 
 def _usage_attempt(entry: Row, adjustments: Sequence[Row]) -> UsageAttempt:

@@ -7,7 +7,7 @@ from typing import Any
 
 from controlplane.errors import InvalidArgument
 from controlplane.ledger.reading.calendar import Interval, period_range, slot_boundaries
-from controlplane.ledger.reading.checks import LATEST_S, SECOND_US, Checks, Clock, Times, unix_us
+from controlplane.ledger.reading.checks import SECOND_US, Checks, Clock, Times
 from controlplane.ledger.reading.dimensions import RECORD_DIMENSIONS, USAGE_DIMENSIONS
 from controlplane.ledger.reading.filters import Condition, parse_filter
 from controlplane.ledger.reading.pages import (
@@ -18,6 +18,7 @@ from controlplane.ledger.reading.pages import (
     write_page_token,
 )
 from controlplane.ledger.reading.queries import PERCENTILES, CallsQuery, Row, SumsQuery
+from controlplane.ledger.times import LATEST_S, unix_us
 from tollway.admin.v1.usage_pb2 import ListUsageRecordsRequest, QueryUsageRequest, UsagePeriod
 from tollway.kernel.periods import QUARTER_HOUR_S, quarter_hour_start_s
 from tollway.resources.messages import enum_words

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import cast
 
-from controlplane.ledger.reading.render import timestamp
 from controlplane.ledger.rerating.differences import DifferenceSums
 from controlplane.ledger.rerating.runs import ReratingRun, RunState
 from controlplane.ledger.rerating.store import DetachedDay, Difference
+from controlplane.ledger.times import timestamp
 from tollway.admin.v1 import rerating_pb2 as admin
 from tollway.kernel.money import format_usd
 from tollway.kernel.names import bare_id

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -52,12 +52,11 @@ from controlplane.ledger.rerating.runs import ReratingRun, RunState
 from controlplane.ledger.rerating.store import ReratingStore, to_run
 from controlplane.ledger.rerating.tables import rerating_difference, rerating_run
 from controlplane.ledger.tables import ledger_entry
+from controlplane.ledger.times import from_unix_us, unix_us
 from tollway.kernel.usage import SettlementState
 
 BATCH_ENTRIES = 5_000
 WORK_LOCK = 0x72657261746500
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_US = timedelta(microseconds=1)
 _UNRATED_STATES = (SettlementState.CACHED, SettlementState.NOT_BILLED)
 _IS_MINE = text("SELECT pg_try_advisory_xact_lock(:lock)")
 # Bounds of ids decide which partitions are read, and a plan that does not know them reads them all.
@@ -194,7 +193,7 @@ def _is_ratable() -> list[ColumnElement[bool]]:
 
 def _to_standing(row: Any) -> Standing:
     event_id, team, model, provider, upstream_model, service_tier, start_time, meters, basis, state, cost = row
-    start_time_us = (start_time - _EPOCH) // _US
+    start_time_us = unix_us(start_time)
     usage = RatedUsage(provider, upstream_model, service_tier, start_time_us, orjson.loads(meters))
     return Standing(event_id, team, model, usage, SettlementState(basis), SettlementState(state), cost)
 
@@ -242,7 +241,7 @@ def _adjustment_rows(adjustments: Sequence[Adjustment]) -> Any:
     columns: dict[str, tuple[TypeEngine[Any], list[Any]]] = {
         "event_id": (Uuid(), [a.event_id for a in adjustments]),
         "adjusts": (Uuid(), [a.adjusts for a in adjustments]),
-        "start_time": (DateTime(timezone=True), [_EPOCH + a.start_time_us * _US for a in adjustments]),
+        "start_time": (DateTime(timezone=True), [from_unix_us(a.start_time_us) for a in adjustments]),
         "difference_nano_usd": (BigInteger(), [a.difference_nano_usd for a in adjustments]),
         "prior_state": (SmallInteger(), [int(a.prior_state) for a in adjustments]),
         "state": (SmallInteger(), [int(a.state) for a in adjustments]),

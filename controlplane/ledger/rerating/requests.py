@@ -2,20 +2,18 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
+from datetime import datetime
 
 from controlplane.errors import InvalidArgument
 from controlplane.ledger.reading.dimensions import RECORD_DIMENSIONS
 from controlplane.ledger.reading.filters import parse_filter
 from controlplane.ledger.rerating.book import BOOK_COLLECTION
 from controlplane.ledger.rerating.runs import RUN_COLLECTION, parse_run
+from controlplane.ledger.times import read_time
 from tollway.admin.v1.rerating_pb2 import ReratingRun as RunMessage
 from tollway.kernel.names import full_name
 from tollway.resources.violations import Violation
 
-_LATEST_S = 4_102_444_800
 _FIELD = "rerating_run"
 
 
@@ -32,8 +30,8 @@ class RunOrder:
 def run_order(message: RunMessage, now: datetime) -> RunOrder:
     """What `message` asks for; it ends at `now` at the latest. Raises InvalidArgument."""
     violations: list[Violation] = []
-    start = _time(message, "start_time", violations)
-    end = min(_time(message, "end_time", violations) or now, now)
+    start = read_time(message, "start_time", f"{_FIELD}.start_time", violations)
+    end = min(read_time(message, "end_time", f"{_FIELD}.end_time", violations) or now, now)
     if not message.HasField("start_time"):
         violations.append(Violation(f"{_FIELD}.start_time", "is missing: the time from which attempts are rated anew"))
     elif start is not None and start >= end:
@@ -55,13 +53,3 @@ def run_id_of(name: str, field: str = "name") -> uuid.UUID:
     if run_id is None:
         raise InvalidArgument([Violation(field, f"must be {RUN_COLLECTION}/ and a run id, as ListReratingRuns shows")])
     return run_id
-
-
-def _time(message: RunMessage, field: str, violations: list[Violation]) -> datetime | None:
-    if not message.HasField(field):  # type: ignore[arg-type]
-        return None
-    time: Timestamp = getattr(message, field)
-    if 0 <= time.seconds <= _LATEST_S and 0 <= time.nanos < 1_000_000_000:
-        return time.ToDatetime(UTC)
-    violations.append(Violation(f"{_FIELD}.{field}", "must be a time between 1970 and 2100"))
-    return None

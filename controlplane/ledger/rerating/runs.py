@@ -3,13 +3,13 @@
 import hashlib
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import IntEnum
 
+from controlplane.ledger.times import EPOCH
 from tollway.kernel.usage import first_event_id
 
 RUN_COLLECTION = "reratingRuns"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _RANDOM_BITS = 62
 _ID_BYTES = 10
 
@@ -98,4 +98,4 @@ def parse_run(name: str) -> uuid.UUID | None:
 
 
 def _ceil_ms(time: datetime) -> int:
-    return -((_EPOCH - time) // timedelta(milliseconds=1))
+    return -((EPOCH - time) // timedelta(milliseconds=1))

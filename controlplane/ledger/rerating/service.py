@@ -3,7 +3,6 @@
 import secrets
 import uuid
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 from google.protobuf import json_format
 
@@ -16,10 +15,9 @@ from controlplane.ledger.rerating.render import run_message
 from controlplane.ledger.rerating.requests import RunOrder
 from controlplane.ledger.rerating.runs import RUN_COLLECTION, ReratingRun, RunState, run_identity
 from controlplane.ledger.rerating.store import ReratingStore
+from controlplane.ledger.times import unix_us
 from controlplane.resources.writer import Caller
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MS = timedelta(milliseconds=1)
 _RANDOM_BITS = 62
 
 
@@ -39,7 +37,7 @@ async def create_run(unit: UnitOfWork, caller: Caller, order: RunOrder) -> Rerat
     """
     if not await has_book(unit, order.price_book):
         raise NotFound(f"{order.price_book} does not exist; name a price book that does", resource=order.price_book)
-    now_ms = (unit.now - _EPOCH) // _MS
+    now_ms = unix_us(unit.now) // 1000
     run = ReratingRun(
         run_id=run_identity(now_ms, await unit.rerating.last_id(), secrets.randbits(_RANDOM_BITS)),
         principal=caller.principal.name,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from controlplane.errors import Unavailable
 from controlplane.ledger.repository import EntriesRejected, PartitionAppeared
@@ -12,11 +12,10 @@ from controlplane.ledger.rerating.adjustments import Adjustment, Posting, Rater,
 from controlplane.ledger.rerating.differences import Differences, summed
 from controlplane.ledger.rerating.repository import Batch, ReratingRepository
 from controlplane.ledger.rerating.runs import ReratingRun
+from controlplane.ledger.times import unix_us
 
 IDLE_S = 1.0
 RETRY_S = 1.0
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_US = timedelta(microseconds=1)
 _log = logging.getLogger(__name__)
 
 LoadRater = Callable[[ReratingRun], Awaitable[Rater]]
@@ -83,7 +82,7 @@ class ReratingWorker:
         return self._rater
 
     def _posting_time_us(self, run: ReratingRun) -> int:
-        return ((run.post_time or self._now()) - _EPOCH) // _US
+        return unix_us(run.post_time or self._now())
 
 
 def _rate(standings: list[Standing], rater: Rater, posting: Posting) -> tuple[list[Adjustment], Differences]:

@@ -1,11 +1,9 @@
 """Handlers of LedgerReplayService."""
 
 import logging
-from datetime import UTC, datetime
-from typing import Literal, cast
+from typing import cast
 
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from controlplane.audit.log import AuditLog
 from controlplane.authz import AdminPrincipal, Handler
@@ -14,6 +12,7 @@ from controlplane.db.unit_of_work import ConfigStore
 from controlplane.errors import InvalidArgument, NotFound
 from controlplane.ledger.numbers import number_in, page_after
 from controlplane.ledger.tap.repository import Replay, ReplayRepository
+from controlplane.ledger.times import read_time, timestamp
 from tollway.admin.v1.ledger_pb2 import (
     CancelLedgerReplayRequest,
     CreateLedgerReplayRequest,
@@ -26,7 +25,6 @@ from tollway.resources.violations import Violation
 
 COLLECTION = "ledgerReplays"
 _SERVICE = "tollway.admin.v1.LedgerReplayService"
-_LATEST_S = 4_102_444_800
 
 _log = logging.getLogger(__name__)
 
@@ -52,8 +50,8 @@ class LedgerReplayApi:
     async def create_ledger_replay(self, principal: AdminPrincipal, message: Message) -> LedgerReplay:
         asked = cast(CreateLedgerReplayRequest, message).ledger_replay
         violations: list[Violation] = []
-        since = _time(asked, "since_time", violations)
-        until = _time(asked, "until_time", violations)
+        since = read_time(asked, "since_time", "ledger_replay.since_time", violations)
+        until = read_time(asked, "until_time", "ledger_replay.until_time", violations)
         if since is None and not violations:
             violations.append(Violation("ledger_replay.since_time", "must be set: the time that the database is from"))
         if since is not None and until is not None and since >= until:
@@ -98,11 +96,11 @@ class LedgerReplayApi:
 def replay_message(replay: Replay) -> LedgerReplay:
     message = LedgerReplay(
         name=_name(replay),
-        since_time=_timestamp(replay.since_time),
-        until_time=_timestamp(replay.until_time),
+        since_time=timestamp(replay.since_time),
+        until_time=timestamp(replay.until_time),
         state=replay.state.value,
         principal=replay.principal,
-        request_time=_timestamp(replay.request_time),
+        request_time=timestamp(replay.request_time),
         messages=replay.messages,
         remaining_messages=max(0, replay.last_sequence - replay.next_sequence + 1) if replay.next_sequence else 0,
         inserted=replay.inserted,
@@ -111,30 +109,11 @@ def replay_message(replay: Replay) -> LedgerReplay:
         problem=replay.problem,
     )
     if replay.end_time is not None:
-        message.end_time.CopyFrom(_timestamp(replay.end_time))
+        message.end_time.CopyFrom(timestamp(replay.end_time))
     if replay.tap_start_time is not None:
-        message.tap_start_time.CopyFrom(_timestamp(replay.tap_start_time))
+        message.tap_start_time.CopyFrom(timestamp(replay.tap_start_time))
     return message
 
 
 def _name(replay: Replay) -> str:
     return f"{COLLECTION}/{replay.replay_id}"
-
-
-def _time(
-    asked: LedgerReplay, field: Literal["since_time", "until_time"], violations: list[Violation]
-) -> datetime | None:
-    """The time in `field`; None when it is unset or wrong."""
-    if not asked.HasField(field):
-        return None
-    time: Timestamp = getattr(asked, field)
-    if not 0 <= time.seconds <= _LATEST_S or not 0 <= time.nanos < 1_000_000_000:
-        violations.append(Violation(f"ledger_replay.{field}", "must be a time between 1970 and 2100"))
-        return None
-    return time.ToDatetime(UTC)
-
-
-def _timestamp(time: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message

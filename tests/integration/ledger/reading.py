@@ -52,3 +52,12 @@ async def fetch_value(url: str, statement: str, *arguments: Any) -> Any:
         return await connection.fetchval(statement, *arguments)
     finally:
         await connection.close()
+
+
+async def execute(url: str, *statements: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()

@@ -2,7 +2,6 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-import asyncpg
 import pytest
 
 from controlplane.db.engine import Database
@@ -13,7 +12,7 @@ from controlplane.ledger.folding.repository import fold_day
 from controlplane.ledger.repository import LedgerRepository
 from controlplane.ledger.state.repository import StateRepository
 from tests.fakes.usage_events import FakeDataPlane
-from tests.integration.ledger.reading import count_drift, fetch_value
+from tests.integration.ledger.reading import count_drift, execute, fetch_value
 from tollway.usage.v1.usage_pb2 import UsageEvent
 
 DAY = date(2026, 11, 20)
@@ -40,15 +39,6 @@ def a_day(plane: FakeDataPlane) -> list[UsageEvent]:
 
 async def book(database: Database, events: list[UsageEvent]) -> None:
     await LedgerRepository(database).book([entry_of(event) for event in events], [])
-
-
-async def execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def fold(database: Database) -> None:

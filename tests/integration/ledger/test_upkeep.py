@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 from prometheus_client import CollectorRegistry
 
 from controlplane.db.engine import Database
@@ -17,6 +16,7 @@ from controlplane.ledger.retention.retirement import DayRetirement
 from controlplane.ledger.state.repository import StateRepository
 from controlplane.ledger.upkeep import CHECK_DAYS, LedgerUpkeep, UpkeepParts
 from tests.fakes.usage_events import FakeDataPlane
+from tests.integration.ledger.reading import execute
 
 NOON = datetime.now(UTC).replace(hour=12)
 NIGHT = NOON.replace(hour=2)
@@ -26,15 +26,6 @@ def upkeep(database: Database, registry: CollectorRegistry, now: datetime) -> Le
     retirement = DayRetirement(RetentionRepository(database), 400, lambda: now)
     state, days = StateRepository(database), DayCheckRepository(database)
     return LedgerUpkeep(UpkeepParts(state, days, retirement, ConsumerMetrics(registry), lambda: now))
-
-
-async def execute(url: str, *statements: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def test_gaps_dead_letters_and_drift_become_metrics(database: Database, ledger_url: str) -> None:

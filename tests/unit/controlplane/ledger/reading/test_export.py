@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from controlplane.ledger.reading.export import csv_header, csv_lines
-from controlplane.ledger.reading.render import timestamp
+from controlplane.ledger.times import timestamp
 from tollway.admin.v1.usage_pb2 import UsageRow
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
