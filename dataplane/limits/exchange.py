@@ -97,7 +97,9 @@ class Exchange:
                 break
             del self._holdings.telling[bucket_id]
             for lease in holding.leases:
-                is_final = lease.is_ending and not lease.reserved and not lease.is_final_told
+                # An ask that is under way may still add to the lease.
+                is_over = lease.is_ending and not lease.reserved and not holding.asked_sequence
+                is_final = is_over and not lease.is_final_told
                 if is_final or lease.returned > lease.told_returned:
                     returns.append(_return(holding, lease, is_final=is_final))
                     lease.told_returned = lease.returned
@@ -125,6 +127,8 @@ class Exchange:
     def _end_sent(self, sent: _Sent, changed: dict[bytes, Holding]) -> None:
         for holding in sent.asked:
             holding.asked_sequence = 0
+            if holding.ending:
+                self._holdings.telling[holding.bucket.id] = holding
             if holding.bucket.id not in changed and holding.waiting:
                 self._holdings.asking[holding.bucket.id] = holding
         for holding, lease in sent.final:
