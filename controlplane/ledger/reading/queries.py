@@ -38,7 +38,8 @@ class Order:
 class SumsQuery:
     """Sums per group and per slot between two of `boundaries`, which are whole quarter hours.
 
-    `latencies` says whether rows have percentiles; None lets those have them that are FEW_ROWS at most.
+    `latencies` says whether rows have percentiles; None lets those of one dimension, filter included, have
+    them that are FEW_ROWS at most.
     `after` is the last row of the page before: its measure when there is an order, the number of its slot, then the
     group's values.
     """

@@ -89,7 +89,10 @@ async def _fetch(connection: AsyncConnection, query: SumsQuery, source: Source, 
 
 
 def _wants_percentiles(query: SumsQuery, rows: Sequence[Row]) -> bool:
-    return len(rows) <= FEW_ROWS if query.latencies is None else query.latencies
+    """Unless told, only where they cost little: of few rows, and of one dimension, whose latencies are added up."""
+    if query.latencies is not None:
+        return query.latencies
+    return len(rows) <= FEW_ROWS and len(query.dimensions) <= 1
 
 
 async def _with_percentiles(

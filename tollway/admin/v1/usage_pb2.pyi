@@ -85,8 +85,8 @@ class QueryUsageRequest(_message.Message):
     without it rows come by time slot and group.
     """
     latencies: _builtins.bool
-    """Whether rows have percentiles of duration and of time to first token; when unset, they have them on pages of up to
-    200 rows.
+    """Whether rows have percentiles of duration and of time to first token; when unset, pages of up to 200 rows have
+    them where grouping and filter name at most one dimension.
     """
     @_builtins.property
     def group_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
