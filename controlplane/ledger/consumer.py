@@ -121,11 +121,12 @@ class LedgerConsumer:
         drain = StreamDrain()
         while True:
             try:
-                if not is_there or source.is_lost:
+                is_missing = not is_there or source.is_lost
+                if is_missing:
                     await ensure_stream(jetstream, self._parts.stream)
                 if not self._parts.tap.is_open:
                     await self._parts.tap.open(client)
-                if not is_there or source.is_lost:
+                if is_missing:
                     await source.open()
                     is_there = True
                 info = await jetstream.consumer_info(USAGE_STREAM, USAGE_CONSUMER)

@@ -258,15 +258,11 @@ def _names(dimensions: int) -> list[str]:
 
 def _pieces(pieces: Sequence[Piece]) -> FromClause:
     """`pieces` as a table: number, first, after."""
-    times = ARRAY(DateTime(timezone=True))
-    arrays = (
-        literal([piece.number for piece in pieces], ARRAY(Integer)),
-        literal([piece.start for piece in pieces], times),
-        literal([piece.end for piece in pieces], times),
+    return _piece_table(
+        [piece.number for piece in pieces],
+        first=[piece.start for piece in pieces],
+        after=[piece.end for piece in pieces],
     )
-    time = DateTime(timezone=True)
-    columns = (column("number", Integer), column("first", time), column("after", time))
-    return func.unnest(*arrays).table_valued(*columns, name="piece").render_derived(name="piece")
 
 
 def _slots(pieces: Sequence[Piece]) -> FromClause:
@@ -278,9 +274,14 @@ def _slots(pieces: Sequence[Piece]) -> FromClause:
         count = (piece.end - piece.start) // span
         numbers += [piece.number] * count
         slots += [piece.start + span * place for place in range(count)]
+    return _piece_table(numbers, slot=slots)
+
+
+def _piece_table(numbers: Sequence[int], **times: Sequence[datetime]) -> FromClause:
+    """A row per number, with a column of that name for each of `times`."""
     time = DateTime(timezone=True)
-    columns = (column("number", Integer), column("slot", time))
-    arrays = (literal(numbers, ARRAY(Integer)), literal(slots, ARRAY(time)))
+    columns: list[ColumnElement[Any]] = [column("number", Integer), *(column(name, time) for name in times)]
+    arrays = [literal(numbers, ARRAY(Integer)), *(literal(values, ARRAY(time)) for values in times.values())]
     return func.unnest(*arrays).table_valued(*columns, name="piece").render_derived(name="piece")
 
 
