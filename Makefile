@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
 SOURCES := dataplane controlplane tollway tollctl migrations tests
 
-.PHONY: help up test check bench bench-ledger bench-rerating chaos chaos-mutations scale scale-verify format proto proto-baseline lock clean
+.PHONY: help up test test-limits check bench bench-ledger bench-rerating chaos chaos-mutations scale scale-verify format proto proto-baseline lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -29,6 +29,9 @@ up: $(VENV)/.local ## run the whole stack on this machine, in the foreground
 
 test: $(VENV)/.dev ## run every test against embedded Postgres and NATS
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-limits: $(VENV)/.dev ## run the scenarios of limits in short, on a quiet machine
+	$(BIN)/python -m pytest -m campaign $(ARGS)
 
 check: $(VENV)/.dev ## format, lint, types, import directions, schemas, generated-code drift
 	$(BIN)/ruff format --check $(SOURCES)

@@ -1,8 +1,12 @@
 """Composes the rooms that own the configuration: their admin methods, and the feed to data planes."""
 
 import secrets
+import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry
 
 from controlplane.audit.handlers import audit_handlers
 from controlplane.authz import Handler
@@ -28,6 +32,19 @@ from controlplane.ledger.rerating.worker import ReratingWorker
 from controlplane.prices.book import ensure_price_book
 from controlplane.prices.handlers import price_book_handlers
 from controlplane.prices.reading import PriceBookReader
+from controlplane.quota.behaviour import RuleBehaviour
+from controlplane.quota.holdings.repository import HoldingRepository
+from controlplane.quota.metrics import QuotaMetrics
+from controlplane.quota.reading.handlers import quota_reading_handlers
+from controlplane.quota.reading.repository import BucketRepository
+from controlplane.quota.reaper.repository import ReaperRepository
+from controlplane.quota.reaper.worker import Reaper
+from controlplane.quota.repository import QuotaRepository
+from controlplane.quota.seeds.repository import SeedRepository
+from controlplane.quota.server import QuotaServer
+from controlplane.quota.service import QuotaService, QuotaStores
+from controlplane.quota.sessions.repository import SessionRepository
+from controlplane.quota.situation import Sources
 from controlplane.resources.behaviour import Behaviour, PlainBehaviour
 from controlplane.resources.handlers import resource_handlers
 from controlplane.resources.kinds import resource_kinds
@@ -36,8 +53,10 @@ from controlplane.secrets.behaviour import UpstreamBehaviour
 from controlplane.secrets.checks import check_keys
 from controlplane.secrets.vault import Vault
 from tollway.kernel.subjects import USAGE_STREAM
-from tollway.resources.kinds import METADATA_KEY, UPSTREAM, VIRTUAL_KEY
+from tollway.resources.budgets import budget_counts
+from tollway.resources.kinds import BUDGET, METADATA_KEY, RATE_LIMIT, UPSTREAM, VIRTUAL_KEY
 from tollway.resources.project import project_key_pepper
+from tollway.resources.rate_limits import rate_limit_counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +71,9 @@ class ConfigSecrets:
 
 @dataclass(frozen=True, slots=True)
 class ConfigRooms:
-    """`feed.run`, `fleet.run` and `rerating.run` are tasks for the life of the process.
+    """`feed.run`, `fleet.run`, `rerating.run`, `quota.run` and `reaper.run` are tasks for the life of the process.
 
-    `server.register` adds the feed to gRPC.
+    `server.register` adds the feed to gRPC, `quota.register` the lease service.
     """
 
     config: ConfigStore
@@ -65,6 +84,8 @@ class ConfigRooms:
     fleet: Fleet
     server: FeedServer
     rerating: ReratingWorker
+    quota: QuotaServer
+    reaper: Reaper
 
     async def prepare(self) -> None:
         """To be called once the schema is there, before anything is served.
@@ -81,8 +102,12 @@ def open_config_rooms(
     *,
     notify: bool = True,
     observe_applied_s: Callable[[float], None] = lambda _: None,
+    registry: CollectorRegistry | None = None,
 ) -> ConfigRooms:
-    """Builds the rooms; nothing is read from the database yet. `observe_applied_s` is as in FeedServer."""
+    """Builds the rooms; nothing is read from the database yet. `observe_applied_s` is as in FeedServer.
+
+    Metrics of quota are in `registry`.
+    """
     config = ConfigStore(database, notify=notify)
     vault = Vault(secret.encryption_key)
     pepper = secret.key_pepper.encode()
@@ -99,7 +124,28 @@ def open_config_rooms(
     )
     rerating = rerating_worker(config)
     handlers = config_handlers(config, vault, mint, rerating.wake)
-    return ConfigRooms(config, vault, pepper, handlers, feed, fleet, server, rerating)
+    metrics = QuotaMetrics(registry or CollectorRegistry())
+    quota = open_quota(database, feed, secret.plane_token, metrics)
+    reaper = Reaper(ReaperRepository(database), SeedRepository(database), feed.resource, metrics)
+    return ConfigRooms(config, vault, pepper, handlers, feed, fleet, server, rerating, quota, reaper)
+
+
+def open_quota(database: Database, feed: ConfigFeed, plane_token: str, metrics: QuotaMetrics) -> QuotaServer:
+    """The lease service, by the configuration that `feed` has."""
+    stores = QuotaStores(QuotaRepository(database), SessionRepository(database), SeedRepository(database))
+    service = QuotaService(stores, feed.resource, Sources(new_lease_id, secrets.randbelow), metrics)
+    return QuotaServer(
+        service,
+        HoldingRepository(database),
+        metrics,
+        plane_token=plane_token,
+        is_loaded=lambda: feed.state is not None,
+    )
+
+
+def new_lease_id() -> uuid.UUID:
+    """UUIDv7: lease ids of one time lie together in the database."""
+    return uuid.UUID(int=time.time_ns() // 1_000_000 << 80 | 0x7 << 76 | 0b10 << 62 | secrets.randbits(62))
 
 
 def rerating_worker(config: ConfigStore) -> ReratingWorker:
@@ -114,7 +160,7 @@ def rerating_worker(config: ConfigStore) -> ReratingWorker:
 def config_handlers(
     config: ConfigStore, vault: Vault, mint: KeyMint, wake_rerating: Callable[[], None]
 ) -> dict[str, Handler]:
-    """Handlers of the services of every kind, and of price books, re-rating, periods, manifests, audit and the fleet.
+    """Handlers of the services of every kind, and of limits, prices, re-rating, periods, manifests, audit, the fleet.
 
     `wake_rerating` says that a run of re-rating has work to do.
     """
@@ -123,11 +169,15 @@ def config_handlers(
         VIRTUAL_KEY.name: keys,
         UPSTREAM.name: UpstreamBehaviour(vault),
         METADATA_KEY.name: MetadataKeyBehaviour(),
+        RATE_LIMIT.name: RuleBehaviour(rate_limit_counts),
+        BUDGET.name: RuleBehaviour(budget_counts),
     }
     kinds = resource_kinds(lambda name: behaviours.get(name, PlainBehaviour()))
     transactor = Transactor(config, vault)
+    standard = resource_handlers(config, transactor, kinds)
     return {
-        **resource_handlers(config, transactor, kinds),
+        **standard,
+        **quota_reading_handlers(config, BucketRepository(config.database), standard),
         **key_handlers(KeyService(kinds[VIRTUAL_KEY.name], keys), transactor),
         **price_book_handlers(PriceBookReader(config), transactor),
         **audit_handlers(config),

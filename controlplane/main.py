@@ -23,6 +23,8 @@ from controlplane.errors import DatabaseRefused, Unavailable
 from controlplane.ledger.api import ledger_handlers
 from controlplane.migrations import SchemaMismatch, require_current_schema
 from controlplane.prices.book import keep_retiring
+from controlplane.quota.alerts.room import AlertRoom
+from controlplane.quota.server import SERVICE_NAME as QUOTA_SERVICE
 from controlplane.secrets.checks import KeyMismatch
 from controlplane.settings import ADMIN_LISTEN, DATABASE_URL, GRPC_LISTEN, HELP, METRICS_LISTEN, TLS_CERT, Settings
 from controlplane.telemetry import Telemetry, Tracing, build_registry, build_tracing, software_version
@@ -37,6 +39,7 @@ from controlplane.transport.probe_app import probe_app
 from controlplane.transport.readiness import Readiness
 from controlplane.transport.rest_app import rest_app
 from controlplane.transport.tls import Certificates, TlsError
+from controlplane.transport.webhooks import WebhookClient
 from tollway.logs import start_logging
 from tollway.settings import settings_or_exit
 
@@ -57,6 +60,7 @@ class Parts:
     certificates: Certificates | None
     database: Database
     rooms: ConfigRooms
+    alerts: AlertRoom
     methods: Sequence[BoundMethod]
     gate: AdminGate
 
@@ -86,8 +90,13 @@ def build(settings: Settings, environ: Mapping[str, str]) -> Parts:
         environ=environ,
     )
     rooms = open_config_rooms(
-        database, secrets, notify=settings.is_notifying, observe_applied_s=telemetry.observe_feed_applied
+        database,
+        secrets,
+        notify=settings.is_notifying,
+        observe_applied_s=telemetry.observe_feed_applied,
+        registry=registry,
     )
+    alerts = AlertRoom(rooms.config, environ, WebhookClient().post, lambda state: telemetry.observe_alert(state.word))
     telemetry.watch_feed(lambda: len(rooms.fleet), lambda: rooms.feed.revision)
     telemetry.watch_readiness(lambda: readiness.is_ready)
     return Parts(
@@ -98,7 +107,8 @@ def build(settings: Settings, environ: Mapping[str, str]) -> Parts:
         certificates=certificates,
         database=database,
         rooms=rooms,
-        methods=bind(admin_methods(), {**rooms.handlers, **ledger_handlers(database)}),
+        alerts=alerts,
+        methods=bind(admin_methods(), {**rooms.handlers, **ledger_handlers(database), **alerts.handlers}),
         gate=AdminGate(TokenAuthenticator(settings.secrets.admin_token), readiness, telemetry),
     )
 
@@ -159,8 +169,9 @@ class ControlPlane:
         closing.push_async_callback(rest.close)
         server = grpc.aio.server(options=SERVER_OPTIONS)
         closing.push_async_callback(server.stop, 0)
-        services = [*add_admin_services(server, parts.methods, parts.gate), FEED_SERVICE]
+        services = [*add_admin_services(server, parts.methods, parts.gate), FEED_SERVICE, QUOTA_SERVICE]
         parts.rooms.server.register(server)
+        parts.rooms.quota.register(server)
         add_reflection(server, services)
         health = ServiceHealth(server, services, parts.readiness)
         credentials = None if parts.certificates is None else parts.certificates.grpc_credentials()
@@ -199,10 +210,18 @@ class ControlPlane:
             tasks.create_task(parts.rooms.server.run(), name="usage acknowledgement")
             tasks.create_task(keep_retiring(parts.rooms.config), name="superseded price books")
             tasks.create_task(parts.rooms.rerating.run(), name="re-rating")
+            tasks.create_task(parts.alerts.run(), name="budget alerts")
+            tasks.create_task(parts.rooms.quota.run(), name="quota")
+            tasks.create_task(self._reap(), name="reap leases")
             await parts.rooms.feed.wait_loaded()
             if not self._stop.is_set():
                 parts.readiness.set_ready()
                 _log.info("ready revision=%d", parts.rooms.feed.revision)
+
+    async def _reap(self) -> None:
+        """Not before the rules are known: what is enforced is not given up."""
+        await self._parts.rooms.feed.wait_loaded()
+        await self._parts.rooms.reaper.run()
 
     async def _prepare(self) -> None:
         await require_current_schema(self._parts.database)
@@ -236,8 +255,11 @@ class ControlPlane:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), drain.delay_s)
         self._parts.rooms.server.close()
+        self._parts.rooms.quota.close()
         # A stream that the stop of its server meets while it ends may show an internal error instead of its own end.
-        await self._parts.rooms.server.wait_ended(_STREAMS_END_S)
+        await asyncio.gather(
+            self._parts.rooms.server.wait_ended(_STREAMS_END_S), self._parts.rooms.quota.wait_ended(_STREAMS_END_S)
+        )
         await asyncio.gather(listeners.grpc.stop(drain.timeout_s), listeners.rest.close())
 
 

@@ -80,10 +80,20 @@ class Telemetry:
             registry=registry,
             buckets=_FEED_SECONDS,
         )
+        self._alerts = Counter(
+            "tollway_budget_alert_attempts",
+            "Tries to deliver budget alerts, by what they are then: delivered, failing (tried again) or failed.",
+            ["state"],
+            registry=registry,
+        )
 
     def observe_feed_applied(self, duration_s: float) -> None:
         """One data plane has said that it applied a change, `duration_s` after this process saw it."""
         self._feed_seconds.observe(duration_s)
+
+    def observe_alert(self, state: str) -> None:
+        """A budget alert was tried and is now "delivered", "failing" or "failed"."""
+        self._alerts.labels(state).inc()
 
     def watch_feed(self, subscribers: Callable[[], int], revision: Callable[[], int]) -> None:
         """Shows the feed's state as it is at each scrape."""

@@ -1,7 +1,7 @@
 """The values that the stages of a call hand to one another."""
 
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from dataplane.snapshot import Snapshot, Target, Upstream, VirtualKey
 from tollway.kernel.usage import NO_USAGE, SettlementState, Usage
@@ -52,7 +52,9 @@ class Call:
     start_time_us: int
     start_s: float
     body_wait_s: float
-    """`start_s` is the monotonic clock's reading at `start_time_us`; `body_wait_s` was spent waiting for the client."""
+    output_limit: int | None = None
+    """`start_s` is the monotonic clock's reading at `start_time_us`; `body_wait_s` was spent waiting for the client.
+    `output_limit` is the tokens of an answer that admission counts on where the client set no limit: it is sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,26 @@ class UpstreamRequest:
     is_sent: bool = False
 
 
+class Charge(NamedTuple):
+    """What an attempt takes from one budget's bucket; ids have 16 bytes, the lease's is empty where there is none."""
+
+    bucket_id: bytes
+    lease_id: bytes
+    window_start_ms: int
+    amount_nano_usd: int
+
+
+class AppliedLimits(Protocol):
+    """The rules that a call fell under."""
+
+    exceeded: list[str]
+    """Resource names of rules in audit mode that would have refused it."""
+
+    def headers(self) -> dict[str, str]:
+        """The x-ratelimit-* headers of its answer, as of now."""
+        ...
+
+
 @dataclass(slots=True)
 class Attempt:
     """One try of one target, filled while it runs and settled once: the line of the ledger that it becomes."""
@@ -110,6 +132,7 @@ class Attempt:
     may_have_run: bool = False
     is_settled: bool = False
     is_emitted: bool = False
+    charges: tuple[Charge, ...] = ()
     """`basis` is how `usage` is known, whatever its price; `may_have_run` says that the upstream took the request and
     nothing tells what became of it."""
 
@@ -126,6 +149,7 @@ class Outcome:
     client_gone: bool = False
     upstream_wait_s: float = 0.0
     attempts: list[Attempt] = field(default_factory=list)
+    limits: AppliedLimits | None = None
 
     @property
     def cost_nano_usd(self) -> int:

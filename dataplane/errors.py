@@ -11,6 +11,11 @@ GatewayError                  status  code
 ├── UnknownUrl                 404    unknown_url
 ├── NotSupported               404    not_supported
 ├── MethodNotAllowed           405    method_not_allowed
+├── BudgetExceeded             402    budget_exceeded
+├── PriceUnknown               402    price_unknown
+├── RateLimitExceeded          429    rate_limit_exceeded
+├── LimitTooSmall              400    limit_too_small
+├── QuotaUnavailable           503    quota_unavailable
 ├── NoTargetAvailable          503    no_target_available
 ├── Overloaded                 503    overloaded
 ├── UpstreamRefused            4xx    the upstream's own
@@ -101,6 +106,26 @@ class NotSupported(GatewayError):
 
 class MethodNotAllowed(GatewayError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+class BudgetExceeded(GatewayError):
+    status, type, code = 402, "insufficient_quota", "budget_exceeded"
+
+
+class PriceUnknown(GatewayError):
+    status, type, code = 402, "insufficient_quota", "price_unknown"
+
+
+class RateLimitExceeded(GatewayError):
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+
+
+class LimitTooSmall(GatewayError):
+    status, type, code = 400, "invalid_request_error", "limit_too_small"
+
+
+class QuotaUnavailable(GatewayError):
+    status, type, code = 503, "server_error", "quota_unavailable"
 
 
 class NoTargetAvailable(GatewayError):

@@ -43,6 +43,20 @@ class Families:
         self.upstream_attempts = self._counter(
             "upstream_attempts", "Attempts by how they ended: ok, or why not.", ("provider", "outcome")
         )
+        self.admissions = self._counter(
+            "admissions",
+            "Calls that fall under rules, by what came of it; a refused one by the unit of the limit, and why.",
+            ("unit", "outcome", "reason"),
+        )
+        self.leases_connected = self._gauge(
+            "leases_connected", "1 while the control plane can be asked for leases.", "livemin"
+        )
+        self.lease_asks = self._counter("lease_asks", "Times that more of a bucket, or of its time, was asked for.")
+        self.lease_waits = self._counter("lease_waits", "Calls that waited for a lease.")
+        self.lease_wait_seconds = self._counter("lease_wait_seconds", "Time that calls waited for leases.")
+        self.lease_waiting = self._gauge("lease_waiting_calls", "Calls that wait for a lease now.", "livesum")
+        self.lease_buckets = self._gauge("lease_buckets", "Buckets of which something is held or wanted.", "livesum")
+        self.reservations_open = self._gauge("reservations_open", "Running calls that fall under rules.", "livesum")
         self.in_flight = self._gauge("calls_in_flight", "Calls being served.", "livesum")
         self.config_revision = self._gauge("config_revision", "Revision of the configuration in force.", "livemin")
         self.config_age = self._gauge("config_age_seconds", "Since the control plane was last heard.", "livemax")

@@ -1,13 +1,13 @@
 """The straight line that every call takes, stream or not, chat or not.
 
-authenticate and ingress come before it; then route -> upstream -> translate back -> meter -> settle and emit.
+authenticate and ingress come before it; then route -> admit -> upstream -> translate back -> meter -> settle and emit.
 """
 
 import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from aiohttp import web
@@ -23,8 +23,11 @@ from dataplane.errors import (
 )
 from dataplane.ingress.presence import ClientPresence
 from dataplane.ingress.writers import ResponseWriter
-from dataplane.metering.meter import Meter, estimate_input, settle_failed
+from dataplane.limits.admission import Admits
+from dataplane.limits.ticket import NO_TICKET, Ticket
+from dataplane.metering.meter import Meter, estimate_bound, estimate_input, settle_failed
 from dataplane.routing.planner import plan
+from dataplane.snapshot import Target
 from dataplane.spans import CallSpan
 from dataplane.telemetry import Telemetry
 from dataplane.upstream.answer import UpstreamAnswer
@@ -63,12 +66,14 @@ class Pipeline:
 
     def __init__(
         self,
+        admission: Admits,
         dispatcher: Dispatcher,
         presence: ClientPresence,
         sink: UsageSink,
         telemetry: Telemetry,
         random: Callable[[], float],
     ) -> None:
+        self._admission = admission
         self._dispatcher = dispatcher
         self._presence = presence
         self._sink = sink
@@ -78,10 +83,10 @@ class Pipeline:
     async def run(self, call: Call, principal: Principal, exchange: Exchange) -> None:
         """Serves `call` into `exchange.writer`; it is settled and emitted once, before the client has it all."""
         outcome = Outcome(call, principal, status=GatewayError.status, error_code=GatewayError.code)
-        meter = Meter()
+        work = Work(outcome, Meter())
         failure: GatewayError | None = None
         try:
-            await self._serve(call, exchange, outcome, meter)
+            await self._serve(call, exchange, work)
             outcome.status, outcome.error_code = _HTTP_OK, ""
         except GatewayError as error:
             failure = error
@@ -91,7 +96,7 @@ class Pipeline:
             logger.exception("call failed request_id=%s", call.request_id)
             failure = GatewayError(f"The gateway failed to serve this call. Quote {call.request_id} to its operators.")
         finally:
-            self._settle(outcome, meter, exchange.span)
+            self._settle(work, exchange.span)
         await self._end(exchange, outcome, failure)
 
     async def _end(self, exchange: Exchange, outcome: Outcome, failure: GatewayError | None) -> None:
@@ -103,36 +108,72 @@ class Pipeline:
             else:
                 await writer.fail(failure, outcome)
 
-    async def _serve(self, call: Call, exchange: Exchange, outcome: Outcome, meter: Meter) -> None:
+    async def _serve(self, call: Call, exchange: Exchange, work: "Work") -> None:
         """From the route to the last frame. Raises GatewayError, ClientGone among them."""
+        outcome = work.outcome
         way = plan(call, outcome.principal, self._random)
         outcome.route = way.route
         with self._presence.watch(exchange.request, exchange.writer, outcome):
+            ticket = work.ticket = await self._admission.admit(outcome, way)
+            if ticket.output_limit is not None:
+                call = replace(call, output_limit=ticket.output_limit)
             sent_s = time.monotonic()
             try:
-                answer = await self._dispatcher.open(call, way, outcome, exchange.span, self._begin)
+                answer = await self._dispatcher.open(call, way, outcome, exchange.span, AttemptGate(work, self._sink))
             finally:
                 outcome.upstream_wait_s = time.monotonic() - sent_s
-            await _relay(answer, exchange.writer, outcome, meter)
+            await _relay(answer, exchange.writer, outcome, work.meter)
 
-    def _begin(self, outcome: Outcome, attempt: Attempt) -> None:
-        """Every attempt is in the spool before its request goes out. Raises Overloaded."""
-        for earlier in outcome.attempts:
-            if not earlier.is_settled:
-                settle_failed(outcome.call, earlier)
-        estimate_input(outcome.call, attempt)
-        self._sink.begin(outcome, attempt)
-        attempt.is_settled = False
-
-    def _settle(self, outcome: Outcome, meter: Meter, span: CallSpan) -> None:
-        for attempt in outcome.attempts:
-            if not attempt.is_settled:
-                settle_failed(outcome.call, attempt)
+    def _settle(self, work: "Work", span: CallSpan) -> None:
+        outcome = work.outcome
+        work.end_attempts()
+        work.ticket.end(outcome)
         self._sink.emit(outcome)
         duration_s = time.monotonic() - outcome.call.start_s
         overhead_s = max(0.0, duration_s - outcome.call.body_wait_s - outcome.upstream_wait_s)
         self._telemetry.record(outcome, overhead_s, duration_s)
         span.end(outcome, outcome.status)
+
+
+@dataclass(slots=True)
+class Work:
+    """A call on its way: what is known of it so far, and what it has reserved."""
+
+    outcome: Outcome
+    meter: Meter
+    ticket: Ticket = NO_TICKET
+
+    def end_attempts(self) -> None:
+        """Settles what has ended, with what it took from whom."""
+        for attempt in self.outcome.attempts:
+            if not attempt.is_settled:
+                settle_failed(self.outcome.call, attempt)
+            self.ticket.end_attempt(attempt)
+
+
+class AttemptGate:
+    """What every attempt passes before it goes out: the rules about it, then the spool."""
+
+    __slots__ = ("_sink", "_work")
+
+    def __init__(self, work: Work, sink: UsageSink) -> None:
+        self._work = work
+        self._sink = sink
+
+    async def admit(self, target: Target) -> GatewayError | None:
+        """Why `target` may not be tried now, or None. The attempts before must have ended."""
+        self._work.end_attempts()
+        return await self._work.ticket.admit_attempt(target)
+
+    def begin(self, attempt: Attempt) -> None:
+        """Writes down that `attempt` is about to go out, at no less than it may cost. Raises Overloaded."""
+        outcome, bound = self._work.outcome, self._work.ticket.begin_attempt(attempt)
+        if bound is None:
+            estimate_input(outcome.call, attempt)
+        else:
+            estimate_bound(outcome.call, attempt, bound)
+        self._sink.begin(outcome, attempt)
+        attempt.is_settled = False
 
 
 async def _relay(answer: UpstreamAnswer, writer: ResponseWriter, outcome: Outcome, meter: Meter) -> None:

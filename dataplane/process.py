@@ -30,6 +30,11 @@ from dataplane.drain import drain
 from dataplane.exposition import metrics_listener
 from dataplane.ingress.openai import BodyLimits
 from dataplane.ingress.presence import ClientPresence
+from dataplane.limits.admission import Admits
+from dataplane.limits.client import LeaseSource, QuotaSettings
+from dataplane.limits.counts import AdmissionCounts
+from dataplane.limits.desk import LeaseDesk
+from dataplane.limits.stream import QuotaClient
 from dataplane.listeners import ServerCertificate, where
 from dataplane.metering.emitter import SpoolBounds
 from dataplane.metering.fill import FillAlarm
@@ -41,7 +46,7 @@ from dataplane.pipeline import Pipeline
 from dataplane.settings import API_TLS_CERT, CONFIG_FILE, SPOOL_DIR, DrainSettings, Settings
 from dataplane.settings import FeedSettings as FeedVariables
 from dataplane.snapshot import Secret
-from dataplane.telemetry import Telemetry, UsageReport
+from dataplane.telemetry import LeaseReport, Telemetry, UsageReport
 from dataplane.upstream.dispatcher import Dispatcher
 from dataplane.upstream.transport import Transport
 from tollway.kernel.subjects import usage_subject
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
 
 FLUSH_TIMEOUT_S: Final = 10.0
 BOOKED_TIMEOUT_S: Final = 2.0
+LEASES_TIMEOUT_S: Final = 2.0
 _CANCEL_AGAIN_S: Final = 0.5
 _TRACING_TIMEOUT_S: Final = 5.0
 _GAUGES_INTERVAL_S: Final = 0.25
@@ -98,8 +104,12 @@ class DataPlane:
         self.publisher = Publisher(self.usage.outbox, self.link, random.uniform)
         self.transport = Transport()
         self.presence = ClientPresence()
+        self.desk = LeaseDesk()
+        self.leases = self._lease_source()
+        self.admission_counts = AdmissionCounts(self.telemetry)
+        admission = Admits(self.desk, self.admission_counts)
         dispatcher = Dispatcher(self.transport, PROVIDERS, DIALECTS, random.uniform)
-        pipeline = Pipeline(dispatcher, self.presence, self.emitter, self.telemetry, random.random)
+        pipeline = Pipeline(admission, dispatcher, self.presence, self.emitter, self.telemetry, random.random)
         limits = GatewayLimits(
             BodyLimits(settings.api.max_body_bytes, settings.api.body_timeout_s), settings.api.max_in_flight
         )
@@ -115,6 +125,8 @@ class DataPlane:
             "usage-spool": self.usage.custody.keep_up,
             "report": self._report,
         }
+        if self.leases is not None:
+            runs["leases"] = self.leases.run
         if self.settings.usage.nats_urls:
             runs |= {"usage-link": self.link.run, "usage-publisher": self.publisher.run}
         if self.settings.usage.sync_s:
@@ -139,11 +151,16 @@ class DataPlane:
         client = FeedClient(
             Secret(chosen.token.reveal()), self.place.node, self.boot_id, self.version, self.usage.custody
         )
-        tls = None
-        if chosen.tls is not None:
-            own = chosen.tls.client
-            tls = FeedTls(chosen.tls.ca, None if own is None else own.cert, None if own is None else own.key)
-        return FeedSettings(tuple(str(address) for address in chosen.addresses), client, tls)
+        return FeedSettings(tuple(str(address) for address in chosen.addresses), client, _feed_tls(chosen))
+
+    def _lease_source(self) -> LeaseSource | None:
+        """None in file mode, which has no rules."""
+        chosen = self.settings.config
+        if not isinstance(chosen, FeedVariables):
+            return None
+        client = QuotaClient(Secret(chosen.token.reveal()), self.place.node, self.boot_id, self.version)
+        addresses = tuple(str(address) for address in chosen.addresses)
+        return LeaseSource(QuotaSettings(addresses, client, _feed_tls(chosen)), self.desk, self.holder)
 
     async def _report(self) -> None:
         """Keeps the gauges and the word on readiness up to date."""
@@ -152,6 +169,8 @@ class DataPlane:
             self.telemetry.report_config(self.holder.current, self.holder.age_s)
             usage = self._usage_report()
             self.telemetry.report_usage(usage)
+            if self.leases is not None:
+                self.telemetry.report_leases(self._lease_report())
             alarm.look(usage.spool_fill_ratio)
             self.place.report_ready(self.gateway.is_ready)
             await asyncio.sleep(_GAUGES_INTERVAL_S)
@@ -172,6 +191,18 @@ class DataPlane:
             spool_damages=custody.damages,
             spool_fill_ratio=self.emitter.fill_ratio,
             unreadable_events=self.usage.outbox.unreadable_events,
+        )
+
+    def _lease_report(self) -> LeaseReport:
+        desk, table = self.desk, self.desk.table
+        return LeaseReport(
+            is_connected=table.is_connected,
+            asks=table.exchange.asks,
+            waits=desk.waits,
+            waited_s=desk.waited_s,
+            waiting_calls=table.waiting,
+            running_calls=self.admission_counts.running,
+            buckets=len(table.holdings),
         )
 
     async def _sync_spool(self) -> None:
@@ -234,7 +265,9 @@ async def _serve_until(stop: asyncio.Event, plane: DataPlane) -> None:
 
 
 async def _hand_over(plane: DataPlane) -> None:
-    """Usage goes to NATS and, while there is time, into the ledger; the rest stays in the spool for the next start."""
+    """Leases go back. Usage goes to NATS and, while there is time, into the ledger; the rest stays in the spool."""
+    if plane.leases is not None:
+        await plane.leases.give_back(LEASES_TIMEOUT_S)
     if plane.settings.usage.nats_urls:
         unpublished = await plane.emitter.flush(FLUSH_TIMEOUT_S)
         if not unpublished:
@@ -252,6 +285,13 @@ async def _close(plane: DataPlane) -> None:
         is_exported = await asyncio.to_thread(plane.tracing.close, _TRACING_TIMEOUT_S)
         if not is_exported:
             logger.warning("spans are lost, for the collector did not take them in time")
+
+
+def _feed_tls(chosen: FeedVariables) -> FeedTls | None:
+    if chosen.tls is None:
+        return None
+    own = chosen.tls.client
+    return FeedTls(chosen.tls.ca, None if own is None else own.cert, None if own is None else own.key)
 
 
 def _build_usage(settings: Settings, boot_id: int) -> UsageRoom:

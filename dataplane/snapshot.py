@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from dataplane.rules import RuleIndex
 from tollway.kernel.price_index import PriceIndex
 
 
@@ -137,6 +138,7 @@ class Snapshot:
     routes: Mapping[str, Route] = field(default_factory=dict)
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
     prices: PriceIndex = field(default_factory=PriceIndex)
+    limits: RuleIndex = field(default_factory=RuleIndex)
 
     def models(self, key: VirtualKey) -> Iterable[str]:
         """Names that `key` may use: routes' models, then listed models as UPSTREAM/MODEL."""

@@ -38,6 +38,19 @@ class UsageReport:
     unreadable_events: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LeaseReport:
+    """Counts of leases since the start of this process, and what is so now."""
+
+    is_connected: bool = False
+    asks: int = 0
+    waits: int = 0
+    waited_s: float = 0.0
+    waiting_calls: int = 0
+    running_calls: int = 0
+    buckets: int = 0
+
+
 class Telemetry:
     """One per process. No method blocks or raises, and none shows a body, a header or a secret."""
 
@@ -46,6 +59,7 @@ class Telemetry:
         self._counts = CallCounts(self.families)
         self._tracing = tracing
         self._usage = UsageReport()
+        self._leases = LeaseReport()
 
     @property
     def in_flight(self) -> Gauge:
@@ -92,3 +106,15 @@ class Telemetry:
         families.spool_fill.set(report.spool_fill_ratio)
         families.usage_unreadable.inc(report.unreadable_events - before.unreadable_events)
         self._usage = report
+
+    def report_leases(self, report: LeaseReport) -> None:
+        """Show what this process holds of rate limits and budgets."""
+        families, before = self.families, self._leases
+        families.leases_connected.set(report.is_connected)
+        families.lease_asks.inc(report.asks - before.asks)
+        families.lease_waits.inc(report.waits - before.waits)
+        families.lease_wait_seconds.inc(report.waited_s - before.waited_s)
+        families.lease_waiting.set(report.waiting_calls)
+        families.reservations_open.set(report.running_calls)
+        families.lease_buckets.set(report.buckets)
+        self._leases = report

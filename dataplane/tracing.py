@@ -52,6 +52,7 @@ TOLLWAY_UPSTREAM: Final = "tollway.upstream"
 TOLLWAY_ATTEMPT: Final = "tollway.attempt"
 TOLLWAY_SETTLEMENT_STATE: Final = "tollway.settlement_state"
 TOLLWAY_COST_USD: Final = "tollway.cost_usd"
+TOLLWAY_LIMITS_EXCEEDED: Final = "tollway.limits.exceeded"
 
 _DEFAULT_SERVICE_NAME: Final = "tollway-dataplane"
 _TRACEPARENT: Final = "traceparent"
@@ -135,6 +136,8 @@ class _RecordedCall(CallSpan):
         self._server.set_attribute(HTTP_RESPONSE_STATUS_CODE, status)
         if outcome is not None:
             self._server.set_attributes(_identity(outcome))
+            if outcome.limits is not None and outcome.limits.exceeded:
+                self._server.set_attribute(TOLLWAY_LIMITS_EXCEEDED, list(outcome.limits.exceeded))
         if self._operation is not None:
             self._end_operation(self._operation, outcome, status)
         if status >= 400:

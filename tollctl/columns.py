@@ -35,6 +35,17 @@ def flag(path: str) -> Cell:
     return lambda item: "yes" if item.get(path) else "no"
 
 
+def percent(path: str) -> Cell:
+    """A number of percent."""
+    return lambda item: f"{_show(item.get(path))}%"
+
+
+def within(field: str, path: str) -> Cell:
+    """A field of what is in another field."""
+    inner = text(path)
+    return lambda item: inner(item.get(field) or {})
+
+
 def each(path: str, part: str | None = None) -> Cell:
     """The first entries of a list or a map on one line; of a list of objects, the field `part` of each."""
 
@@ -79,6 +90,26 @@ def rates(price: dict[str, Any]) -> str:
     return ", ".join([_show_rate(rate) for rate in price.get("rates") or ()] + ([f"-{discount}%"] if discount else []))
 
 
+def matched(rule: dict[str, Any]) -> str:
+    """What a rule is about: each list of its match that says something."""
+    parts = []
+    for name, said in (rule.get("match") or {}).items():
+        lists = {f"{name}.{key}": said[key] for key in sorted(said)} if isinstance(said, dict) else {name: said}
+        parts += [f"{shown}={'|'.join(map(_show, values))}" for shown, values in lists.items() if values]
+    return _join(parts) or "everything"
+
+
+def fullest(budget: dict[str, Any]) -> str:
+    """The bucket that a budget's status is about."""
+    group = (budget.get("status") or {}).get("group") or {}
+    return _join([f"{name}={bare_id(_show(group[name]))}" for name in sorted(group)])
+
+
+def limits(rule: dict[str, Any]) -> str:
+    """Amount and unit of each limit, per window."""
+    return ", ".join(_show_limit(limit) for limit in rule.get("limits") or ())
+
+
 def _join(shown: list[str]) -> str:
     more = len(shown) - _SHOWN_AT_MOST
     return ", ".join([*shown[:_SHOWN_AT_MOST], *([f"+{more}"] if more > 0 else [])])
@@ -98,6 +129,12 @@ def _show_rate(rate: dict[str, Any]) -> str:
     above, tier = rate.get("above_input_tokens"), rate.get("service_tier")
     shown = f"{rate.get('meter')} {rate.get('price_usd')}{unit}" + (f" above {above}" if above else "")
     return f"{shown} ({tier})" if tier else shown
+
+
+def _show_limit(limit: dict[str, Any]) -> str:
+    window, burst = limit.get("window"), limit.get("burst")
+    shown = f"{limit.get('amount')} {limit.get('unit')}" + (f" per {window}" if window else "")
+    return f"{shown} (burst {burst})" if burst else shown
 
 
 def _show(value: object) -> str:

@@ -4,7 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tollctl.columns import Column, bare, each, flag, rates, secret, short_key, since, targets, text
+from tollctl.columns import (
+    Column,
+    bare,
+    each,
+    flag,
+    fullest,
+    limits,
+    matched,
+    percent,
+    rates,
+    secret,
+    short_key,
+    since,
+    targets,
+    text,
+    within,
+)
 from tollway.kernel.names import bare_id, is_resource_id
 
 
@@ -122,6 +138,38 @@ METADATA_KEY = Kind(
         Column("AGE", since("create_time")),
     ),
 )
+RATE_LIMIT = Kind(
+    manifest="RateLimit",
+    spellings=("ratelimit", "ratelimits", "rl"),
+    collection="rateLimits",
+    field="rate_limits",
+    columns=(
+        Column("NAME", bare("name")),
+        Column("LIMITS", limits),
+        Column("PER", each("per")),
+        Column("MATCH", matched),
+        Column("MODE", text("mode")),
+        Column("AGE", since("create_time")),
+    ),
+)
+BUDGET = Kind(
+    manifest="Budget",
+    spellings=("budget", "budgets"),
+    collection="budgets",
+    field="budgets",
+    columns=(
+        Column("NAME", bare("name")),
+        Column("AMOUNT USD", text("amount_usd")),
+        Column("PERIOD", text("period")),
+        Column("PER", each("per")),
+        Column("FULLEST", fullest),
+        Column("SPENT USD", within("status", "spent_usd")),
+        Column("RESERVED USD", within("status", "reserved_usd")),
+        Column("REMAINING USD", within("status", "remaining_usd")),
+        Column("RESETS", within("status", "reset_time")),
+        Column("MODE", text("mode")),
+    ),
+)
 VIRTUAL_KEY = Kind(
     manifest="VirtualKey",
     spellings=("key", "keys", "virtualkey", "virtualkeys", "vk"),
@@ -186,9 +234,42 @@ USAGE_RECORD = Kind(
     ),
     is_endless=True,
 )
+BUDGET_ALERT = Kind(
+    manifest="",
+    spellings=("budgetalert", "budgetalerts", "alert", "alerts"),
+    collection="budgetAlerts",
+    field="budget_alerts",
+    columns=(
+        Column("TIME", text("create_time")),
+        Column("BUDGET", bare("budget")),
+        Column("GROUP", each("group")),
+        Column("THRESHOLD", percent("threshold_percent")),
+        Column("SPENT USD", text("spent_usd")),
+        Column("OF USD", text("amount_usd")),
+        Column("STATE", text("state")),
+        Column("ATTEMPTS", text("attempts")),
+        Column("NEXT", since("next_attempt_time")),
+        Column("REASON", text("reason")),
+        Column("ID", bare("name")),
+    ),
+    is_endless=True,
+)
 
-KINDS = (TEAM, UPSTREAM, ROUTE, PRICE, METADATA_KEY, VIRTUAL_KEY, DATA_PLANE, AUDIT_EVENT, USAGE_RECORD)
-CONFIG_KINDS = (TEAM, UPSTREAM, ROUTE, PRICE, METADATA_KEY, VIRTUAL_KEY)
+KINDS = (
+    TEAM,
+    UPSTREAM,
+    ROUTE,
+    PRICE,
+    METADATA_KEY,
+    VIRTUAL_KEY,
+    RATE_LIMIT,
+    BUDGET,
+    DATA_PLANE,
+    AUDIT_EVENT,
+    USAGE_RECORD,
+    BUDGET_ALERT,
+)
+CONFIG_KINDS = (TEAM, UPSTREAM, ROUTE, PRICE, METADATA_KEY, VIRTUAL_KEY, RATE_LIMIT, BUDGET)
 """The kinds that manifests hold, each after those that it refers to."""
 
 

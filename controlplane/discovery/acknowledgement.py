@@ -33,6 +33,8 @@ class LedgerProgress(Protocol):
     """Where the ledger's progress is read; raises Unavailable."""
 
     async def read(self, boot_ids: set[int]) -> Progress: ...
+    async def complete(self, boot_ids: set[int]) -> None:
+        """Notes that these producers are booked and that there will be no more of them."""
 
 
 @dataclass(slots=True)
@@ -49,10 +51,17 @@ class ToldProducer:
     dated_through: int = 0
     dated: datetime | None = None
     booked_through: int = 0
+    is_final: bool = False
+    is_complete: bool = False
 
     @property
     def is_waiting(self) -> bool:
-        return self.booked_through < self.last_sequence
+        return self.booked_through < self.last_sequence or (self.is_final and not self.is_complete)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all that there will ever be is booked, and that is still to be noted."""
+        return self.is_final and not self.is_complete and self.booked_through >= self.last_sequence
 
     def tell(self, position: ProducerPosition) -> None:
         """A position that falls back has events on their way again: what was dated is judged no more."""
@@ -60,6 +69,7 @@ class ToldProducer:
             self.dated = None
         self.first_sequence = position.first_sequence or 1
         self.last_sequence, self.published_through = position.last_sequence, position.published_through
+        self.is_final = position.final
 
     def judge(self, progress: Progress, published_through: int) -> LedgerAck | None:
         """What is to be said after a look; `published_through` was told before it. None when there is nothing new."""
@@ -105,6 +115,18 @@ class UsageWatch:
             if ack is not None:
                 self._acks[boot_id] = ack
         return bool(self._acks)
+
+    def finished(self) -> set[int]:
+        """Producers of which it is to be noted that they are complete."""
+        return {p.boot_id for p in self._producers.values() if p.is_finished}
+
+    def confirm(self, boot_ids: set[int]) -> None:
+        """It was noted of these."""
+        for boot_id in boot_ids & self._producers.keys():
+            producer = self._producers[boot_id]
+            producer.is_complete = True
+            ack = self._acks.setdefault(boot_id, LedgerAck(boot_id=boot_id, booked_through=producer.booked_through))
+            ack.complete = True
 
     def take_acks(self) -> Iterable[LedgerAck]:
         """What is to be sent; it is not told twice."""

@@ -14,6 +14,7 @@ from controlplane.db.unit_of_work import CONFIG_CHANNEL
 from controlplane.discovery.state import ConfigState
 from controlplane.errors import Unavailable
 from tollway.config.v1.discovery_pb2 import Cursor
+from tollway.config.v1.resources_pb2 import Resource
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,10 @@ class ConfigFeed:
     def revision(self) -> int:
         """The revision that subscribers get; 0 before the first load."""
         return 0 if self.state is None else self.state.revision
+
+    def resource(self, name: str) -> Resource | None:
+        """The machine resource of that name as subscribers get it; None where there is none, or no state yet."""
+        return None if self.state is None else self.state.resource(name)
 
     async def wait_loaded(self) -> None:
         await self._loaded.wait()

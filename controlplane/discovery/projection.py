@@ -11,16 +11,20 @@ from controlplane.keys.rows import StoredDigest
 from controlplane.prices.headers import PRICE_BOOK_KIND, header_of, project_book
 from controlplane.resources.convert import resource_to_message
 from controlplane.resources.rows import StoredResource
+from tollway.admin.v1.budgets_pb2 import Budget
 from tollway.admin.v1.keys_pb2 import KEY_STATE_REVOKED, VirtualKey
 from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
 from tollway.admin.v1.prices_pb2 import Price
+from tollway.admin.v1.rate_limits_pb2 import RateLimit
 from tollway.admin.v1.routes_pb2 import Route
 from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.config.v1.resources_pb2 import BookPrice, KeyDigest, Resource
 from tollway.kernel.names import upstream_secret_name
 from tollway.resources import project
+from tollway.resources.budgets import project_budget
 from tollway.resources.kinds import KINDS, UPSTREAM
+from tollway.resources.rate_limits import project_rate_limit
 
 
 class NotProjectable(Exception):
@@ -73,6 +77,10 @@ def project_row(
             return Projected(row.revision, [project.project_route(message, row.revision)])
         case Price():
             return Projected(row.revision, [project.project_price(message, row.revision)])
+        case RateLimit():
+            return Projected(row.revision, [project_rate_limit(message, row.revision)])
+        case Budget():
+            return Projected(row.revision, [project_budget(message, row.revision)])
         case MetadataKey():
             # The ledger's alone: data planes send all metadata of a call.
             return Projected(row.revision)

@@ -204,8 +204,14 @@ class FeedServer(ConfigDiscoveryServiceServicer):
         if not asked:
             return
         progress = await ledger.read({boot_id for waiting in asked.values() for boot_id in waiting})
-        for watch, waiting in asked.items():
-            if watch.judge(progress, waiting) and watch in self._watches:
+        news = {watch for watch, waiting in asked.items() if watch.judge(progress, waiting)}
+        finished = {watch: boot_ids for watch in asked if (boot_ids := watch.finished())}
+        if finished:
+            await ledger.complete({boot_id for boot_ids in finished.values() for boot_id in boot_ids})
+            for watch, boot_ids in finished.items():
+                watch.confirm(boot_ids)
+        for watch in news | finished.keys():
+            if watch in self._watches:
                 self._watches[watch].set()
 
     def _observe(self, ack: Ack, connection: Connection) -> None:

@@ -46,6 +46,10 @@ class ConfigState:
     def cursor(self) -> Cursor:
         return Cursor(epoch=self.epoch, revision=self.revision)
 
+    def resource(self, name: str) -> Resource | None:
+        """The machine resource of that name."""
+        return self._resources.get(name)
+
     def advance(self, revision: int, projected: Iterable[Projected]) -> None:
         """Takes the changes up to `revision`, which is above the present one."""
         names = self._take(projected)

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from asyncpg.pgproto.pgproto import UUID
 
-from controlplane.ledger.entries import LedgerEntry
+from controlplane.ledger.entries import EntryCharge, LedgerEntry
 from tollway.kernel.usage import BOOT_ID_BITS, SEQUENCE_BITS, Meter, SettlementState, event_id_bytes
 from tollway.usage.v1.usage_pb2 import UsageEvent
 
@@ -19,6 +19,9 @@ METADATA_PAIRS = 32
 MAX_ATTEMPTS = 1_000
 MAX_QUANTITY = 2**53
 MAX_COST_NANO_USD = 2**53
+MAX_CHARGES = 256
+_ID_BYTES = 16
+_LAST_WINDOW_MS = 4_102_444_800_000
 _FIRST_TIME_US = 1_577_836_800_000_000
 _LAST_TIME_US = 4_102_444_800_000_000
 _REQUEST_PREFIX = "req_"
@@ -44,7 +47,7 @@ def entry_of(event: UsageEvent) -> LedgerEntry:
         raise InvalidEvent("a refused call has one event, which must be final")
     team = _name(event.team, "team", "teams/")
     # By position, for names make it several times slower.
-    return LedgerEntry(
+    entry = LedgerEntry(
         _identity(event),
         event.boot_id,
         event.sequence,
@@ -81,6 +84,7 @@ def entry_of(event: UsageEvent) -> LedgerEntry:
         _basis(event),
         _optional_time(event.call_start_time_us, "call_start_time_us") or event.start_time_us,
     )
+    return entry._replace(charges=_charges(event)) if event.charges else entry
 
 
 def request_uuid(request_id: str) -> uuid.UUID:
@@ -201,6 +205,25 @@ def _cost(event: UsageEvent) -> int:
     if cost_nano_usd and event.attempt == 0:
         raise InvalidEvent("a refused call costs nothing, but cost_nano_usd is set")
     return cost_nano_usd
+
+
+def _charges(event: UsageEvent) -> tuple[EntryCharge, ...]:
+    if len(event.charges) > MAX_CHARGES:
+        raise InvalidEvent(f"an event charges at most {MAX_CHARGES} leases, this one {len(event.charges)}")
+    charged: set[bytes] = set()
+    charges = []
+    for charge in event.charges:
+        if len(charge.bucket_id) != _ID_BYTES or len(charge.lease_id) not in (0, _ID_BYTES):
+            raise InvalidEvent(f"a charge's bucket_id and lease_id must have {_ID_BYTES} bytes")
+        if not 0 <= charge.amount_nano_usd <= MAX_COST_NANO_USD:
+            raise InvalidEvent(f"a charge of {charge.amount_nano_usd} is not within 0 and {MAX_COST_NANO_USD}")
+        if not 0 <= charge.window_start_ms < _LAST_WINDOW_MS:
+            raise InvalidEvent(f"window_start_ms {charge.window_start_ms} of a charge is no time before 2100")
+        lease_id = uuid.UUID(bytes=charge.lease_id) if charge.lease_id else None
+        bucket_id, counts = uuid.UUID(bytes=charge.bucket_id), charge.bucket_id not in charged
+        charges.append(EntryCharge(bucket_id, lease_id, charge.window_start_ms, charge.amount_nano_usd, counts))
+        charged.add(charge.bucket_id)
+    return tuple(charges)
 
 
 def _price_revision(revision: int) -> int:

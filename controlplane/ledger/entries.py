@@ -10,6 +10,19 @@ from tollway.kernel.usage import SettlementState
 WHOLE_MESSAGE = -1
 
 
+class EntryCharge(NamedTuple):
+    """What an attempt takes from one bucket of a budget in one window; `lease_id` None where it had no lease of it.
+
+    `counts` is false for all but the first charge of an entry to a bucket.
+    """
+
+    bucket_id: uuid.UUID
+    lease_id: uuid.UUID | None
+    window_start_ms: int
+    amount_nano_usd: int
+    counts: bool
+
+
 class LedgerEntry(NamedTuple):
     """One usage event as a fact: an attempt of a call, or with `attempt` 0 a call that was refused before any.
 
@@ -60,6 +73,7 @@ class LedgerEntry(NamedTuple):
     adjusts: uuid.UUID | None = None
     run_id: uuid.UUID | None = None
     prior_state: SettlementState | None = None
+    charges: tuple[EntryCharge, ...] = ()
 
 
 GROUP_DIMENSIONS = (

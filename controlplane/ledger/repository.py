@@ -16,13 +16,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controlplane.db.engine import Database
 from controlplane.errors import Unavailable
-from controlplane.ledger.entries import TOKEN_SUMS, BookedBatch, DeadLetter, LedgerEntry, token_sums
+from controlplane.ledger.entries import TOKEN_SUMS, BookedBatch, DeadLetter, EntryCharge, LedgerEntry, token_sums
 from controlplane.ledger.latecomers.repository import Detached, ProducerForgotten, drop_booked, unfold_days
 from controlplane.ledger.latency import bucket_of
 from controlplane.ledger.partitions import DEFAULT_PARTITION, Partition, day_number
 from controlplane.ledger.rollups import add_groups, add_latencies, add_sums, admit_values, fresh_values, keyed
 from controlplane.ledger.tables import ledger_dead_letter, ledger_entry, ledger_producer
 from controlplane.ledger.times import from_unix_us
+from controlplane.quota.charges import ChargeSum
+from controlplane.quota.settlement.repository import settle_charges
 from tollway.kernel.periods import DAY_MS
 
 MOST_STRAYS = 10_000
@@ -85,6 +87,8 @@ class LedgerRepository:
             if settled_letters:
                 await connection.execute(_SETTLE_LETTERS, {"settled": list(settled_letters)})
             await _note_producers(connection, entries, dead_letters)
+            if inserted and any(entry.charges for entry in entries):
+                await settle_staged(connection, makes_buckets=True)
         return inserted
 
 
@@ -201,6 +205,15 @@ async def book_staged(connection: AsyncConnection, staged: int) -> int:
     return inserted
 
 
+async def settle_staged(connection: AsyncConnection, *, makes_buckets: bool) -> None:
+    """Settles what the entries that `book_staged` has inserted charge to budgets; comes last in the transaction.
+
+    `makes_buckets` is as in `settle_charges`.
+    """
+    rows = await connection.execute(_SUM_CHARGES)
+    await settle_charges(connection, [ChargeSum(*row) for row in rows], makes_buckets=makes_buckets)
+
+
 async def _admit_values(connection: AsyncConnection) -> None:
     """One transaction at a time, so that what one refuses for want of room no other admits later."""
     if (await connection.execute(_FIND_FRESH_VALUE)).first() is not None:
@@ -262,12 +275,20 @@ def _records(entries: list[LedgerEntry]) -> Iterator[tuple[Any, ...]]:
         fields[name] = map(_time, fields.pop(f"{name}_us"))
     fields["metadata"] = map(_json, fields["metadata"])
     fields["meters"] = map(_json, fields["meters"])
+    fields["charges"] = map(_charges, fields["charges"])
     fields["key_owner"] = fields.pop("user")
     return zip(*(fields[name] for name in ENTRY_COLUMNS), strict=True)
 
 
 def _json(value: dict[str, Any]) -> str:
     return orjson.dumps(value).decode() if value else "{}"
+
+
+def _charges(charges: tuple[EntryCharge, ...]) -> str | None:
+    """As the column `charges` of ledger_entry has them."""
+    if not charges:
+        return None
+    return orjson.dumps([charge[:4] if charge.counts else charge[:5] for charge in charges]).decode()
 
 
 def _time(time_us: int) -> datetime | None:
@@ -342,6 +363,12 @@ _MAKE_STAGING = text(
 _DROP_DUPLICATES = text(
     "DELETE FROM ledger_entry_staging s WHERE NOT EXISTS"
     " (SELECT FROM ledger_entry e WHERE e.event_id = s.event_id AND e.xmin = pg_current_xact_id()::xid)"
+)
+_SUM_CHARGES = text(
+    "SELECT (c->>0)::uuid, (c->>2)::bigint, (c->>1)::uuid, sum((c->>3)::bigint)::bigint,"
+    " coalesce(sum(s.cost_nano_usd) FILTER (WHERE jsonb_array_length(c) = 4), 0)::bigint"
+    " FROM ledger_entry_staging s, jsonb_array_elements(s.charges) AS c WHERE s.charges IS NOT NULL"
+    " GROUP BY 1, 2, 3"
 )
 _LOCK_VALUES = text("SELECT pg_advisory_xact_lock(:lock)")
 _FIND_FRESH_VALUE = fresh_values(STAGING).limit(1)

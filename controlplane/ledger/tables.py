@@ -1,4 +1,4 @@
-"""The ledger's tables, as migrations 0002, 0003, 0005 and 0006 make them."""
+"""The ledger's tables, as migrations 0002, 0003, 0005, 0006 and 0008 make them."""
 
 from sqlalchemy import (
     BigInteger,
@@ -74,6 +74,9 @@ ledger_entry = Table(
     Column("adjusts", Uuid),
     Column("run_id", Uuid),
     Column("prior_state", SmallInteger),
+    # [bucket id, lease id or null, start of the window in Unix ms, nano-USD]; a fifth element marks what is no first
+    # charge to its bucket.
+    Column("charges", JSONB),
 )
 
 usage_group = Table(
@@ -144,6 +147,8 @@ ledger_producer = Table(
     Column("booked", INT8MULTIRANGE, nullable=False),
     Column("first_time", _Time, nullable=False, server_default=func.now()),
     Column("last_time", _Time, nullable=False, server_default=func.now()),
+    # When it was known that all of its events are booked and that there will be no more.
+    Column("complete_time", _Time),
 )
 
 ledger_stream_mark = Table(

@@ -10,6 +10,7 @@ from controlplane.db.unit_of_work import UnitOfWork
 from controlplane.errors import InvalidArgument
 from controlplane.resources.convert import resource_to_message
 from controlplane.resources.kinds import ResourceKind
+from controlplane.resources.references import departure_violations, known_names, model_violations
 from controlplane.resources.service import raise_violations
 from controlplane.resources.writer import UNCHANGED, Caller, Prepared, Written, prepare_change, store_change
 from tollway.admin.v1.manifests_pb2 import (
@@ -55,8 +56,25 @@ class ManifestApplier:
     async def _set_violations(self, unit: UnitOfWork, objects: Sequence[ManifestObject]) -> list[Violation]:
         """What is wrong with the manifests together with what exists: references, and claims made twice."""
         names = {name for o in objects for _, name in o.kind.references(o.resource)}
-        known = frozenset(await unit.resources.find_all(names))
-        return dangling_references(objects, known) + await self._claim_violations(unit, objects)
+        violations = dangling_references(objects, await known_names(unit, names))
+        violations += await self._model_violations(unit, objects)
+        return violations + await self._claim_violations(unit, objects)
+
+    async def _model_violations(self, unit: UnitOfWork, objects: Sequence[ManifestObject]) -> list[Violation]:
+        """Models that nothing serves once all of `objects` are stored, and those that routes would cease to serve."""
+        named = [(o, field, model) for o in objects for field, model in o.kind.models(o.resource)]
+        paths = {f"{o.path}.spec.{field}": o for o, field, _ in named}
+        found = await model_violations(
+            unit, [(f"{o.path}.spec.{field}", model) for o, field, model in named], [o.resource for o in objects]
+        )
+        violations = [_about(paths[v.field], v.field, v.description) for v in found]
+        applied = {o.name for o in objects}
+        stored = await unit.resources.find_all(applied)
+        for wanted in objects:
+            kind, before = self._kinds[wanted.kind.name], stored.get(wanted.name)
+            for v in await departure_violations(unit, kind, wanted.resource, before, applied):
+                violations.append(_about(wanted, f"{wanted.path}.spec.{v.field}", v.description))
+        return violations
 
     async def _claim_violations(self, unit: UnitOfWork, objects: Sequence[ManifestObject]) -> list[Violation]:
         claims = [(o, claim) for o in objects if (claim := self._kinds[o.kind.name].claim(o.resource)) is not None]
@@ -67,9 +85,8 @@ class ManifestApplier:
         for wanted, claim in claims:
             owner = owners.setdefault(claim.key, wanted.name)
             if owner != wanted.name:
-                about = f'{wanted.kind.name} "{bare_id(wanted.name)}"'
-                text = f"{about}: {claim.description} by {owner} already"
-                violations.append(Violation(f"{wanted.path}.spec.{claim.field}", text))
+                text = f"{claim.description} by {owner} already"
+                violations.append(_about(wanted, f"{wanted.path}.spec.{claim.field}", text))
         return violations
 
     async def _prepare(self, unit: UnitOfWork, caller: Caller, objects: Sequence[ManifestObject]) -> list[Prepared]:
@@ -85,8 +102,7 @@ class ManifestApplier:
                 change.violations.append(
                     Violation("secret.ref", f"holds the secret of {owner}; each key needs its own")
                 )
-            about = f'{wanted.kind.name} "{bare_id(wanted.name)}"'
-            named = [Violation(v.field, f"{about}: {v.description}") for v in change.violations]
+            named = [_about(wanted, v.field, v.description) for v in change.violations]
             change.violations = [spec_violation(wanted.path, v) for v in named]
             prepared.append(change)
         return prepared
@@ -100,6 +116,10 @@ class ManifestApplier:
             changes=_field_changes(prepared, written),
             secret=written.issued_secret,
         )
+
+
+def _about(found: ManifestObject, path: str, description: str) -> Violation:
+    return Violation(path, f'{found.kind.name} "{bare_id(found.name)}": {description}')
 
 
 def _document_index(violation: Violation) -> int:

@@ -16,10 +16,12 @@ from controlplane.resources.service import ResourceService
 from controlplane.resources.transaction import Transactor
 from controlplane.resources.writer import Caller, Written
 from tollway.admin.v1 import (
+    budgets_pb2,
     keys_pb2,
     manifests_pb2,
     metadata_keys_pb2,
     prices_pb2,
+    rate_limits_pb2,
     routes_pb2,
     teams_pb2,
     upstreams_pb2,
@@ -27,7 +29,17 @@ from tollway.admin.v1 import (
 from tollway.admin.v1.keys_pb2 import IssuedVirtualKey, VirtualKey
 from tollway.resources.kinds import VIRTUAL_KEY
 
-_FILES = (teams_pb2, keys_pb2, upstreams_pb2, routes_pb2, prices_pb2, metadata_keys_pb2, manifests_pb2)
+_FILES = (
+    teams_pb2,
+    keys_pb2,
+    upstreams_pb2,
+    routes_pb2,
+    prices_pb2,
+    metadata_keys_pb2,
+    rate_limits_pb2,
+    budgets_pb2,
+    manifests_pb2,
+)
 _APPLY = "tollway.admin.v1.ManifestService/ApplyManifests"
 
 

@@ -53,16 +53,23 @@ def _merge_path(target: Message, source: Message, path: str) -> str | None:
 
 
 def _merge_map_entry(target: Any, source: Any, key: str) -> None:
+    target.pop(key, None)
     if key in source:
-        target[key] = source[key]
+        _put_entry(target, source, key)
+
+
+def _put_entry(target: Any, source: Any, key: str) -> None:
+    if isinstance(source[key], Message):
+        target[key].CopyFrom(source[key])
     else:
-        target.pop(key, None)
+        target[key] = source[key]
 
 
 def _replace(target: Message, source: Message, field: FieldDescriptor) -> None:
     target.ClearField(field.name)
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        getattr(target, field.name).update(getattr(source, field.name))
+        for key in getattr(source, field.name):
+            _put_entry(getattr(target, field.name), getattr(source, field.name), key)
     elif field.is_repeated:
         getattr(target, field.name).extend(getattr(source, field.name))
     elif field.message_type is not None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 MAX_SHOWN_REFERRERS = 5
+REFERRERS_READ = 10_000
 LAST_NAME = "~"
 """Comes after every name."""
 

@@ -114,7 +114,7 @@ class ResourceService:
         self, unit: UnitOfWork, caller: Caller, desired: AdminResource, before: StoredResource | None
     ) -> Written:
         prepared = await prepare_change(unit, self.kind, desired, before, caller=caller)
-        violations = prepared.violations + await reference_violations(unit, self.kind, desired)
+        violations = prepared.violations + await reference_violations(unit, self.kind, desired, before)
         self._raise_for(prepared, violations)
         return await store_change(unit, prepared, caller)
 

@@ -8,8 +8,11 @@ from sqlalchemy import ColumnElement, RowMapping, Text, any_, delete, func, inse
 from sqlalchemy.dialects.postgresql import ARRAY, distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from controlplane.resources.rows import MAX_SHOWN_REFERRERS, Head, ServedRequest, StoredResource
+from controlplane.resources.rows import REFERRERS_READ, Head, ServedRequest, StoredResource
 from controlplane.resources.tables import config_head, resource, served_request
+from tollway.resources.kinds import VIRTUAL_KEY
+
+_KEY_ID_PART = 4
 
 
 class HeadStore:
@@ -68,13 +71,21 @@ class ResourceStore:
         rows = await self._connection.execute(newest)
         return [_to_resource(row) for row in rows.mappings() if not row["deleted"]]
 
-    async def referrers(self, name: str) -> list[str]:
-        """Names of up to MAX_SHOWN_REFERRERS + 1 resources that refer to `name`."""
+    async def keys_called(self, ids: Collection[str]) -> list[str]:
+        """Names of virtual keys, of whatever team, whose last part is one of `ids`."""
+        query = select(resource.c.name).where(
+            resource.c.current, ~resource.c.deleted, resource.c.kind == VIRTUAL_KEY.name
+        )
+        called = _is_any_of(func.split_part(resource.c.name, "/", _KEY_ID_PART), ids)
+        return list((await self._connection.scalars(query.where(called))).all())
+
+    async def referrers(self, names: Collection[str]) -> list[str]:
+        """Names of resources that refer to any of `names`, in order; the first REFERRERS_READ of them."""
         query = (
             select(resource.c.name)
-            .where(resource.c.current, ~resource.c.deleted, resource.c.refs.contains([name]))
+            .where(resource.c.current, ~resource.c.deleted, resource.c.refs.overlap(list(names)))
             .order_by(resource.c.name)
-            .limit(MAX_SHOWN_REFERRERS + 1)
+            .limit(REFERRERS_READ)
         )
         return list((await self._connection.scalars(query)).all())
 

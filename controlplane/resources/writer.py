@@ -2,7 +2,6 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,7 +12,14 @@ from controlplane.errors import Aborted, FailedPrecondition
 from controlplane.resources.behaviour import PendingChange, Settlement
 from controlplane.resources.convert import message_to_spec, resource_to_audit, resource_to_message
 from controlplane.resources.kinds import ResourceKind
-from controlplane.resources.rows import MAX_SHOWN_REFERRERS, StoredResource
+from controlplane.resources.references import (
+    departure_violations,
+    known_names,
+    model_violations,
+    referrers_of,
+    shown_names,
+)
+from controlplane.resources.rows import StoredResource
 from tollway.resources.messages import AdminResource
 from tollway.resources.violations import Violation
 
@@ -67,21 +73,24 @@ async def prepare_change(
     return Prepared(kind, change, before, settlement, violations + settlement.violations)
 
 
-async def reference_violations(unit: UnitOfWork, kind: ResourceKind, desired: AdminResource) -> list[Violation]:
-    """References to what does not exist, and claims that another resource has."""
+async def reference_violations(
+    unit: UnitOfWork, kind: ResourceKind, desired: AdminResource, before: StoredResource | None
+) -> list[Violation]:
+    """References to what does not exist, claims that another resource has, and those that others count on."""
     references = list(kind.kind.references(desired))
-    existing = await unit.resources.find_all([name for _, name in references])
+    existing = await known_names(unit, [name for _, name in references])
     violations = [
         Violation(field, f'"{name}" does not exist; create it or correct the name')
         for field, name in references
         if name and name not in existing
     ]
+    violations += await model_violations(unit, list(kind.kind.models(desired)))
     claim = kind.claim(desired)
     if claim is not None:
         owner = (await unit.resources.claimants([claim.key])).get(claim.key, desired.name)
         if owner != desired.name:
             violations.append(Violation(claim.field, f"{claim.description} by {owner} already"))
-    return violations
+    return violations + await departure_violations(unit, kind, desired, before, ())
 
 
 async def store_change(unit: UnitOfWork, prepared: Prepared, caller: Caller) -> Written:
@@ -107,10 +116,10 @@ async def store_change(unit: UnitOfWork, prepared: Prepared, caller: Caller) -> 
 
 async def delete_resource(unit: UnitOfWork, kind: ResourceKind, row: StoredResource, caller: Caller) -> None:
     """Leaves a tombstone. Raises FailedPrecondition naming what refers to the resource."""
-    referrers = await unit.resources.referrers(row.name)
+    referrers = await referrers_of(unit, row)
     if referrers:
         raise FailedPrecondition(
-            f"{row.name} is in use by {_named(referrers)}; delete or change them first", resource=row.name
+            f"{row.name} is in use by {shown_names(referrers)}; delete or change them first", resource=row.name
         )
     if caller.validate_only:
         return
@@ -180,9 +189,3 @@ def present_row(kind: ResourceKind, row: StoredResource, now: datetime) -> Admin
     message = resource_to_message(kind.kind, row)
     kind.behaviour.present(message, now)
     return message
-
-
-def _named(names: Iterable[str]) -> str:
-    listed = list(names)
-    shown = ", ".join(listed[:MAX_SHOWN_REFERRERS])
-    return f"{shown} and others" if len(listed) > MAX_SHOWN_REFERRERS else shown

@@ -21,6 +21,7 @@ _WELL_KNOWN: Mapping[str, Json] = {
     "google.protobuf.Duration": {"type": "string", "examples": ["60s"]},
     "google.protobuf.FieldMask": {"type": "string", "examples": ["display_name,labels"]},
     "google.protobuf.Struct": {"type": "object"},
+    "google.protobuf.ListValue": {"type": "array", "items": {"type": "string"}},
     "google.protobuf.Value": {},
     _EMPTY: {"type": "object"},
 }

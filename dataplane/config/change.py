@@ -51,4 +51,5 @@ def _known_names(state: CompiledState) -> Iterator[str]:
     yield from state.routes
     yield from state.prices
     yield from state.books
+    yield from state.snapshot.limits.rules
     yield from state.rejected

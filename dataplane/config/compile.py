@@ -1,9 +1,9 @@
 """Pure: configuration changes into the next compiled state.
 
-A resource that does not compile is rejected alone. Of a key, an upstream and a price the last compiled form then stays
-in force; of a route the last form that compiled, as long as the upstreams that it names are in force: what was removed
-gets no call. A rejected form is tried again with every change, so that order within and between changes does not
-matter. Only the indexes of kinds that changed are copied; the others are shared with the state before.
+A resource that does not compile is rejected alone. Of a key, an upstream, a price and a rule the last compiled form
+then stays in force; of a route the last form that compiled, as long as the upstreams that it names are in force: what
+was removed gets no call. A rejected form is tried again with every change, so that order within and between changes
+does not matter. Only the indexes of kinds that changed are copied; the others are shared with the state before.
 """
 
 from dataclasses import replace
@@ -11,6 +11,7 @@ from dataclasses import replace
 from dataplane.config.change import Change, Forms, spell_out
 from dataplane.config.forms import KeyCompiler
 from dataplane.config.linking import apply_routes, apply_upstream_secrets, apply_upstreams
+from dataplane.config.rules import apply_rules
 from dataplane.config.state import CompiledState, ConfigDelta, Rejected
 from dataplane.snapshot import KeyEntry
 from tollway.resources.pricing import compile_book, compile_price, make_index
@@ -31,6 +32,7 @@ def apply(state: CompiledState, delta: ConfigDelta) -> CompiledState:
     state = apply_upstreams(state, change, rejected)
     state = apply_routes(state, change, upstreams_before, rejected)
     state = _apply_prices(state, change, rejected)
+    state = apply_rules(state, change, rejected)
     snapshot = replace(
         state.snapshot,
         epoch=delta.cursor.epoch,

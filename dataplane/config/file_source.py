@@ -16,14 +16,17 @@ from dataplane.config.documents import (
 )
 from dataplane.config.holder import SnapshotHolder
 from dataplane.config.state import ConfigDelta, Cursor
+from tollway.admin.v1.budgets_pb2 import Budget
 from tollway.admin.v1.keys_pb2 import VirtualKey
 from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
 from tollway.admin.v1.prices_pb2 import Price
+from tollway.admin.v1.rate_limits_pb2 import RateLimit
 from tollway.admin.v1.routes_pb2 import Route
 from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.config.v1.resources_pb2 import KeyDigest, Resource
 from tollway.kernel.keys import is_virtual_key, key_digest
+from tollway.kernel.names import bare_id
 from tollway.resources.book import build_price_book
 from tollway.resources.manifests import ManifestObject, read_closed_set
 from tollway.resources.messages import AdminResource
@@ -37,6 +40,7 @@ from tollway.resources.project import (
     project_virtual_key,
 )
 from tollway.resources.secret_refs import SecretUnavailable, read_secret
+from tollway.resources.violations import Violation
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +116,7 @@ class FileSource:
         self._seen = self._signature()
         documents = read_documents(manifest_files(self._path))
         objects, violations = read_closed_set([document.content for document in documents])
+        violations += _rules_without_quota(objects)
         problems = problem_lines(violations, documents)
         self._key_files = frozenset(_key_files(found.resource for found in objects))
         self._seen = (*self._seen, *_signature_of(sorted(self._key_files)))
@@ -133,7 +138,7 @@ class FileSource:
         return {resource.name: resource for resource in resources}
 
     def _project(self, found: ManifestObject, revision: int) -> Resource | None:
-        """The machine form; None of what only the ledger knows.
+        """The machine form; None of what data planes have no use for.
 
         Raises SecretUnavailable for a key without a usable secret.
         """
@@ -148,7 +153,7 @@ class FileSource:
                 return project_route(route, revision)
             case Price() as price:
                 return project_price(price, revision)
-            case MetadataKey():
+            case MetadataKey() | RateLimit() | Budget():
                 return None
 
     def _digest(self, key: VirtualKey) -> bytes:
@@ -161,6 +166,14 @@ class FileSource:
         if not is_virtual_key(secret):
             raise SecretUnavailable(f"{ref} holds no virtual key: `twk_`, 40 base62 characters and 6 of their checksum")
         return key_digest(self._pepper, secret)
+
+
+def _rules_without_quota(objects: Iterable[ManifestObject]) -> Iterable[Violation]:
+    """A limit that nobody counts would look as if it held."""
+    for found in objects:
+        if isinstance(found.resource, RateLimit | Budget):
+            text = "needs a control plane, which keeps its count; remove it, or serve this configuration from one"
+            yield Violation(f"{found.path}.kind", f'{found.kind.name} "{bare_id(found.name)}" {text}')
 
 
 def _key_files(resources: Iterable[AdminResource]) -> Iterable[str]:

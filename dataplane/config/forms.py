@@ -7,8 +7,8 @@ from types import MappingProxyType
 from dataplane.config.state import RefSecrets, Unresolved
 from dataplane.snapshot import KeyEntry, Route, RouteTimeouts, Secret, Strategy, Target, Upstream, VirtualKey
 from tollway.config.v1 import resources_pb2 as machine
+from tollway.kernel.globs import compile_globs
 from tollway.kernel.names import bare_id
-from tollway.resources.patterns import compile_globs
 from tollway.resources.providers import PROVIDERS, provider_names
 
 DIGEST_BYTES = 32

@@ -35,6 +35,8 @@ class UsageProgress(Protocol):
     def last_sequence(self) -> int: ...
     @property
     def published_through(self) -> int: ...
+    @property
+    def is_final(self) -> bool: ...
 
 
 class UsageCustody(Protocol):
@@ -43,6 +45,8 @@ class UsageCustody(Protocol):
     def progress(self) -> Sequence[UsageProgress]: ...
 
     def acknowledge(self, boot_id: int, through: int, missing: Iterable[tuple[int, int]]) -> None: ...
+
+    def complete(self, boot_id: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +139,8 @@ class FeedSession:
             for ack in response.ledger_acks:
                 missing = [(range_.first, range_.last) for range_ in ack.missing]
                 self._client.usage.acknowledge(ack.boot_id, ack.booked_through, missing)
+                if ack.complete:
+                    self._client.usage.complete(ack.boot_id)
             delta = updates.add(response) if response.nonce else None
             if delta is not None:
                 await self._applier.apply(delta)
@@ -169,6 +175,7 @@ def _usage_position(usage: UsageCustody) -> wire.UsagePosition:
                 last_sequence=p.last_sequence,
                 published_through=p.published_through,
                 first_sequence=p.first_sequence,
+                final=p.is_final,
             )
             for p in usage.progress()
         ]

@@ -15,7 +15,8 @@ class ProviderSpec:
     """One row of the provider catalog: where a provider is, how it is spoken to and how it wants its credential.
 
     `paths` maps Endpoint.name to the path below the base URL; an endpoint that is not there is not offered.
-    `auth` is the header that carries the credential and the text before it.
+    `auth` is the header that carries the credential and the text before it. `output_limit` names the member that bounds
+    the tokens of an answer, by Endpoint.name, where it is not "max_tokens".
     """
 
     name: str
@@ -23,6 +24,7 @@ class ProviderSpec:
     paths: Mapping[str, str]
     base_url: str = ""
     auth: tuple[str, str] = ("authorization", "Bearer ")
+    output_limit: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,19 @@ _OPENAI_PATHS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+_OPENAI_OUTPUT_LIMIT: Mapping[str, str] = MappingProxyType({"chat_completions": "max_completion_tokens"})
+
 PROVIDERS: Mapping[str, ProviderSpec] = MappingProxyType(
     {
         spec.name: spec
         for spec in (
-            ProviderSpec("openai", "openai", _OPENAI_PATHS, base_url="https://api.openai.com/v1"),
+            ProviderSpec(
+                "openai",
+                "openai",
+                _OPENAI_PATHS,
+                base_url="https://api.openai.com/v1",
+                output_limit=_OPENAI_OUTPUT_LIMIT,
+            ),
             ProviderSpec("openai_compatible", "openai", _OPENAI_PATHS),
             ProviderSpec("sim", "openai", _OPENAI_PATHS),
         )

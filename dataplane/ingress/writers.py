@@ -68,6 +68,8 @@ def answer_headers(outcome: Outcome) -> dict[str, str]:
     }
     if outcome.route:
         headers["x-tollway-route"] = bare_id(outcome.route)
+    if outcome.limits is not None:
+        headers |= outcome.limits.headers()
     if outcome.attempts:
         last = outcome.attempts[-1]
         headers["x-tollway-upstream"] = last.upstream.id

@@ -16,6 +16,9 @@ from dataplane.metering.spool.recovery import Recovered, SpoolUnreadable, recove
 ADOPTION_INTERVAL_S: Final = 10.0
 RETRY_INTERVAL_S: Final = 1.0
 RESEND_INTERVAL_S: Final = 5.0
+COMPLETION_WAIT_S: Final = 60.0
+"""For how long a booked spool is kept for a control plane that does not say that it knows (an older one)."""
+
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +47,8 @@ class Custody:
         self._adopted: dict[int, tuple[Producer, SpoolFolder]] = {}
         self._refused: set[str] = set()
         self._resent_s: dict[int, float] = {}
+        self._booked_s: dict[int, float] = {}
+        self._complete: set[int] = set()
         self.crash_estimates = 0
         self.resent_events = 0
         self.damages = 0
@@ -62,8 +67,13 @@ class Custody:
         return sum(producer.journal.size_bytes for producer in self._producers())
 
     def progress(self) -> list[ProducerProgress]:
-        """Of every producer with events to acknowledge, and of this process itself."""
-        return [p.progress for p in self._producers() if p is self._own or not p.is_booked]
+        """Of this process, and of all that it took over until the ledger knows that they are complete."""
+        return [p.progress for p in self._producers()]
+
+    def complete(self, boot_id: int) -> None:
+        """The ledger has noted that it has all there will ever be of a producer that was taken over."""
+        if boot_id in self._adopted:
+            self._complete.add(boot_id)
 
     def acknowledge(self, boot_id: int, through: int, missing: Ranges) -> None:
         """What the ledger says of a producer: it has all events up to `through`, and NATS has lost `missing`.
@@ -142,7 +152,7 @@ class Custody:
             logger.error(text, folder.path, error)
 
     def _take_over(self, folder: SpoolFolder, recovered: Recovered) -> None:
-        producer = Producer(folder.boot_id, recovered.journal, recovered.first_sequence)
+        producer = Producer(folder.boot_id, recovered.journal, recovered.first_sequence, is_final=True)
         producer.last_sequence = recovered.last_sequence
         self._adopted[folder.boot_id] = (producer, folder)
         self._refused.discard(folder.path.name)
@@ -164,12 +174,22 @@ class Custody:
             self._outbox.put(producer, batch)
 
     def _take_booked(self) -> list[tuple[SpoolFolder, Journal]]:
-        """The spools taken over in which everything is booked, which are no longer in custody."""
-        booked = [boot_id for boot_id, (producer, _) in self._adopted.items() if producer.is_booked]
+        """The spools taken over in which everything is booked and known to be, which are no longer in custody."""
+        booked = [boot_id for boot_id, (producer, _) in self._adopted.items() if self._is_done(producer)]
         for boot_id in booked:
             self._resent_s.pop(boot_id, None)
+            self._booked_s.pop(boot_id, None)
+            self._complete.discard(boot_id)
         taken = [self._adopted.pop(boot_id) for boot_id in booked]
         return [(folder, producer.journal) for producer, folder in taken]
+
+    def _is_done(self, producer: Producer) -> bool:
+        if not producer.is_booked:
+            return False
+        if not self._has_ledger or producer.boot_id in self._complete:
+            return True
+        now_s = self._clock_s()
+        return now_s - self._booked_s.setdefault(producer.boot_id, now_s) >= COMPLETION_WAIT_S
 
     def _delete(self, journals: list[Journal]) -> None:
         for journal in journals:

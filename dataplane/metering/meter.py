@@ -79,6 +79,11 @@ def estimate_input(call: Call, attempt: Attempt) -> None:
     _settle(call, attempt, Usage(input=input_tokens(call.body)), SettlementState.ESTIMATED)
 
 
+def estimate_bound(call: Call, attempt: Attempt, bound: Usage) -> None:
+    """Fills `attempt` with the most that it can use: what holds where it must not cost more than is known."""
+    _settle(call, attempt, bound, SettlementState.ESTIMATED)
+
+
 def _forget(attempt: Attempt) -> None:
     """Takes back an estimate: nothing was used."""
     attempt.usage, attempt.basis, attempt.state = NO_USAGE, None, SettlementState.NOT_BILLED

@@ -16,12 +16,16 @@ PLACED_EVENTS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class ProducerProgress:
-    """How far a producer is: the lowest number that is still kept, the last one given, and up to where NATS has all."""
+    """How far a producer is: the lowest number that is still kept, the last one given, and up to where NATS has all.
+
+    `is_final`: its process is gone, and there will be no more.
+    """
 
     boot_id: int
     first_sequence: int
     last_sequence: int
     published_through: int
+    is_final: bool = False
 
 
 class Producer:
@@ -30,8 +34,9 @@ class Producer:
     `booked_through` is up to where nothing is kept any more: acknowledged, given up, or not to be had.
     """
 
-    def __init__(self, boot_id: int, journal: Journal, first_sequence: int = 1) -> None:
+    def __init__(self, boot_id: int, journal: Journal, first_sequence: int = 1, *, is_final: bool = False) -> None:
         self.boot_id = boot_id
+        self.is_final = is_final
         self.journal = journal
         self.last_sequence = first_sequence - 1
         self.booked_through = first_sequence - 1
@@ -43,7 +48,8 @@ class Producer:
 
     @property
     def progress(self) -> ProducerProgress:
-        return ProducerProgress(self.boot_id, self.booked_through + 1, self.last_sequence, self.published_through)
+        through = self.published_through
+        return ProducerProgress(self.boot_id, self.booked_through + 1, self.last_sequence, through, self.is_final)
 
     @property
     def published_through(self) -> int:

@@ -3,10 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from dataplane.call import Attempt, Call, Outcome, Plan, UpstreamRequest
 from dataplane.dialects.base import Dialect, ProviderSpec
-from dataplane.errors import UpstreamError, UpstreamErrorKind
+from dataplane.errors import GatewayError, UpstreamError, UpstreamErrorKind
 from dataplane.snapshot import Target
 from dataplane.spans import CallSpan
 from dataplane.upstream.answer import FrameStream, UpstreamAnswer
@@ -14,6 +15,18 @@ from dataplane.upstream.failures import Failure, backoff_bounds_s, client_error,
 from dataplane.upstream.transport import MAX_ERROR_BYTES, MAX_RESULT_BYTES, Transport, UpstreamResponse
 
 _HTTP_OK = 200
+
+
+class AttemptGate(Protocol):
+    """What every attempt passes before it goes out."""
+
+    async def admit(self, target: Target) -> GatewayError | None:
+        """Why `target` may not be tried now, or None."""
+        ...
+
+    def begin(self, attempt: Attempt) -> None:
+        """Writes `attempt` down. Raises GatewayError when that cannot be."""
+        ...
 
 
 class Dispatcher:
@@ -31,15 +44,14 @@ class Dispatcher:
         self._dialects = dialects
         self._uniform = uniform
 
-    async def open(
-        self, call: Call, plan: Plan, outcome: Outcome, span: CallSpan, begin: Callable[[Outcome, Attempt], None]
-    ) -> UpstreamAnswer:
+    async def open(self, call: Call, plan: Plan, outcome: Outcome, span: CallSpan, gate: AttemptGate) -> UpstreamAnswer:
         """The answer of the first attempt that gets to content; every attempt is added to `outcome`.
 
-        `begin` writes an attempt down before it goes out. Raises GatewayError, as `begin` does, and when the plan is
-        exhausted or a failure allows no further attempt.
+        A target that `gate` does not admit is passed over like one that is not healthy. Raises GatewayError, as `gate`
+        does, and when the plan is exhausted or a failure allows no further attempt.
         """
         failures: list[Failure] = []
+        refusal: GatewayError | None = None
         deadline_s = call.start_s + plan.deadlines.total_s
         for target in plan.targets:
             if not may_try(target, failures):
@@ -49,14 +61,18 @@ class Dispatcher:
                 if time.monotonic() + shortest_s >= deadline_s:
                     continue
                 await asyncio.sleep(self._uniform(shortest_s, longest_s))
+            refused = await gate.admit(target)
+            if refused is not None:
+                refusal = refusal or refused
+                continue
             attempt = Attempt(len(outcome.attempts) + 1, target.upstream, target.model, time.time_ns() // 1000)
-            begin(outcome, attempt)
+            gate.begin(attempt)
             outcome.attempts.append(attempt)
             try:
                 return await self._attempt(call, plan, target, attempt, span)
             except UpstreamError as error:
                 failures.append((target, error))
-        raise client_error(call, failures)
+        raise refusal if refusal is not None and not failures else client_error(call, failures)
 
     async def _attempt(
         self, call: Call, plan: Plan, target: Target, attempt: Attempt, span: CallSpan

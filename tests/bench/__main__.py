@@ -21,6 +21,7 @@ import aiohttp
 import nats
 import yaml
 
+from tests.bench.limits import THROUGHPUT_BOUND, running_gateways
 from tests.bench.processes import PinnedProcess, run_load
 from tests.bench.ratios import Ratio, pair_ratio
 from tollctl.local.nats import EmbeddedNats
@@ -55,6 +56,9 @@ SHAPES = (
 )
 
 
+LIMITS_SHAPE = Shape("2,000 keys, three rules each", False, 32, 6000)
+
+
 @dataclass(slots=True)
 class Turns:
     """What the turns of one server in one shape measured."""
@@ -76,11 +80,14 @@ class Bench:
     gateway: PinnedProcess
     proxy: PinnedProcess
     key: str
+    upstream_port: int
+    nats_url: str
 
-    async def turn(self, server: PinnedProcess, shape: Shape, turns: Turns | None) -> None:
+    async def turn(self, server: PinnedProcess, shape: Shape, turns: Turns | None, keys: Path | None = None) -> None:
         arguments = [
             "--port", str(server.port), "--calls", str(shape.calls), "--concurrency", str(shape.concurrency),
-            "--key", self.key, *(["--stream"] if shape.stream else []),
+            *(["--key", self.key] if keys is None else ["--keys", str(keys)]),
+            *(["--stream"] if shape.stream else []),
         ]  # fmt: skip
         cpu_before_s = server.cpu_s()
         measured = await run_load(LOAD_CPU, *arguments)
@@ -94,14 +101,25 @@ class Bench:
 
     async def compare(self, shape: Shape, pairs: int) -> tuple[Turns, Turns]:
         """Turns of the gateway and of the proxy, in alternating order, after one uncounted turn each."""
-        gateway, proxy = Turns(), Turns()
-        await self.turn(self.gateway, shape, None)
-        await self.turn(self.proxy, shape, None)
+        return await self._alternate((self.gateway, self.proxy), shape, pairs)
+
+    async def compare_limits(self, folder: Path, pairs: int) -> tuple[Turns, Turns]:
+        """Turns of a gateway with rules and of one without; see tests.bench.limits."""
+        cpus = (GATEWAY_CPU, LOAD_CPU)
+        async with running_gateways(folder, self.upstream_port, self.nats_url, cpus) as (free, ruled, keys):
+            return await self._alternate((ruled, free), LIMITS_SHAPE, pairs, keys)
+
+    async def _alternate(
+        self, servers: tuple[PinnedProcess, PinnedProcess], shape: Shape, pairs: int, keys: Path | None = None
+    ) -> tuple[Turns, Turns]:
+        first, second = Turns(), Turns()
+        order = [(servers[0], first), (servers[1], second)]
+        for server in servers:
+            await self.turn(server, shape, None, keys)
         for number in range(pairs):
-            order = [(self.gateway, gateway), (self.proxy, proxy)]
             for server, turns in order if number % 2 else reversed(order):
-                await self.turn(server, shape, turns)
-        return gateway, proxy
+                await self.turn(server, shape, turns, keys)
+        return first, second
 
     async def soak(self, calls: int) -> list[float]:
         """Resident memory in MiB after each fifth of `calls`."""
@@ -133,7 +151,7 @@ async def running_bench(folder: Path) -> AsyncIterator[Bench]:
         )
         started.append(gateway)
         await _wait_ready(gateway)
-        yield Bench(gateway, proxy, key)
+        yield Bench(gateway, proxy, key, upstream.port, broker.url())
     finally:
         for process in reversed(started):
             await process.stop()
@@ -212,6 +230,8 @@ async def run(options: argparse.Namespace) -> int:
                 print(f"{shape.name:24}{'gateway':10}{gateway.line()}  {ratio}")
                 print(f"{'':24}{'bare proxy':10}{proxy.line()}", flush=True)
                 verdicts += _verdicts(shape, ratio, gateway, proxy)
+            if not options.only or options.only in LIMITS_SHAPE.name:
+                verdicts.append(await _run_limits(bench, Path(folder), options.pairs))
             if options.soak:
                 sizes = await bench.soak(options.soak)
                 print(f"resident memory over {options.soak} calls, MiB: " + " ".join(f"{size:.0f}" for size in sizes))
@@ -219,6 +239,17 @@ async def run(options: argparse.Namespace) -> int:
     for is_met, text in verdicts:
         print(f"{'met' if is_met else 'NOT MET':8}{text}")
     return sum(not is_met for is_met, _ in verdicts)
+
+
+async def _run_limits(bench: Bench, folder: Path, pairs: int) -> tuple[bool, str]:
+    ruled, free = await bench.compare_limits(folder, pairs)
+    ratio = pair_ratio(free.calls_per_s, ruled.calls_per_s)
+    print(f"{LIMITS_SHAPE.name}, CPU ratio {pair_ratio(ruled.cpu_us, free.cpu_us)}")
+    print(f"{'':24}{'rules':10}{ruled.line()}  {ratio} of throughput")
+    print(f"{'':24}{'no rules':10}{free.line()}", flush=True)
+    return ratio.meets(
+        THROUGHPUT_BOUND
+    ), f"{LIMITS_SHAPE.name}: throughput {ratio} times less, {THROUGHPUT_BOUND} allowed"
 
 
 def _verdicts(shape: Shape, ratio: Ratio, gateway: Turns, proxy: Turns) -> list[tuple[bool, str]]:

@@ -1,6 +1,6 @@
 """`make bench-ledger`: how fast one consumer books what waits in NATS, with Postgres beside it.
 
-python -m tests.bench.ledger [--events N] [--teams N] [--consumers N]
+python -m tests.bench.ledger [--events N] [--teams N] [--consumers N] [--charges N]
 """
 
 import argparse
@@ -19,8 +19,9 @@ from tests.fakes.usage_events import FakeDataPlane, batches
 from tests.integration.ledger.processes import ConsumerProcesses
 from tollctl.local.nats import EmbeddedNats
 from tollctl.local.postgres import EmbeddedPostgres
+from tollway.kernel.rules import bucket_id
 from tollway.kernel.subjects import USAGE_STREAM, usage_subject
-from tollway.usage.v1.usage_pb2 import UsageEvent
+from tollway.usage.v1.usage_pb2 import Charge, UsageEvent
 
 EVENTS_PER_MESSAGE = 100
 MODELS = ("gpt-5", "gpt-5-mini", "claude", "echo", "embed")
@@ -28,8 +29,11 @@ STREAM_BYTES = 2 << 30
 _FIRST_EVENTS = 10_000
 
 
-def make_events(count: int, teams: int) -> list[UsageEvent]:
-    """Calls of many teams, keys and models in one quarter of an hour, a few of them with metadata."""
+def make_events(count: int, teams: int, charges: int = 0) -> list[UsageEvent]:
+    """Calls of many teams, keys and models in one quarter of an hour, a few of them with metadata.
+
+    Each charges as many budgets as `charges` says: of all calls, of its team, of its key.
+    """
     chance, plane = random.Random(1), FakeDataPlane(boot_id=5)
     events = []
     for number in range(count):
@@ -42,22 +46,34 @@ def make_events(count: int, teams: int) -> list[UsageEvent]:
                 end_time_us=start_time_us + int(2**chance.uniform(10, 24)),
                 first_frame_time_us=start_time_us + int(2**chance.uniform(9, 20)),
                 metadata={"app": "search", "project": f"p{number % 30}"} if number % 3 else {},
+                charges=[_charge(scope) for scope in ("", team, key)[:charges]],
             )
         )  # fmt: skip
     return events
 
 
-async def measure(events: int, teams: int, consumers: int) -> None:
+def _charge(scope: str) -> Charge:
+    """A charge to the bucket of `scope`, on one of two leases of it as two data planes have them."""
+    return Charge(
+        bucket_id=bucket_id("budgets/bench", "", 0, [scope]).bytes,
+        lease_id=bucket_id("leases/bench", "", random.Random(scope).randrange(2), [scope]).bytes,
+        window_start_ms=0,
+        amount_nano_usd=1_000,
+    )
+
+
+async def measure(events: int, teams: int, consumers: int, charges: int) -> None:
     with tempfile.TemporaryDirectory(prefix="tollway-bench-") as folder:
         postgres, server = EmbeddedPostgres(Path(folder) / "pg"), EmbeddedNats(Path(folder) / "nats")
         await asyncio.gather(postgres.start(), server.start())
         processes = ConsumerProcesses(postgres.url(), server.url(), Path(folder))
         try:
             await upgrade(postgres.url())
-            await _publish(server.url(), make_events(events, teams))
+            await _publish(server.url(), make_events(events, teams, charges))
             for _ in range(consumers):
                 await processes.start()
-            print(f"{await _rate(postgres.url(), events):,.0f} events/s, {consumers} consumer(s), {teams} teams")
+            rate = await _rate(postgres.url(), events)
+            print(f"{rate:,.0f} events/s, {consumers} consumer(s), {teams} teams, {charges} charges an event")
         finally:
             await processes.stop_all()
             await asyncio.gather(postgres.stop(), server.stop())
@@ -94,8 +110,9 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=300_000)
     parser.add_argument("--teams", type=int, default=40)
     parser.add_argument("--consumers", type=int, default=1)
+    parser.add_argument("--charges", type=int, choices=range(4), default=0)
     given = parser.parse_args()
-    asyncio.run(measure(given.events, given.teams, given.consumers))
+    asyncio.run(measure(given.events, given.teams, given.consumers, given.charges))
 
 
 if __name__ == "__main__":

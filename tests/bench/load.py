@@ -4,6 +4,9 @@ import argparse
 import asyncio
 import json
 import time
+from collections.abc import Sequence
+from itertools import cycle
+from pathlib import Path
 from typing import cast
 
 import uvloop
@@ -35,11 +38,12 @@ class ClientProtocol(asyncio.Protocol):
 
     def _next(self) -> None:
         assert self._transport is not None
-        if self._run.take():
-            self._sent_s = time.perf_counter()
-            self._transport.write(self._run.request)
-        else:
+        request = self._run.take()
+        if request is None:
             self._transport.close()
+        else:
+            self._sent_s = time.perf_counter()
+            self._transport.write(request)
 
 
 def _is_complete(answer: bytes) -> bool:
@@ -51,19 +55,20 @@ def _is_complete(answer: bytes) -> bool:
 
 
 class LoadRun:
-    """`calls` calls over `concurrency` connections."""
+    """`calls` calls over `concurrency` connections, the requests by turns."""
 
-    def __init__(self, request: bytes, calls: int, concurrency: int) -> None:
-        self.request = request
+    def __init__(self, requests: Sequence[bytes], calls: int, concurrency: int) -> None:
+        self._requests = cycle(requests)
         self._left = calls
         self._open = concurrency
         self._latencies_s: list[float] = []
         self._failed = 0
         self._over = asyncio.get_running_loop().create_future()
 
-    def take(self) -> bool:
+    def take(self) -> bytes | None:
+        """The next request; None when there are no more."""
         self._left -= 1
-        return self._left >= 0
+        return next(self._requests) if self._left >= 0 else None
 
     def answered(self, is_good: bool, latency_s: float) -> None:
         self._latencies_s.append(latency_s)
@@ -106,8 +111,9 @@ def build_request(path: str, key: str, model: str, *, stream: bool) -> bytes:
 
 
 async def main(options: argparse.Namespace) -> None:
-    request = build_request("/v1/chat/completions", options.key, options.model, stream=options.stream)
-    run = LoadRun(request, options.calls, options.concurrency)
+    keys = options.keys.read_text(encoding="ascii").split() if options.keys else [options.key]
+    requests = [build_request("/v1/chat/completions", key, options.model, stream=options.stream) for key in keys]
+    run = LoadRun(requests, options.calls, options.concurrency)
     loop = asyncio.get_running_loop()
     for _ in range(options.concurrency):
         await loop.create_connection(lambda: ClientProtocol(run), "127.0.0.1", options.port)
@@ -120,6 +126,7 @@ if __name__ == "__main__":
     parser.add_argument("--calls", type=int, required=True)
     parser.add_argument("--concurrency", type=int, required=True)
     parser.add_argument("--key", default="none")
+    parser.add_argument("--keys", type=Path, help="a file with a key on each line, used by turns")
     parser.add_argument("--model", default="bench/bench")
     parser.add_argument("--stream", action="store_true")
     uvloop.run(main(parser.parse_args()))

@@ -76,7 +76,7 @@ def _parse() -> argparse.Namespace:
 
 async def _run(options: argparse.Namespace) -> int:
     if options.mutations:
-        return _HOLDS if await run_mutations(options.seed) else _VIOLATED
+        return _HOLDS if await run_mutations(options.seed, options.scenario or ()) else _VIOLATED
     if options.stack or options.base_url:
         reports = [await _run_theirs(options)]
     else:

@@ -34,6 +34,7 @@ _RETRIES = "tollway_usage_publish_retries_total"
 _BUFFERED = "tollway_usage_buffered_events"
 _MORE_THAN_CONSUMERS_HOLD = COPIES * BATCH_MESSAGES + 10
 _FEW_EVENTS = 40
+_LEASED_CALLS = 100
 _EXPECTED = {Moment.BEFORE_COMMIT: "aborted", Moment.IN_COMMIT: "committed"}
 _STREAM_WORDS = 100
 _LONG_STREAMS = 6
@@ -95,6 +96,8 @@ async def take_nats_down(cluster: Cluster, stage: Stage, size: Size) -> list[Ver
 
 
 async def take_postgres_down(cluster: Cluster, stage: Stage, size: Size) -> list[Verdict]:
+    """Killed, and down for a while; not before every team has leases."""
+    await until(lambda: _have_begun(stage, _LEASED_CALLS), _SOON_S, "calls to begin")
     for _ in range(size.rounds):
         await _down(cluster, "postgres", size.seconds)
         for name in cluster.names("consumer"):
@@ -244,6 +247,10 @@ async def _wait_resent(cluster: Cluster, before: float) -> None:
         return await _sum_of(cluster, _RESENT) > before
 
     await until(have_resent, _RESENT_WITHIN_S, "data planes to send again what was lost")
+
+
+async def _have_begun(stage: Stage, calls: int) -> bool:
+    return stage.load.begun >= calls
 
 
 async def _is_caught_up(cluster: Cluster) -> bool:

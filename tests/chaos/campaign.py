@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from tests.chaos.balancer import Balancer
 from tests.chaos.checker import Verdict, judge
 from tests.chaos.evidence import ClientEnding, Evidence, read_provider_calls
+from tests.chaos.limits.checker import judge_limits
+from tests.chaos.limits.evidence import Cap, LimitEvidence
+from tests.chaos.limits.sampler import Sampler
 from tests.chaos.load import Kind, Load
 from tests.chaos.site import ReadingFailed, Site
 
@@ -20,7 +23,10 @@ _LOAD_END_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be run. `drained_within_s` bounds the time from the end of the load until nothing is on its way."""
+    """What is to be run. `drained_within_s` bounds the time from the end of the load until nothing is on its way.
+
+    waits_for_leases: until no budget is held for calls to come either, which takes as long as data planes keep some.
+    """
 
     name: str
     title: str
@@ -28,15 +34,18 @@ class Plan:
     rate_per_s: float
     drained_within_s: float
     is_nothing_failed: bool
+    waits_for_leases: bool = False
 
 
 class Stage:
-    """What an attack has at hand: the load that runs, and chance of its own."""
+    """What an attack has at hand: the load that runs, and chance of its own. It adds to `caps` what it promises."""
 
     def __init__(self, site: Site, load: Load, loading: "asyncio.Task[None]", balancer: Balancer, seed: str) -> None:
         self.site = site
         self.load = load
         self.balancer = balancer
+        self.caps: list[Cap] = list(site.caps)
+        self.sampler = Sampler(site, load.teams, self.caps)
         self.chance = random.Random(f"{seed} attack")
         self._loading = loading
 
@@ -78,7 +87,13 @@ async def run_campaign(site: Site, plan: Plan, seed: int, attack: Attack) -> Rep
     ended_s = time.monotonic()
     evidence, left = await _settled(site, stage.load, plan)
     settled_s = time.monotonic() - ended_s
-    verdicts = [*judge(evidence, is_nothing_failed=plan.is_nothing_failed), _drained(plan, left, settled_s), *own]
+    limits = await _look_at_limits(stage, plan)
+    verdicts = [
+        *judge(evidence, is_nothing_failed=plan.is_nothing_failed),
+        *(judge_limits(evidence, limits) if limits.caps else ()),
+        _drained(plan, left, settled_s),
+        *own,
+    ]
     seen = [observation.ending for observation in stage.load.observations]
     return Report(
         plan=plan,
@@ -103,12 +118,15 @@ async def _stage(site: Site, plan: Plan, seed: int) -> AsyncIterator[Stage]:
     load = Load(site.callers, plan.kinds, chance, balancer.choose, rate_per_s=plan.rate_per_s)
     balancing = asyncio.create_task(balancer.run(), name="balancer")
     loading = asyncio.create_task(load.run(), name="load")
+    stage = Stage(site, load, loading, balancer, label)
+    sampling = asyncio.create_task(stage.sampler.run(), name="sampler")
+    tasks = (balancing, loading, sampling)
     try:
-        yield Stage(site, load, loading, balancer, label)
+        yield stage
     finally:
-        for task in (balancing, loading):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(balancing, loading, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _settled(site: Site, load: Load, plan: Plan) -> tuple[Evidence, str]:
@@ -117,7 +135,7 @@ async def _settled(site: Site, load: Load, plan: Plan) -> tuple[Evidence, str]:
     quiet = 0
     evidence, left = Evidence((), ()), "the ledger was not read"
     while quiet < _QUIET_LOOKS and time.monotonic() < deadline_s:
-        left = await site.backlog()
+        left = await _left(site, plan)
         quiet = 0 if left else quiet + 1
         if quiet < _QUIET_LOOKS:
             await asyncio.sleep(_LOOK_INTERVAL_S)
@@ -133,10 +151,34 @@ async def _settled(site: Site, load: Load, plan: Plan) -> tuple[Evidence, str]:
     return evidence, left
 
 
+async def _left(site: Site, plan: Plan) -> str:
+    if (left := await site.backlog()) or not plan.waits_for_leases:
+        return left
+    try:
+        return next(iter(await site.read_held()), "")
+    except ReadingFailed as error:
+        return str(error)
+
+
 async def _gather(site: Site, load: Load) -> Evidence:
     ledger = await site.read_ledger()
     provider_calls = read_provider_calls(site.truth_lines(), load.mark)
-    return Evidence(tuple(load.observations), provider_calls, ledger)
+    limited = frozenset(caller.team for caller in site.limited)
+    return Evidence(tuple(load.observations), provider_calls, ledger, limited)
+
+
+async def _look_at_limits(stage: Stage, plan: Plan) -> LimitEvidence:
+    """Raises ReadingFailed."""
+    held = await stage.site.read_held() if plan.waits_for_leases else None
+    return LimitEvidence(
+        tuple(stage.caps),
+        stage.load.teams,
+        tuple(stage.sampler.samples),
+        await stage.sampler.look(),
+        held,
+        len(stage.site.base_urls()),
+        await stage.site.read_charged(),
+    )
 
 
 def _drained(plan: Plan, left: str, settled_s: float) -> Verdict:

@@ -119,7 +119,12 @@ def _accounted(evidence: Evidence, reports: Sequence[CallReport]) -> Verdict:
 
 
 def _served(evidence: Evidence) -> Verdict:
-    bad = [seen for seen in evidence.observations if seen.ending in (ClientEnding.BROKEN, ClientEnding.REFUSED)]
+    bad = [
+        seen
+        for seen in evidence.observations
+        if seen.ending in (ClientEnding.BROKEN, ClientEnding.REFUSED)
+        and not (seen.denial is not None and seen.team in evidence.limited_teams)
+    ]
     return Verdict(
         "Z1",
         "no call failed and no answer was cut short",

@@ -5,10 +5,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from tollway.kernel.usage import SettlementState
 
 CRASHED = "gateway_crashed"
+_RECORDED = (
+    *("call", "user", "model", "input_tokens", "output_tokens"),
+    *("cost_nano_usd", "reports_usage", "ending"),
+)
 DIMENSIONS = ("team", "key", "key_owner", "requested_model", "route", "provider", "upstream", "upstream_model")
 
 
@@ -22,8 +27,20 @@ class ClientEnding(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Denial:
+    """What an error of a limit told its client: the code, and the headers on trying again; None where absent."""
+
+    code: str
+    should_retry: bool | None
+    retry_after_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
-    """How one call ended for its client; `call` is the id that it sent. The cost is what the answer told, if it did."""
+    """How one call ended for its client; `call` is the id that it sent. The cost is what the answer told, if it did.
+
+    denial: of a call that a limit refused.
+    """
 
     call: str
     team: str
@@ -31,11 +48,15 @@ class Observation:
     status: int = 0
     cost_nano_usd: int | None = None
     detail: str = ""
+    denial: Denial | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderCall:
-    """One request as the provider served it, by the last record of its truth log."""
+    """One request as the provider served it, by the last record of its truth log.
+
+    began_ms, ended_ms: Unix milliseconds of its first and its last record; 0 where the log has no times.
+    """
 
     call: str
     user: str
@@ -45,6 +66,8 @@ class ProviderCall:
     cost_nano_usd: int
     reports_usage: bool
     ending: str
+    began_ms: int = 0
+    ended_ms: int = 0
 
     @property
     def is_failed(self) -> bool:
@@ -118,11 +141,12 @@ class LedgerReading:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All of it."""
+    """All of it. limited_teams: whose calls may be refused by limits."""
 
     observations: tuple[Observation, ...]
     provider_calls: tuple[ProviderCall, ...]
     ledger: LedgerReading = field(default_factory=lambda: LedgerReading((), {}))
+    limited_teams: frozenset[str] = frozenset()
 
 
 def read_provider_calls(lines: Iterable[str], mark: str) -> tuple[ProviderCall, ...]:
@@ -134,5 +158,11 @@ def read_provider_calls(lines: Iterable[str], mark: str) -> tuple[ProviderCall, 
         except ValueError:
             continue
         if record["user"].startswith(mark):
-            calls[record["call"]] = ProviderCall(**{name: record[name] for name in ProviderCall.__slots__})
+            calls[record["call"]] = _provider_call(record, calls.get(record["call"]))
     return tuple(calls.values())
+
+
+def _provider_call(record: Mapping[str, Any], before: ProviderCall | None) -> ProviderCall:
+    time_ms = record.get("time_ms", 0)
+    facts = {name: record[name] for name in _RECORDED}
+    return ProviderCall(**facts, began_ms=time_ms if before is None else before.began_ms, ended_ms=time_ms)

@@ -37,7 +37,7 @@ class Scope:
 
 async def read_time(url: str) -> datetime:
     """The database's time. Raises as read_database does."""
-    connection = await _connect(url)
+    connection = await connect(url)
     try:
         now: datetime = await connection.fetchval(_TIME)
         return now
@@ -47,7 +47,7 @@ async def read_time(url: str) -> datetime:
 
 async def read_database(url: str, scope: Scope, reports: Mapping[tuple[str, str], Sums]) -> LedgerReading:
     """In one view of the database. Raises ReadingFailed while it is away."""
-    connection = await _connect(url)
+    connection = await connect(url)
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             entries = tuple(_entry(row) for row in await connection.fetch(_ENTRIES, scope.teams))
@@ -55,20 +55,20 @@ async def read_database(url: str, scope: Scope, reports: Mapping[tuple[str, str]
             producers = tuple(_producer(row) for row in await connection.fetch(_PRODUCERS, scope.teams))
             dead_letters = int(await connection.fetchval(_DEAD_LETTERS, scope.since))
     except (OSError, asyncpg.PostgresError) as error:
-        raise _away(error) from None
+        raise unreachable(error) from None
     finally:
         await connection.close()
     return LedgerReading(entries, reports, _added(rollups), producers, dead_letters)
 
 
-async def _connect(url: str) -> asyncpg.Connection:
+async def connect(url: str) -> asyncpg.Connection:
     try:
         return await asyncpg.connect(url, timeout=5)
     except (OSError, asyncpg.PostgresError) as error:
-        raise _away(error) from None
+        raise unreachable(error) from None
 
 
-def _away(error: Exception) -> ReadingFailed:
+def unreachable(error: Exception) -> ReadingFailed:
     return ReadingFailed(f"the database does not answer: {type(error).__name__}")
 
 

@@ -7,12 +7,16 @@ from tests.chaos import attacks
 from tests.chaos.attacks import ClusterAttack, Size
 from tests.chaos.campaign import Plan, Report, run_campaign
 from tests.chaos.cluster import Cluster
+from tests.chaos.limits import attacks as limit_attacks
+from tests.chaos.limits.outage import take_controlplanes_down
 from tests.chaos.load import Kind
 from tests.chaos.local_faults import wait_all_ready
 from tests.chaos.local_site import open_site
 from tests.chaos.mix import MIXED, UNBROKEN
 
 _RATE_PER_S = 50.0
+_BESIDE_PER_S = 5.0
+"""Calls of others, beside those that a scenario of limits makes itself."""
 _SHORT_DRAINED_S = 60.0
 
 
@@ -28,10 +32,15 @@ class Scenario:
     kinds: Sequence[Kind] = MIXED
     is_nothing_failed: bool = False
     drained_within_s: float = 30.0
+    rate_per_s: float = _RATE_PER_S
+    waits_for_leases: bool = True
 
     @property
     def plan(self) -> Plan:
-        return Plan(self.name, self.title, self.kinds, _RATE_PER_S, self.drained_within_s, self.is_nothing_failed)
+        return Plan(
+            *(self.name, self.title, self.kinds, self.rate_per_s),
+            *(self.drained_within_s, self.is_nothing_failed, self.waits_for_leases),
+        )
 
 
 SCENARIOS = {
@@ -65,6 +74,55 @@ SCENARIOS = {
             attacks.roll_dataplanes,
             *(Size(1, 6.0), Size(3, 20.0), UNBROKEN, True),
         ),
+        Scenario(
+            "T9",
+            "control planes killed, and away",
+            take_controlplanes_down,
+            *(Size(1, 8.0), Size(1, 75.0), UNBROKEN),
+            rate_per_s=_BESIDE_PER_S,
+        ),
+        Scenario(
+            "T10",
+            "a race for a budget while control planes hang, and go on",
+            limit_attacks.race_while_controlplanes_hang,
+            *(Size(2, 5.0), Size(3, 20.0), UNBROKEN),
+            rate_per_s=_BESIDE_PER_S,
+        ),
+        Scenario(
+            "T11",
+            "a race for budgets",
+            limit_attacks.race_for_budgets,
+            *(Size(5000, 0), Size(5000, 0), UNBROKEN),
+            rate_per_s=_BESIDE_PER_S,
+        ),
+        Scenario(
+            "T12",
+            "a race for a budget while data planes are killed",
+            limit_attacks.race_while_dataplanes_die,
+            *(Size(2, 2.0), Size(10, 3.0), UNBROKEN),
+            rate_per_s=_BESIDE_PER_S,
+        ),
+        Scenario(
+            "T7-race",
+            "a race for a budget while Postgres is killed",
+            limit_attacks.race_while_postgres_dies,
+            *(Size(1, 3.0), Size(3, 8.0), UNBROKEN),
+            rate_per_s=_BESIDE_PER_S,
+        ),
+        Scenario(
+            "T13",
+            "five times as many requests and tokens as rates let through",
+            limit_attacks.press_rates,
+            *(Size(1, 15.0), Size(1, 60.0), UNBROKEN),
+            rate_per_s=_BESIDE_PER_S,
+        ),
+        Scenario(
+            "slots",
+            "calls at once, while clients leave and data planes are killed",
+            limit_attacks.hold_slots,
+            *(Size(1, 3.0), Size(4, 8.0), UNBROKEN),
+            rate_per_s=_BESIDE_PER_S,
+        ),
         Scenario("mixed", "everything at random", attacks.strike_at_random, Size(1, 20.0), Size(1, 60.0)),
     )
 }
@@ -78,5 +136,5 @@ async def run_scenario(cluster: Cluster, scenario: Scenario, size: Size, seed: i
 
 
 def loosened(scenario: Scenario) -> Scenario:
-    """For machines that others use too: more time until nothing is on its way."""
-    return replace(scenario, drained_within_s=_SHORT_DRAINED_S)
+    """For tests: more time until nothing is on its way, as others use the machine too, and none for leases to end."""
+    return replace(scenario, drained_within_s=_SHORT_DRAINED_S, waits_for_leases=False)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.evidence import LedgerReading
+from tests.chaos.limits.evidence import BucketSums, Cap
 from tests.chaos.load import Caller, Kind
 
 
@@ -16,12 +17,27 @@ class Fault:
     strike: Callable[[float], Awaitable[None]] = field(repr=False)
 
 
+async def _read_no_budgets() -> Mapping[str, BucketSums]:
+    return {}
+
+
+async def _read_no_charges() -> Mapping[str, int]:
+    return {}
+
+
+async def _read_nothing_held() -> tuple[str, ...]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """One installation.
 
     base_urls(): of the data planes, without /v1. backlog(): what is still on its way to the ledger, "" when nothing
     is. read_ledger() raises ReadingFailed while it cannot be read. memory_kib(): by process, {} where unknown.
+    limited: callers whose teams have no other usage, for rules that refuse. caps: of rules that are there already.
+    read_budgets(), read_charged(), read_held(): what budgets have spent, what entries charge to them, and what leases
+    hold; they raise ReadingFailed, too.
     """
 
     base_urls: Callable[[], Sequence[str]]
@@ -33,6 +49,11 @@ class Site:
     memory_kib: Callable[[], Mapping[str, int]]
     faults: Sequence[Fault]
     versions: Mapping[str, str]
+    limited: Sequence[Caller] = field(default=(), repr=False)
+    caps: Sequence[Cap] = ()
+    read_budgets: Callable[[], Awaitable[Mapping[str, BucketSums]]] = _read_no_budgets
+    read_charged: Callable[[], Awaitable[Mapping[str, int]]] = _read_no_charges
+    read_held: Callable[[], Awaitable[tuple[str, ...]]] = _read_nothing_held
 
     def truth_lines(self) -> list[str]:
         """Of all truth logs, as they are now."""

@@ -10,11 +10,16 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from dataplane.app import Gateway, GatewayLimits
-from dataplane.call import Attempt, Outcome
+from dataplane.call import Attempt, Outcome, Plan
 from dataplane.dialects.catalog import DIALECTS, PROVIDERS
 from dataplane.ingress.openai import BodyLimits
 from dataplane.ingress.presence import ClientPresence
+from dataplane.limits.admission import Admits
+from dataplane.limits.counts import AdmissionCounts
+from dataplane.limits.desk import LeaseDesk
 from dataplane.pipeline import Pipeline
+from dataplane.routing.planner import plan
+from dataplane.rules import RuleIndex
 from dataplane.snapshot import KeyEntry, Route, Secret, Snapshot, Strategy, Target, Upstream, VirtualKey
 from dataplane.telemetry import Telemetry
 from dataplane.upstream.dispatcher import Dispatcher
@@ -93,7 +98,15 @@ class RunningGateway:
     sink: ListSink
     source: FixedSource
     presence: ClientPresence
+    desk: LeaseDesk
+    counts: AdmissionCounts
+    admission: Admits
     stop: Callable[[], Awaitable[None]]
+
+    @staticmethod
+    def plan_of(outcome: Outcome) -> Plan:
+        """The way that the call of `outcome` went."""
+        return plan(outcome.call, outcome.principal, lambda: 0.5)
 
     async def outcome(self) -> Outcome:
         """The next call that has been settled, within 5 s."""
@@ -104,17 +117,27 @@ class RunningGateway:
 
 
 async def start_gateway(
-    upstreams: list[Upstream], routes: list[Route], *, key: VirtualKey | None = None, max_body_bytes: int = 1 << 20
+    upstreams: list[Upstream],
+    routes: list[Route],
+    *,
+    key: VirtualKey | None = None,
+    max_body_bytes: int = 1 << 20,
+    limits: RuleIndex | None = None,
+    desk: LeaseDesk | None = None,
 ) -> RunningGateway:
-    """Starts a gateway that sends to `upstreams`; `stop()` must be awaited."""
+    """Starts a gateway that sends to `upstreams` under the rules `limits`; `stop()` must be awaited."""
     secret = make_virtual_key(secrets.randbelow)
-    source = FixedSource(snapshot(upstreams, routes, {secret: key or virtual_key()}))
+    laid_down = snapshot(upstreams, routes, {secret: key or virtual_key()})
+    source = FixedSource(replace(laid_down, limits=limits or RuleIndex()))
+    desk = desk or LeaseDesk()
     transport, presence, sink = Transport(), ClientPresence(), ListSink()
     telemetry = Telemetry(CollectorRegistry())
     dispatcher = Dispatcher(transport, PROVIDERS, DIALECTS, lambda low, high: low)
-    pipeline = Pipeline(dispatcher, presence, sink, telemetry, lambda: 0.5)
-    limits = GatewayLimits(BodyLimits(max_body_bytes, 1.0), max_in_flight=64)
-    gateway = Gateway(source, pipeline, sink, telemetry, limits)
+    counts = AdmissionCounts(telemetry)
+    admission = Admits(desk, counts)
+    pipeline = Pipeline(admission, dispatcher, presence, sink, telemetry, lambda: 0.5)
+    bounds = GatewayLimits(BodyLimits(max_body_bytes, 1.0), max_in_flight=64)
+    gateway = Gateway(source, pipeline, sink, telemetry, bounds)
     server = web.Server(gateway.handle, handler_cancellation=False, auto_decompress=False)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
@@ -127,4 +150,6 @@ async def start_gateway(
         transport.close()
 
     host, port = runner.addresses[0][:2]
-    return RunningGateway(f"http://{host}:{port}", secret, gateway, sink, source, presence, stop)
+    return RunningGateway(
+        f"http://{host}:{port}", secret, gateway, sink, source, presence, desk, counts, admission, stop
+    )

@@ -32,10 +32,11 @@ KindArgument = Annotated[
 ]
 NameArgument = Annotated[str | None, typer.Argument(help="One of them; a key as TEAM/KEY.", metavar="NAME")]
 FilterOption = Annotated[
-    str | None, typer.Option("--filter", help="For audit events and usage records, e.g. 'team = \"growth\"'.")
+    str | None,
+    typer.Option("--filter", help="For audit events, usage records and budget alerts, e.g. 'team = \"growth\"'."),
 ]
 LimitOption = Annotated[
-    int | None, typer.Option(min=1, help=f"How many at most; of audit events and usage records {_NEWEST} unless given.")
+    int | None, typer.Option(min=1, help=f"How many at most; of lists that never end {_NEWEST} unless given.")
 ]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -111,4 +112,5 @@ class Served:
             reports_usage=caller.reports_usage and not is_failed,
             status=status,
             ending=ending,
+            time_ms=time.time_ns() // 1_000_000,
         )

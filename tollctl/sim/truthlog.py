@@ -27,7 +27,7 @@ class TruthRecord:
 
     call: unique over all processes that write to one log. `user` is the body's field, `request_id` the header
     x-request-id as it arrived; "" where there was none. Tokens are words; `reports_usage` says whether the answer tells
-    them.
+    them. time_ms: Unix milliseconds at which the record was made.
     """
 
     call: str
@@ -41,6 +41,7 @@ class TruthRecord:
     reports_usage: bool
     status: int
     ending: Ending
+    time_ms: int
 
     def line(self) -> bytes:
         return orjson.dumps(asdict(self), option=orjson.OPT_APPEND_NEWLINE)

@@ -1,4 +1,4 @@
-"""Which addresses an admin may give an upstream: public, private and loopback ones, never link-local or metadata."""
+"""Which addresses an admin may have called: public, private and loopback ones, never link-local or metadata."""
 
 import ipaddress
 import socket
@@ -27,6 +27,15 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 def base_url_problem(url: str) -> str | None:
     """What is wrong with `url` as an upstream's base URL, or None."""
+    return _url_problem(url, accepts_query=False)
+
+
+def webhook_url_problem(url: str) -> str | None:
+    """What is wrong with `url` as a place to post to, or None."""
+    return _url_problem(url, accepts_query=True)
+
+
+def _url_problem(url: str, *, accepts_query: bool) -> str | None:
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -36,18 +45,18 @@ def base_url_problem(url: str) -> str | None:
         return "must not contain whitespace or control characters"
     if port == 0:
         return "port 0 cannot be called"
-    return _shape_problem(parts) or host_problem(parts.hostname or "")
+    return _shape_problem(parts, accepts_query=accepts_query) or host_problem(parts.hostname or "")
 
 
-def _shape_problem(parts: SplitResult) -> str | None:
+def _shape_problem(parts: SplitResult, *, accepts_query: bool) -> str | None:
     if parts.scheme not in ("http", "https"):
         return 'must be an absolute URL that starts with "https://" or "http://"'
     if not parts.hostname:
         return "names no host"
     if parts.username is not None or parts.password is not None:
-        return "must not hold credentials; put them into `secret`"
-    if parts.query or parts.fragment:
-        return "must have no query and no fragment"
+        return "must not hold a user and a password; put credentials into the secret"
+    if parts.fragment or (parts.query and not accepts_query):
+        return "must have no fragment" if accepts_query else "must have no query and no fragment"
     return None
 
 
@@ -55,15 +64,15 @@ def host_problem(host: str) -> str | None:
     """Why calls to `host`, a name or an address in any notation, are refused, or None."""
     name = host.rstrip(".").lower()
     if name in _METADATA_HOSTS:
-        return f'"{host}" is a cloud metadata service; upstreams must never point there'
+        return f'"{host}" is a cloud metadata service, which Tollway never calls'
     address = _literal_address(name)
     if address is not None and is_forbidden_address(address):
-        return f'"{host}" is a link-local, metadata or unspecified address; upstreams must never point there'
+        return f'"{host}" is a link-local, metadata or unspecified address, which Tollway never calls'
     return None
 
 
 def is_forbidden_address(address: IPAddress) -> bool:
-    """Whether no upstream may be at `address`, not even when a name resolves to it."""
+    """Whether nothing may be called at `address`, not even when a name resolves to it."""
     embedded = _embedded_ipv4(address)
     if embedded is not None:
         return is_forbidden_address(embedded)

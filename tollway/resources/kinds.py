@@ -5,14 +5,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tollway.admin.v1.budgets_pb2 import Budget
 from tollway.admin.v1.keys_pb2 import VirtualKey
 from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
 from tollway.admin.v1.prices_pb2 import Price
+from tollway.admin.v1.rate_limits_pb2 import RateLimit
 from tollway.admin.v1.routes_pb2 import Route
 from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.kernel.names import ID_PATTERN
-from tollway.resources import normalize, validate
+from tollway.resources import budgets, normalize, rate_limits, validate
+from tollway.resources.matches import match_models, match_references
 from tollway.resources.messages import AdminResource
 from tollway.resources.violations import Violation
 
@@ -20,12 +23,17 @@ Reference = tuple[str, str]
 """A field's path, and the full name that it refers to."""
 
 
+def _no_references(resource: AdminResource) -> Iterable[Reference]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """One kind of resource: its message, where it lives, and its rules.
 
     `collection` is the plural in names ("keys"), `field` the name of the resource in requests ("virtual_key"),
-    `id_parameter` that of its id ("key_id"), `parent` the collection that holds it ("teams") or "".
+    `id_parameter` that of its id ("key_id"), `parent` the collection that holds it ("teams") or "". `references` are
+    the names that a resource depends on, `models` the requested models, which a route or an upstream must serve.
     """
 
     name: str
@@ -37,6 +45,7 @@ class Kind:
     normalize: Callable[[Any], None]
     validate: Callable[[Any], Iterator[Violation]]
     references: Callable[[Any], Iterable[Reference]]
+    models: Callable[[Any], Iterable[Reference]] = _no_references
 
     def resource_name(self, resource_id: str, parent_id: str = "") -> str:
         own = f"{self.collection}/{resource_id}"
@@ -61,12 +70,16 @@ class Kind:
         return re.compile(f"{self.parent}/{ID_PATTERN.pattern}/{own}" if self.parent else own)
 
 
-def _no_references(resource: AdminResource) -> Iterable[Reference]:
-    return ()
-
-
 def _key_references(key: VirtualKey) -> Iterable[Reference]:
     return (("team", key.name.rpartition("/keys/")[0]),)
+
+
+def _rule_references(rule: RateLimit | Budget) -> Iterable[Reference]:
+    return match_references(rule.match)
+
+
+def _rule_models(rule: RateLimit | Budget) -> Iterable[Reference]:
+    return match_models(rule.match)
 
 
 def _route_references(route: Route) -> Iterable[Reference]:
@@ -139,8 +152,34 @@ METADATA_KEY = Kind(
     validate=validate.validate_metadata_key,
     references=_no_references,
 )
+RATE_LIMIT = Kind(
+    name="RateLimit",
+    message=RateLimit,
+    collection="rateLimits",
+    field="rate_limit",
+    id_parameter="rate_limit_id",
+    parent="",
+    normalize=rate_limits.normalize_rate_limit,
+    validate=rate_limits.validate_rate_limit,
+    references=_rule_references,
+    models=_rule_models,
+)
+BUDGET = Kind(
+    name="Budget",
+    message=Budget,
+    collection="budgets",
+    field="budget",
+    id_parameter="budget_id",
+    parent="",
+    normalize=budgets.normalize_budget,
+    validate=budgets.validate_budget,
+    references=_rule_references,
+    models=_rule_models,
+)
 
-KINDS: Mapping[str, Kind] = {kind.name: kind for kind in (TEAM, VIRTUAL_KEY, UPSTREAM, ROUTE, PRICE, METADATA_KEY)}
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind for kind in (TEAM, VIRTUAL_KEY, UPSTREAM, ROUTE, PRICE, METADATA_KEY, RATE_LIMIT, BUDGET)
+}
 """By name, in order of dependence: a kind refers only to kinds before it."""
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from tollway.admin.v1.keys_pb2 import VirtualKey
 from tollway.admin.v1.manifests_pb2 import Manifest
 from tollway.admin.v1.routes_pb2 import Route
 from tollway.kernel.names import is_resource_id
 from tollway.resources.kinds import KINDS, Kind, kind_names
+from tollway.resources.matches import of_any_team
 from tollway.resources.messages import AdminResource, is_spec_field
 from tollway.resources.reading import read_message
 from tollway.resources.violations import Violation, join_path, prefixed
@@ -196,6 +198,7 @@ def dangling_references(objects: Iterable[ManifestObject], existing: frozenset[s
     """References to resources that are neither among `objects` nor in `existing`, full names."""
     objects = list(objects)
     known = existing | {found.name for found in objects}
+    known |= {of_any_team(found.name) for found in objects if isinstance(found.resource, VirtualKey)}
     violations = []
     for found in objects:
         about = f'{found.kind.name} "{found.name.rpartition("/")[2]}"'

@@ -3,14 +3,16 @@
 from google.api import field_behavior_pb2
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 
+from tollway.admin.v1.budgets_pb2 import Budget
 from tollway.admin.v1.keys_pb2 import VirtualKey
 from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
 from tollway.admin.v1.prices_pb2 import Price
+from tollway.admin.v1.rate_limits_pb2 import RateLimit
 from tollway.admin.v1.routes_pb2 import Route
 from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
 
-AdminResource = Team | VirtualKey | Upstream | Route | Price | MetadataKey
+AdminResource = Team | VirtualKey | Upstream | Route | Price | MetadataKey | RateLimit | Budget
 
 SERVER_FIELDS = frozenset({"name", "uid", "etag", "create_time", "update_time"})
 """Fields of every resource that are no part of its spec."""

@@ -1,8 +1,10 @@
 """Resources in normal form: references as full names, defaults written out. Normalizing twice changes nothing."""
 
+from collections.abc import Iterable
+
 from tollway.admin.v1.keys_pb2 import VirtualKey
 from tollway.admin.v1.metadata_keys_pb2 import MetadataKey
-from tollway.admin.v1.prices_pb2 import Price
+from tollway.admin.v1.prices_pb2 import Price, Rate
 from tollway.admin.v1.routes_pb2 import ROUTE_STRATEGY_UNSPECIFIED, ROUTE_STRATEGY_WEIGHTED, Route
 from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
@@ -46,7 +48,11 @@ def normalize_route(route: Route) -> None:
 
 
 def normalize_price(price: Price) -> None:
-    for rate in price.rates:
+    normalize_rates(price.rates)
+
+
+def normalize_rates(rates: Iterable[Rate]) -> None:
+    for rate in rates:
         rate.per = rate.per or default_per(rate.meter)
         rate.service_tier = canonical_tier(rate.service_tier)
 

@@ -1,32 +1,13 @@
-"""Pure: globs and tests of model names as compiled patterns, all of which must match a whole name.
-
-A glob compiles to atomic groups, so that matching takes linear time whatever a caller sends.
-"""
+"""Pure: tests of model names as compiled patterns, all of which must match a whole name."""
 
 import re
 from collections.abc import Iterable
 
 from tollway.config.v1 import resources_pb2 as machine
+from tollway.kernel.globs import ANY_CHARACTERS, glob_expression
 
-ANY_CHARACTERS = r"[\s\S]*"
 _GLOBAL_FLAGS = re.compile(r"(?:\(\?[aimsux]+\))+")
 _BACK_REFERENCE = re.compile(r"(?<!\\)(?:\\\\)*\\[1-9]|\(\?P=|\(\?\(")
-
-
-def glob_expression(glob: str) -> str:
-    """The regular expression of `glob`, in which `*` stands for any characters and nothing else is special."""
-    head, *segments = [re.escape(segment) for segment in re.sub(r"\*+", "*", glob).split("*")]
-    if not segments:
-        return head
-    *inner, tail = segments
-    skips = "".join(rf"(?>[\s\S]*?{segment})" for segment in inner)
-    return f"{head}{skips}{ANY_CHARACTERS}{tail}"
-
-
-def compile_globs(globs: Iterable[str]) -> re.Pattern[str] | None:
-    """What matches any of `globs`; None, which stands for everything, when there are none."""
-    expressions = [f"(?:{glob_expression(glob)})" for glob in dict.fromkeys(globs)]
-    return re.compile("|".join(expressions)) if expressions else None
 
 
 def compile_model_matches(matches: Iterable[machine.ModelMatch]) -> re.Pattern[str]:

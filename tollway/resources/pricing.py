@@ -1,8 +1,10 @@
 """Pure: machine prices and books into what calls are priced by. Both planes price by what is compiled here."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from tollway.config.v1 import resources_pb2 as machine
+from tollway.kernel.globs import ANY_CHARACTERS
 from tollway.kernel.price_index import PriceBook, PriceIndex
 from tollway.kernel.pricing import EVERY_DAY, MINUTES_PER_DAY, PARTS_PER_MILLION, Band, Price, Rate
 from tollway.kernel.usage import Meter
@@ -10,6 +12,7 @@ from tollway.resources.patterns import compile_model_matches
 
 _METERS = frozenset(int(meter) for meter in Meter)
 _DAYS_PER_WEEK = 7
+_EVERY_MODEL = re.compile(ANY_CHARACTERS)
 
 
 def compile_price(resource: machine.Resource) -> Price:
@@ -32,6 +35,12 @@ def compile_book(resource: machine.Resource) -> tuple[PriceBook, str]:
             problems.append(f"row {row.id}: {error}")
     effective_from_ms = tuple(resource.price_book.effective_from_ms) or (0,)
     return PriceBook(resource.name, effective_from_ms, _in_order(rows)), "; ".join(problems)
+
+
+def compile_ceiling(resource: machine.Resource) -> Price | None:
+    """What calls of unknown price cost a budget, None when it does not say. Raises ValueError as `compile_price`."""
+    rates = tuple(_rates(resource.budget.ceiling_rates))
+    return Price(resource.name, resource.revision, "", _EVERY_MODEL, rates) if rates else None
 
 
 def make_index(prices: Mapping[str, Price], books: Mapping[str, PriceBook]) -> PriceIndex:

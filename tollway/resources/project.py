@@ -105,7 +105,7 @@ def project_price(price: Price, revision: int) -> machine.Resource:
         price=machine.Price(
             provider=price.provider,
             models=[model],
-            rates=[_project_rate(rate) for rate in price.rates],
+            rates=[project_rate(rate) for rate in price.rates],
             effective_from_ms=since.ToMilliseconds(),
             band=project_band(price.band) if price.HasField("band") else None,
             discount_ppm=discount_ppm(price.discount_percent) if price.discount_percent else 0,
@@ -113,7 +113,8 @@ def project_price(price: Price, revision: int) -> machine.Resource:
     )
 
 
-def _project_rate(rate: Rate) -> machine.Rate:
+def project_rate(rate: Rate) -> machine.Rate:
+    """`rate` has no violations."""
     return machine.Rate(
         meter=cast(usage_pb2.Meter.ValueType, int(Meter[rate.meter.upper()])),
         nano_usd_per_million=nano_usd_per_million(rate),

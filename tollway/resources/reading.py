@@ -14,7 +14,7 @@ from typing import Any, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import ListValue, Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollway.resources.messages import enum_number, enum_words, is_output_only
@@ -34,6 +34,7 @@ _LONG_DURATION = re.compile(r"([0-9]{1,12})([mhd])")
 _UNIT_SECONDS = {"m": 60, "h": 3_600, "d": 86_400}
 _TIMESTAMP = "google.protobuf.Timestamp"
 _STRUCT = "google.protobuf.Struct"
+_LIST_VALUE = "google.protobuf.ListValue"
 
 
 class _WrongValue(Exception):
@@ -102,6 +103,8 @@ def _read_submessage(target: Message, value: object, path: str) -> list[Violatio
         return _read_timestamp(cast(Timestamp, target), value, path)
     if name == _STRUCT:
         return _read_struct(cast(Struct, target), value, path)
+    if name == _LIST_VALUE:
+        return _read_texts(cast(ListValue, target), value, path)
     target.SetInParent()
     return read_message(value, target, path, _is_field)
 
@@ -120,6 +123,19 @@ def _read_struct(target: Struct, value: object, path: str) -> list[Violation]:
         return [Violation(path, "must hold only what JSON can")]
     target.SetInParent()
     return []
+
+
+def _read_texts(target: ListValue, value: object, path: str) -> list[Violation]:
+    """Lists of free form hold texts only."""
+    if not isinstance(value, list):
+        return [Violation(path, f"must be a list, not {_kind_of(value)}")]
+    violations = []
+    for index, item in enumerate(value):
+        try:
+            target.append(_text(item))
+        except _WrongValue as error:
+            violations.append(Violation(f"{path}[{index}]", str(error)))
+    return violations
 
 
 def _read_duration(target: Duration, value: object, path: str) -> list[Violation]:
@@ -172,10 +188,15 @@ def _read_map(message: Message, field: FieldDescriptor, value: object, path: str
     target = getattr(message, field.name)
     violations: list[Violation] = []
     for key, item in value.items():
+        here = join_path(path, str(key))
         try:
-            target[_scalar(entry.fields_by_name["key"], key)] = _scalar(entry.fields_by_name["value"], item)
+            name = _scalar(entry.fields_by_name["key"], key)
+            if entry.fields_by_name["value"].message_type is not None:
+                violations += _read_submessage(target[name], item, here)
+            else:
+                target[name] = _scalar(entry.fields_by_name["value"], item)
         except _WrongValue as error:
-            violations.append(Violation(join_path(path, str(key)), str(error)))
+            violations.append(Violation(here, str(error)))
     return violations
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 _ENV = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,127}")
 _FILE = re.compile(r"file:/[^\x00-\x1f\x7f]{1,1023}")
+_OWN_VARIABLES = "env:TOLLWAY_"
 _MAX_SECRET_BYTES = 65_536
 
 
@@ -18,6 +19,11 @@ def secret_ref_problem(ref: str) -> str | None:
     if _ENV.fullmatch(ref) or _FILE.fullmatch(ref):
         return None
     return "must be `env:NAME` (an environment variable) or `file:/absolute/path`"
+
+
+def is_own_variable(ref: str) -> bool:
+    """Whether `ref` names one of Tollway's own settings, which must never reach anybody else."""
+    return ref.startswith(_OWN_VARIABLES)
 
 
 def read_secret(ref: str, environ: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ from tollway.resources.bands import band_violations
 from tollway.resources.messages import AdminResource
 from tollway.resources.providers import PROVIDERS, provider_names
 from tollway.resources.rates import METER_WORDS, discount_ppm, rate_problem
-from tollway.resources.secret_refs import secret_ref_problem
+from tollway.resources.secret_refs import is_own_variable, secret_ref_problem
 from tollway.resources.violations import Violation
 
 MAX_DISPLAY_NAME = 128
@@ -36,7 +36,7 @@ MAX_ATTEMPTS = 10
 MAX_TIMEOUT_S = 86_400
 
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
-_METADATA_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+METADATA_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
@@ -59,16 +59,15 @@ _OWN_HEADERS = frozenset(
         "expect",
     }
 )
-_OWN_VARIABLES = "env:TOLLWAY_"
 _CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"})
 
 
 def validate_team(team: Team) -> Iterator[Violation]:
-    yield from _validate_common(team)
+    yield from validate_common(team)
 
 
 def validate_virtual_key(key: VirtualKey) -> Iterator[Violation]:
-    yield from _validate_common(key)
+    yield from validate_common(key)
     team = key.name.rpartition("/keys/")[0]
     if key.owner != team:
         yield Violation(
@@ -79,11 +78,11 @@ def validate_virtual_key(key: VirtualKey) -> Iterator[Violation]:
         if problem:
             yield Violation("secret.ref", problem)
     yield from _validate_models("allowed_models", key.allowed_models)
-    yield from _validate_pairs("metadata", key.metadata, _METADATA_KEY, MAX_METADATA)
+    yield from _validate_pairs("metadata", key.metadata, METADATA_KEY, MAX_METADATA)
 
 
 def validate_upstream(upstream: Upstream) -> Iterator[Violation]:
-    yield from _validate_common(upstream)
+    yield from validate_common(upstream)
     yield from _validate_place(upstream)
     yield from _validate_secret(upstream)
     yield from _validate_headers(upstream.headers)
@@ -124,7 +123,7 @@ def _validate_secret(upstream: Upstream) -> Iterator[Violation]:
         problem = secret_ref_problem(secret.ref)
         if problem:
             yield Violation("secret.ref", problem)
-        elif secret.ref.startswith(_OWN_VARIABLES):
+        elif is_own_variable(secret.ref):
             yield Violation("secret.ref", "variables that begin with TOLLWAY_ are Tollway's own and go to no upstream")
     elif not secret.value:
         yield Violation("secret", "set `ref` (env:NAME or file:/absolute/path) or `value`")
@@ -159,7 +158,7 @@ def _validate_headers(headers: Mapping[str, str]) -> Iterator[Violation]:
 
 
 def validate_route(route: Route) -> Iterator[Violation]:
-    yield from _validate_common(route)
+    yield from validate_common(route)
     yield from _validate_model("model", route.model)
     if not route.targets:
         yield Violation("targets", "needs at least one target: {upstream, model}")
@@ -195,21 +194,26 @@ def _validate_timeout(path: str, timeout: Duration) -> Iterator[Violation]:
 
 
 def validate_price(price: Price) -> Iterator[Violation]:
-    yield from _validate_common(price)
+    yield from validate_common(price)
     if price.provider and price.provider not in PROVIDERS:
         yield Violation("provider", f'"{price.provider}" is not a known provider; known are {provider_names()}')
     yield from _validate_model("model", price.model)
     yield from _validate_discount(price)
     if price.HasField("band"):
         yield from band_violations("band", price.band)
+    yield from rate_violations("rates", price.rates)
+
+
+def rate_violations(path: str, rates: Iterable[Rate]) -> Iterator[Violation]:
+    """What is wrong with the rates at `path`, alone and together."""
     seen: set[tuple[str, str, int]] = set()
-    for index, rate in enumerate(price.rates):
-        path = f"rates[{index}]"
-        yield from _validate_rate(path, rate)
+    for index, rate in enumerate(rates):
+        here = f"{path}[{index}]"
+        yield from _validate_rate(here, rate)
         identity = (rate.meter, rate.service_tier, rate.above_input_tokens)
         if identity in seen:
             tier = f" of tier {rate.service_tier}" if rate.service_tier else ""
-            yield Violation(path, f"{rate.meter}{tier} above {rate.above_input_tokens} input tokens has a rate already")
+            yield Violation(here, f"{rate.meter}{tier} above {rate.above_input_tokens} input tokens has a rate already")
         seen.add(identity)
 
 
@@ -231,9 +235,9 @@ def _validate_discount(price: Price) -> Iterator[Violation]:
 
 
 def validate_metadata_key(metadata_key: MetadataKey) -> Iterator[Violation]:
-    yield from _validate_common(metadata_key)
-    if not _METADATA_KEY.fullmatch(metadata_key.key):
-        yield Violation("key", f"must match {_METADATA_KEY.pattern}")
+    yield from validate_common(metadata_key)
+    if not METADATA_KEY.fullmatch(metadata_key.key):
+        yield Violation("key", f"must match {METADATA_KEY.pattern}")
 
 
 def _validate_rate(path: str, rate: Rate) -> Iterator[Violation]:
@@ -249,7 +253,8 @@ def _validate_rate(path: str, rate: Rate) -> Iterator[Violation]:
         yield Violation(f"{path}.{problem[0]}", problem[1])
 
 
-def _validate_common(resource: AdminResource) -> Iterator[Violation]:
+def validate_common(resource: AdminResource) -> Iterator[Violation]:
+    """What is wrong with the fields that every kind has."""
     if not is_resource_id(bare_id(resource.name)):
         yield Violation("name", f'"{bare_id(resource.name)}" must match [a-z0-9][a-z0-9._-]{{0,62}}')
     if len(resource.display_name) > MAX_DISPLAY_NAME or _CONTROL.search(resource.display_name):

@@ -37,7 +37,8 @@ def write_spec(message: Message) -> dict[str, Any]:
 
 def _field_value(field: FieldDescriptor, value: Any, accepts: FieldFilter) -> Any:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return {str(key): value[key] for key in sorted(value)}
+        entry = field.message_type.fields_by_name["value"]
+        return {str(key): _single_value(entry, value[key], accepts) for key in sorted(value)}
     if field.is_repeated:
         return [_single_value(field, item, accepts) for item in value]
     return _single_value(field, value, accepts)
@@ -50,6 +51,8 @@ def _single_value(field: FieldDescriptor, value: Any, accepts: FieldFilter) -> A
         return value
     if field.message_type.full_name in ("google.protobuf.Duration", "google.protobuf.Timestamp"):
         return cast("Duration | Timestamp", value).ToJsonString()
+    if field.message_type.full_name == "google.protobuf.ListValue":
+        return list(value)
     return write_message(value, accepts, accepts)
 
 

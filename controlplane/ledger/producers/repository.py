@@ -42,6 +42,11 @@ class ProducerProgress:
             booked = {row.boot_id: tuple((r.lower, r.upper - 1) for r in row.booked) for row in rows}
         return ProgressReading(now, drained_through, booked)
 
+    async def complete(self, boot_ids: Collection[int]) -> None:
+        """Note that all there will ever be of these producers, which need not be known, is booked."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_COMPLETE, [{"boot_id": boot_id} for boot_id in sorted(boot_ids)])
+
     async def read_time(self) -> datetime:
         """The database's time."""
         async with self._database.transaction() as connection:
@@ -63,6 +68,10 @@ _READ_MARK = select(
 )
 _READ_BOOKED = select(ledger_producer.c.boot_id, ledger_producer.c.booked).where(
     ledger_producer.c.boot_id == any_(bindparam("boot_ids", type_=ARRAY(BigInteger)))
+)
+_COMPLETE = text(
+    "INSERT INTO ledger_producer AS p (boot_id, booked, complete_time) VALUES (:boot_id, '{}', now())"
+    " ON CONFLICT (boot_id) DO UPDATE SET complete_time = coalesce(p.complete_time, now())"
 )
 _INSERT_MARK = insert(ledger_stream_mark)
 _MARK_DRAINED = _INSERT_MARK.on_conflict_do_update(

@@ -7,8 +7,7 @@ quarter hours in UTC.
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from datetime import date, datetime, timedelta, tzinfo
 
 from tollway.admin.v1 import usage_pb2
 from tollway.kernel.periods import QUARTER_HOUR_S, quarter_hour_start
@@ -42,16 +41,6 @@ def parse_interval(text: str) -> Interval:
     if not 0 < count <= _MOST[unit] or (unit == "s" and count % QUARTER_HOUR_S):
         raise ValueError(INTERVAL_HINT)
     return Interval(count, unit)
-
-
-def parse_time_zone(name: str) -> tzinfo:
-    """The time zone of an IANA name, UTC for an empty one. Raises ValueError."""
-    if name in ("", "UTC"):
-        return UTC
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f'"{name[:60]}" is no IANA time zone; write one such as Europe/Berlin or UTC') from None
 
 
 def slot_boundaries(start: datetime, end: datetime, interval: Interval, zone: tzinfo) -> list[datetime]:

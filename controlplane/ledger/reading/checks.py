@@ -8,11 +8,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from controlplane.errors import InvalidArgument
 from controlplane.ledger.entries import ROLLUP_SUMS, STATE_SUMS
-from controlplane.ledger.reading.calendar import Interval, parse_interval, parse_time_zone
+from controlplane.ledger.reading.calendar import Interval, parse_interval
 from controlplane.ledger.reading.dimensions import USAGE_DIMENSIONS, dimension_names, is_dimension
 from controlplane.ledger.reading.queries import PERCENTILES, Order
 from controlplane.ledger.times import UNREADABLE, is_readable
 from tollway.admin.v1.usage_pb2 import ListUsageRecordsRequest, QueryUsageRequest
+from tollway.resources.time_zones import parse_time_zone
 from tollway.resources.violations import Violation
 
 MAX_GROUPS = 8

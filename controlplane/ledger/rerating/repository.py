@@ -21,11 +21,12 @@ from sqlalchemy import (
     column,
     func,
     literal,
+    literal_column,
     null,
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.types import TypeEngine
 
@@ -45,6 +46,7 @@ from controlplane.ledger.repository import (
     booking_transaction,
     make_staging,
     open_days,
+    settle_staged,
 )
 from controlplane.ledger.rerating.adjustments import Adjustment, RatedUsage, Standing
 from controlplane.ledger.rerating.differences import DIFFERENCE_SUMS, Differences
@@ -58,6 +60,12 @@ from tollway.kernel.usage import SettlementState
 BATCH_ENTRIES = 5_000
 WORK_LOCK = 0x72657261746500
 _UNRATED_STATES = (SettlementState.CACHED, SettlementState.NOT_BILLED)
+# The difference, to each bucket that the entry charged: what is no first charge to its bucket has a fifth element.
+_MOVED_CHARGES = literal_column(
+    "(SELECT jsonb_agg(jsonb_build_array(c->0, NULL, c->2, difference_nano_usd))"
+    " FROM jsonb_array_elements(ledger_entry.charges) AS c WHERE jsonb_array_length(c) = 4)",
+    JSONB,
+)
 _IS_MINE = text("SELECT pg_try_advisory_xact_lock(:lock)")
 # Bounds of ids decide which partitions are read, and a plan that does not know them reads them all.
 _PLAN_EACH = text("SET LOCAL plan_cache_mode = force_custom_plan")
@@ -129,6 +137,8 @@ class Batch:
         if differences:
             await self._connection.execute(_ADD_DIFFERENCES, _difference_rows(self.run, differences))
         await ReratingStore(self._connection).put(self._advanced(now))
+        if self.run.is_posting and adjustments:
+            await settle_staged(self._connection, makes_buckets=False)
 
     def _advanced(self, now: datetime) -> ReratingRun:
         run = replace(self.run, examined_entries=self.run.examined_entries + self._examined)
@@ -222,6 +232,7 @@ def _staging_statement(run_id: uuid.UUID, adjustments: Sequence[Adjustment]) -> 
         "adjusts": entry.event_id,
         "run_id": literal(run_id, Uuid),
         "prior_state": c.prior_state,
+        "charges": _MOVED_CHARGES,
     }
     source = select(*(changed.get(name, entry[name]).label(name) for name in ENTRY_COLUMNS)).join_from(
         rows, ledger_entry, entry.event_id == c.adjusts

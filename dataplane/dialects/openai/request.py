@@ -8,12 +8,19 @@ from dataplane.call import Call, UpstreamRequest
 from dataplane.dialects.base import ProviderSpec
 from dataplane.snapshot import Target
 
+_OUTPUT_LIMIT = "max_tokens"
+
 
 def render_request(call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
-    """Every value of the client's body but `model`, and `stream_options.include_usage`, which is forced on."""
+    """Every value of the client's body but `model`, and `stream_options.include_usage`, which is forced on.
+
+    Where admission counts on a limit of the answer and the client set none, it is added.
+    """
     body: dict[str, Any] = {**call.body, "model": target.model}
     if call.stream:
         body["stream_options"] = {**(call.body.get("stream_options") or {}), "include_usage": True}
+    if call.output_limit is not None:
+        body[provider.output_limit.get(call.endpoint.name, _OUTPUT_LIMIT)] = call.output_limit
     upstream = target.upstream
     headers = {
         **call.forwarded_headers,

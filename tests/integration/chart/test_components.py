@@ -225,15 +225,16 @@ def test_network_policy_lets_each_component_out_to_what_it_needs_only() -> None:
     }
     assert reached == {
         "dataplane": {4222, 8082, 443, 8443, 4318},
-        "controlplane": {5432, 4318},
+        "controlplane": {5432, 443, 4318},
         "consumer": {5432, 4222, 4318},
         "migrations": {5432},
         "test": {8080, 8081},
     }
 
 
-def test_network_policy_keeps_data_planes_from_cloud_metadata() -> None:
-    policy = render(EVERYTHING).one("NetworkPolicy", "-dataplane")
+@pytest.mark.parametrize("component", ["-dataplane", "-controlplane"])
+def test_network_policy_keeps_what_reaches_out_from_cloud_metadata(component: str) -> None:
+    policy = render(EVERYTHING).one("NetworkPolicy", component)
     blocks = [peer["ipBlock"] for rule in policy["spec"]["egress"] for peer in rule.get("to", []) if "ipBlock" in peer]
     assert blocks
     assert all(block["except"] for block in blocks)

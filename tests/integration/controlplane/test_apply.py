@@ -117,7 +117,7 @@ async def test_every_kind_of_mistake_at_once(admin: Admin) -> None:
     await apply(admin, SIM, route(1, model="taken", name="first"))
     told = await violations(
         admin,
-        manifest("Budget", "b"),
+        manifest("Quota", "b"),
         route(0, name="zero"),
         route(1, model="taken", name="second"),
         SIM,

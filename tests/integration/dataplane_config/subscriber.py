@@ -33,6 +33,9 @@ class NoUsage:
     def acknowledge(self, boot_id: int, through: int, missing: Iterable[tuple[int, int]]) -> None:
         raise AssertionError("nothing was told, so nothing can be acknowledged")
 
+    def complete(self, boot_id: int) -> None:
+        raise AssertionError("nothing was told, so nothing can be complete")
+
 
 @asynccontextmanager
 async def subscribing(

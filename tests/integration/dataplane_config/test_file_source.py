@@ -40,6 +40,22 @@ spec:
 """
 
 
+RATE_LIMIT = """---
+apiVersion: tollway/v1
+kind: RateLimit
+metadata: {name: rpm}
+spec:
+  match: {keys: [ci]}
+  limits: [{unit: requests, amount: 60, window: 60s}]
+"""
+BUDGET = """---
+apiVersion: tollway/v1
+kind: Budget
+metadata: {name: growth}
+spec: {amount_usd: "5.00"}
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Rig:
     """A file source on `path`, not loaded yet; `key` is what CI_KEY holds."""
@@ -161,7 +177,9 @@ async def test_a_keys_file_is_watched_too(rig: Rig, tmp_path: Path) -> None:
         ("", "nothing to apply"),
         ("a: [", "is not YAML"),
         ("- 1\n---\n" + MANIFESTS, "document 1: must be an object"),
-        (MANIFESTS.replace("kind: Team", "kind: Budget"), "Team, VirtualKey, Upstream, Route, Price, MetadataKey"),
+        (MANIFESTS.replace("kind: Team", "kind: Quota"), "Team, VirtualKey, Upstream, Route, Price, MetadataKey"),
+        (MANIFESTS + RATE_LIMIT, 'RateLimit "rpm" needs a control plane, which keeps its count; remove it'),
+        (MANIFESTS + BUDGET, 'Budget "growth" needs a control plane'),
         (MANIFESTS.replace("models: [echo]", "modles: [echo]"), "modles"),
         (MANIFESTS.replace("upstream: sim", "upstream: gone"), 'document 1: spec.targets[0].upstream: Route "fast"'),
         (MANIFESTS.replace("team: growth", "team: nobody"), "teams/nobody"),

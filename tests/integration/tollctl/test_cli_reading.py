@@ -1,6 +1,7 @@
 """`get`, `export`, `usage`, `status` and the connection itself, as processes against a scripted admin API."""
 
 import json
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,24 @@ UPSTREAM: dict[str, Any] = {
     "models": [],
     "options": {},
     **TIMES,
+}
+
+BUDGET = {
+    "name": "budgets/growth",
+    "match": {"teams": [], "metadata": {"env": ["prod"]}},
+    "per": ["team"],
+    "amount_usd": "5.00",
+    "period": "month",
+    "time_zone": "UTC",
+    "mode": "enforce",
+    "since_revision": 7,
+    "status": {
+        "group": {"team": "teams/growth"},
+        "reset_time": "2026-12-01T00:00:00Z",
+        "spent_usd": "1.00",
+        "reserved_usd": "0.50",
+        "remaining_usd": "3.50",
+    },
 }
 
 
@@ -132,10 +151,12 @@ def test_export_gives_manifests_without_what_only_the_server_sets(api: ScriptedA
     api.replies["GET /v1/routes"] = Reply({"routes": [ROUTE]})
     api.replies["GET /v1/prices"] = Reply({"prices": []})
     api.replies["GET /v1/metadataKeys"] = Reply({"metadata_keys": []})
+    api.replies["GET /v1/rateLimits"] = Reply({"rate_limits": []})
+    api.replies["GET /v1/budgets"] = Reply({"budgets": [BUDGET]})
     revoked = {**KEY, "name": "teams/growth/keys/old", "state": "revoked"}
     api.replies["GET /v1/teams/growth/keys"] = Reply({"keys": [KEY, revoked]})
     done = run_tollctl("export", folder=tmp_path, environ=environ(api))
-    team, upstream, route, key = yaml.safe_load_all(done.stdout)
+    team, upstream, route, key, budget = yaml.safe_load_all(done.stdout)
     assert team == {
         "apiVersion": "tollway/v1",
         "kind": "Team",
@@ -147,7 +168,25 @@ def test_export_gives_manifests_without_what_only_the_server_sets(api: ScriptedA
     assert route["spec"]["fallback"] == {"enabled": False}
     assert key["metadata"] == {"name": "ci", "team": "growth"}
     assert key["spec"] == {"owner": "teams/growth", "allowed_models": ["sim/*"]}
+    assert budget["spec"] == {
+        "amount_usd": "5.00",
+        "match": {"metadata": {"env": ["prod"]}},
+        "mode": "enforce",
+        "per": ["team"],
+        "period": "month",
+        "time_zone": "UTC",
+    }
     assert "teams/growth/keys/old is left out" in done.stderr
+
+
+def test_budgets_show_what_is_left_of_them(api: ScriptedApi, tmp_path: Path) -> None:
+    api.replies["GET /v1/budgets"] = Reply({"budgets": [BUDGET]})
+    done = run_tollctl("get", "budgets", folder=tmp_path, environ=environ(api))
+    header, line = done.stdout.splitlines()
+    titles = "NAME,AMOUNT USD,PERIOD,PER,FULLEST,SPENT USD,RESERVED USD,REMAINING USD,RESETS,MODE"
+    assert re.split(r"\s{2,}", header.strip()) == titles.split(",")
+    shown = "growth,5.00,month,team,team=growth,1.00,0.50,3.50,2026-12-01T00:00:00Z,enforce"
+    assert re.split(r"\s{2,}", line.strip()) == shown.split(",")
 
 
 def test_usage_as_table_and_json(api: ScriptedApi, tmp_path: Path) -> None:
@@ -278,3 +317,27 @@ def test_quiet_prints_results_only(api: ScriptedApi, tmp_path: Path) -> None:
     loud = run_tollctl("get", "teams", folder=tmp_path, environ=environ(api))
     silent = run_tollctl("get", "teams", "-q", folder=tmp_path, environ=environ(api))
     assert (loud.stderr, silent.stderr, silent.stdout) == ("no teams\n", "", "")
+
+
+def test_alerts_of_budgets_show_what_fails_and_why(api: ScriptedApi, tmp_path: Path) -> None:
+    name = "budgetAlerts/7f1c8f5e-8f0e-4c62-9f0e-0a2b3c4d5e6f"
+    alert = {
+        "name": name,
+        "budget": "budgets/growth",
+        "group": {"team": "teams/growth"},
+        "threshold_percent": 90,
+        "spent_usd": "90.50",
+        "amount_usd": "100.00",
+        "state": "failing",
+        "attempts": 3,
+        "reason": "answered 503",
+        "create_time": "2026-11-01T10:00:00Z",
+    }
+    api.replies["GET /v1/budgetAlerts"] = Reply({"budget_alerts": [alert]})
+    api.replies[f"GET /v1/{name}"] = Reply(alert)
+    done = run_tollctl("get", "budgetalerts", "--filter", "budget = growth", folder=tmp_path, environ=environ(api))
+    assert api.asked[-1].query["filter"] == "budget = growth"
+    for shown in ("growth", "team=teams/growth", "90%", "90.50", "failing", "answered 503", name.partition("/")[2]):
+        assert shown in done.stdout
+    done = run_tollctl("get", "budgetalert", name, "-o", "json", folder=tmp_path, environ=environ(api))
+    assert json.loads(done.stdout) == alert

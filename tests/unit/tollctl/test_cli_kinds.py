@@ -1,6 +1,6 @@
 import pytest
 
-from tollctl.columns import each, rates, secret, short_key, targets
+from tollctl.columns import each, fullest, limits, matched, rates, secret, short_key, targets, within
 from tollctl.kinds import CONFIG_KINDS, KINDS, VIRTUAL_KEY, find_kind, name_in_manifest
 from tollway.resources import kinds as resources
 
@@ -17,6 +17,29 @@ def test_rows_agree_with_the_kinds_of_manifests() -> None:
 def test_a_kind_comes_after_those_that_it_refers_to() -> None:
     order = [kind.manifest for kind in CONFIG_KINDS]
     assert order.index("Team") < order.index("VirtualKey") and order.index("Upstream") < order.index("Route")
+
+
+def test_rules_come_after_all_that_they_may_name() -> None:
+    order = [kind.manifest for kind in CONFIG_KINDS]
+    assert set(order[-2:]) == {"RateLimit", "Budget"}
+
+
+def test_rules_read_in_a_line() -> None:
+    rule = {
+        "match": {"teams": [], "models": ["gpt-*", "!gpt-x"], "metadata": {"env": ["prod"]}},
+        "limits": [
+            {"unit": "requests", "amount": 60, "window": "60s", "burst": 0},
+            {"unit": "tokens", "amount": 1000, "window": "3600s", "burst": 50},
+            {"unit": "concurrent", "amount": 3, "burst": 0},
+        ],
+        "status": {"group": {"team": "teams/growth", "end_user": "ann"}, "spent_usd": "1.50"},
+    }
+    assert limits(rule) == "60 requests per 60s, 1000 tokens per 3600s (burst 50), 3 concurrent"
+    assert matched(rule) == "models=gpt-*|!gpt-x, metadata.env=prod"
+    assert matched({"match": {"teams": [], "metadata": {}}}) == matched({}) == "everything"
+    assert fullest(rule) == "end_user=ann, team=growth"
+    assert within("status", "spent_usd")(rule) == "1.50"
+    assert fullest({}) == within("status", "spent_usd")({}) == ""
 
 
 def test_spellings_are_told_apart() -> None:

@@ -61,7 +61,7 @@ class Manifest(_message.Message):
     api_version: _builtins.str
     """`tollway/v1`."""
     kind: _builtins.str
-    """Team, VirtualKey, Upstream, Route, Price or MetadataKey."""
+    """Team, VirtualKey, Upstream, Route, Price, MetadataKey, RateLimit or Budget."""
     @_builtins.property
     def metadata(self) -> Global___ManifestMetadata: ...
     @_builtins.property

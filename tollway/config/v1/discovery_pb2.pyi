@@ -250,6 +250,7 @@ class ProducerPosition(_message.Message):
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     PUBLISHED_THROUGH_FIELD_NUMBER: _builtins.int
     FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.int
     last_sequence: _builtins.int
     """The highest sequence number that was given to an event."""
@@ -259,6 +260,8 @@ class ProducerPosition(_message.Message):
     """The lowest sequence number that the data plane still keeps; what is below was acknowledged to it before, or is
     not to be had any more. 0 stands for 1.
     """
+    final: _builtins.bool
+    """The process is gone and its spool was taken over: last_sequence is the last that there will ever be."""
     def __init__(
         self,
         *,
@@ -266,10 +269,11 @@ class ProducerPosition(_message.Message):
         last_sequence: _builtins.int = ...,
         published_through: _builtins.int = ...,
         first_sequence: _builtins.int = ...,
+        final: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "published_through", b"published_through"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "final", b"final", "first_sequence", b"first_sequence", "last_sequence", b"last_sequence", "published_through", b"published_through"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -284,10 +288,15 @@ class LedgerAck(_message.Message):
     BOOT_ID_FIELD_NUMBER: _builtins.int
     BOOKED_THROUGH_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.int
     booked_through: _builtins.int
     """Every event from ProducerPosition.first_sequence up to this sequence number is committed, as an entry or as a
     dead letter.
+    """
+    complete: _builtins.bool
+    """The ledger has all that there will ever be of a producer that is final, and has noted it: budgets no longer hold
+    anything for it.
     """
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___SequenceRange]:
@@ -299,10 +308,11 @@ class LedgerAck(_message.Message):
         boot_id: _builtins.int = ...,
         booked_through: _builtins.int = ...,
         missing: _abc.Iterable[Global___SequenceRange] | None = ...,
+        complete: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked_through", b"booked_through", "boot_id", b"boot_id", "missing", b"missing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["booked_through", b"booked_through", "boot_id", b"boot_id", "complete", b"complete", "missing", b"missing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,6 +42,7 @@ class ConfigDiscoveryServiceStub:
     committed in the ledger's database (LedgerAck). A data plane forgets an event only when a LedgerAck covers it, never
     because the message stream took it. What LedgerAck.missing names was accepted by the message stream and is in it no
     more, nor in the ledger: it is lost there, and the data plane publishes it again under the same event ids.
+    Of a producer that is final, it goes on telling until it hears that the ledger knows (LedgerAck.complete).
     Calls carry "authorization: Bearer PLANE_TOKEN" metadata.
     """
 
@@ -75,6 +76,7 @@ class ConfigDiscoveryServiceServicer:
     committed in the ledger's database (LedgerAck). A data plane forgets an event only when a LedgerAck covers it, never
     because the message stream took it. What LedgerAck.missing names was accepted by the message stream and is in it no
     more, nor in the ledger: it is lost there, and the data plane publishes it again under the same event ids.
+    Of a producer that is final, it goes on telling until it hears that the ledger knows (LedgerAck.complete).
     Calls carry "authorization: Bearer PLANE_TOKEN" metadata.
     """
 
@@ -118,6 +120,7 @@ class ConfigDiscoveryService:
     committed in the ledger's database (LedgerAck). A data plane forgets an event only when a LedgerAck covers it, never
     because the message stream took it. What LedgerAck.missing names was accepted by the message stream and is in it no
     more, nor in the ledger: it is lost there, and the data plane publishes it again under the same event ids.
+    Of a producer that is final, it goes on telling until it hears that the ledger knows (LedgerAck.complete).
     Calls carry "authorization: Bearer PLANE_TOKEN" metadata.
     """
 

@@ -43,6 +43,7 @@ class ConfigDiscoveryServiceStub:
     committed in the ledger's database (LedgerAck). A data plane forgets an event only when a LedgerAck covers it, never
     because the message stream took it. What LedgerAck.missing names was accepted by the message stream and is in it no
     more, nor in the ledger: it is lost there, and the data plane publishes it again under the same event ids.
+    Of a producer that is final, it goes on telling until it hears that the ledger knows (LedgerAck.complete).
     Calls carry "authorization: Bearer PLANE_TOKEN" metadata.
     """
 
@@ -71,6 +72,7 @@ class ConfigDiscoveryServiceAsyncStub(ConfigDiscoveryServiceStub):
     committed in the ledger's database (LedgerAck). A data plane forgets an event only when a LedgerAck covers it, never
     because the message stream took it. What LedgerAck.missing names was accepted by the message stream and is in it no
     more, nor in the ledger: it is lost there, and the data plane publishes it again under the same event ids.
+    Of a producer that is final, it goes on telling until it hears that the ledger knows (LedgerAck.complete).
     Calls carry "authorization: Bearer PLANE_TOKEN" metadata.
     """
 
@@ -95,6 +97,7 @@ class ConfigDiscoveryServiceServicer(metaclass=_abc_1.ABCMeta):
     committed in the ledger's database (LedgerAck). A data plane forgets an event only when a LedgerAck covers it, never
     because the message stream took it. What LedgerAck.missing names was accepted by the message stream and is in it no
     more, nor in the ledger: it is lost there, and the data plane publishes it again under the same event ids.
+    Of a producer that is final, it goes on telling until it hears that the ledger knows (LedgerAck.complete).
     Calls carry "authorization: Bearer PLANE_TOKEN" metadata.
     """
 

@@ -42,6 +42,122 @@ ROUTE_STRATEGY_PRIORITY: RouteStrategy.ValueType  # 2
 """In order of priority number."""
 Global___RouteStrategy: _TypeAlias = RouteStrategy  # noqa: Y015
 
+class _LimitUnit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LimitUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LimitUnit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LIMIT_UNIT_UNSPECIFIED: _LimitUnit.ValueType  # 0
+    LIMIT_UNIT_REQUESTS: _LimitUnit.ValueType  # 1
+    LIMIT_UNIT_TOKENS: _LimitUnit.ValueType  # 2
+    LIMIT_UNIT_INPUT_TOKENS: _LimitUnit.ValueType  # 3
+    LIMIT_UNIT_OUTPUT_TOKENS: _LimitUnit.ValueType  # 4
+    LIMIT_UNIT_CONCURRENT: _LimitUnit.ValueType  # 5
+
+class LimitUnit(_LimitUnit, metaclass=_LimitUnitEnumTypeWrapper):
+    """LimitUnit is what a limit counts."""
+
+LIMIT_UNIT_UNSPECIFIED: LimitUnit.ValueType  # 0
+LIMIT_UNIT_REQUESTS: LimitUnit.ValueType  # 1
+LIMIT_UNIT_TOKENS: LimitUnit.ValueType  # 2
+LIMIT_UNIT_INPUT_TOKENS: LimitUnit.ValueType  # 3
+LIMIT_UNIT_OUTPUT_TOKENS: LimitUnit.ValueType  # 4
+LIMIT_UNIT_CONCURRENT: LimitUnit.ValueType  # 5
+Global___LimitUnit: _TypeAlias = LimitUnit  # noqa: Y015
+
+class _BudgetPeriod:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _BudgetPeriodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BudgetPeriod.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    BUDGET_PERIOD_UNSPECIFIED: _BudgetPeriod.ValueType  # 0
+    BUDGET_PERIOD_DAY: _BudgetPeriod.ValueType  # 1
+    BUDGET_PERIOD_WEEK: _BudgetPeriod.ValueType  # 2
+    BUDGET_PERIOD_MONTH: _BudgetPeriod.ValueType  # 3
+    BUDGET_PERIOD_QUARTER: _BudgetPeriod.ValueType  # 4
+    BUDGET_PERIOD_YEAR: _BudgetPeriod.ValueType  # 5
+    BUDGET_PERIOD_TOTAL: _BudgetPeriod.ValueType  # 6
+
+class BudgetPeriod(_BudgetPeriod, metaclass=_BudgetPeriodEnumTypeWrapper):
+    """BudgetPeriod is a calendar period in the budget's time zone; weeks begin on Monday."""
+
+BUDGET_PERIOD_UNSPECIFIED: BudgetPeriod.ValueType  # 0
+BUDGET_PERIOD_DAY: BudgetPeriod.ValueType  # 1
+BUDGET_PERIOD_WEEK: BudgetPeriod.ValueType  # 2
+BUDGET_PERIOD_MONTH: BudgetPeriod.ValueType  # 3
+BUDGET_PERIOD_QUARTER: BudgetPeriod.ValueType  # 4
+BUDGET_PERIOD_YEAR: BudgetPeriod.ValueType  # 5
+BUDGET_PERIOD_TOTAL: BudgetPeriod.ValueType  # 6
+Global___BudgetPeriod: _TypeAlias = BudgetPeriod  # noqa: Y015
+
+class _EnforcementMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EnforcementModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EnforcementMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENFORCEMENT_MODE_UNSPECIFIED: _EnforcementMode.ValueType  # 0
+    ENFORCEMENT_MODE_ENFORCE: _EnforcementMode.ValueType  # 1
+    """Calls are refused."""
+    ENFORCEMENT_MODE_AUDIT: _EnforcementMode.ValueType  # 2
+    """Calls pass, and it is counted and told."""
+
+class EnforcementMode(_EnforcementMode, metaclass=_EnforcementModeEnumTypeWrapper):
+    """EnforcementMode says what a rule does when it is exceeded."""
+
+ENFORCEMENT_MODE_UNSPECIFIED: EnforcementMode.ValueType  # 0
+ENFORCEMENT_MODE_ENFORCE: EnforcementMode.ValueType  # 1
+"""Calls are refused."""
+ENFORCEMENT_MODE_AUDIT: EnforcementMode.ValueType  # 2
+"""Calls pass, and it is counted and told."""
+Global___EnforcementMode: _TypeAlias = EnforcementMode  # noqa: Y015
+
+class _OnUnavailable:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OnUnavailableEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OnUnavailable.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ON_UNAVAILABLE_UNSPECIFIED: _OnUnavailable.ValueType  # 0
+    ON_UNAVAILABLE_DENY: _OnUnavailable.ValueType  # 1
+    ON_UNAVAILABLE_ALLOW: _OnUnavailable.ValueType  # 2
+    ON_UNAVAILABLE_LOCAL_SHARE: _OnUnavailable.ValueType  # 3
+    """Each data plane goes on with its share of the limit. Rate limits only."""
+
+class OnUnavailable(_OnUnavailable, metaclass=_OnUnavailableEnumTypeWrapper):
+    """OnUnavailable says what happens to a call while no lease is to be had."""
+
+ON_UNAVAILABLE_UNSPECIFIED: OnUnavailable.ValueType  # 0
+ON_UNAVAILABLE_DENY: OnUnavailable.ValueType  # 1
+ON_UNAVAILABLE_ALLOW: OnUnavailable.ValueType  # 2
+ON_UNAVAILABLE_LOCAL_SHARE: OnUnavailable.ValueType  # 3
+"""Each data plane goes on with its share of the limit. Rate limits only."""
+Global___OnUnavailable: _TypeAlias = OnUnavailable  # noqa: Y015
+
+class _Admission:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AdmissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Admission.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ADMISSION_UNSPECIFIED: _Admission.ValueType  # 0
+    ADMISSION_STRICT: _Admission.ValueType  # 1
+    """The most that the call can cost: never more than the budget is spent."""
+    ADMISSION_EXPECTED: _Admission.ValueType  # 2
+    """What such calls are expected to cost."""
+
+class Admission(_Admission, metaclass=_AdmissionEnumTypeWrapper):
+    """Admission says how much a budget holds for a running call."""
+
+ADMISSION_UNSPECIFIED: Admission.ValueType  # 0
+ADMISSION_STRICT: Admission.ValueType  # 1
+"""The most that the call can cost: never more than the budget is spent."""
+ADMISSION_EXPECTED: Admission.ValueType  # 2
+"""What such calls are expected to cost."""
+Global___Admission: _TypeAlias = Admission  # noqa: Y015
+
 @_typing.final
 class Resource(_message.Message):
     """Resource is one unit of configuration in machine form: validated, projected from the admin form, and compiled by
@@ -60,6 +176,8 @@ class Resource(_message.Message):
     ROUTE_FIELD_NUMBER: _builtins.int
     PRICE_FIELD_NUMBER: _builtins.int
     PRICE_BOOK_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_FIELD_NUMBER: _builtins.int
+    BUDGET_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Full resource name, unique across kinds, e.g. "teams/growth/keys/ci"."""
     revision: _builtins.int
@@ -80,6 +198,10 @@ class Resource(_message.Message):
     def price(self) -> Global___Price: ...
     @_builtins.property
     def price_book(self) -> Global___PriceBook: ...
+    @_builtins.property
+    def rate_limit(self) -> Global___RateLimit: ...
+    @_builtins.property
+    def budget(self) -> Global___Budget: ...
     def __init__(
         self,
         *,
@@ -93,12 +215,14 @@ class Resource(_message.Message):
         route: Global___Route | None = ...,
         price: Global___Price | None = ...,
         price_book: Global___PriceBook | None = ...,
+        rate_limit: Global___RateLimit | None = ...,
+        budget: Global___Budget | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["key_pepper", b"key_pepper", "kind", b"kind", "price", b"price", "price_book", b"price_book", "route", b"route", "team", b"team", "upstream", b"upstream", "upstream_secret", b"upstream_secret", "virtual_key", b"virtual_key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "key_pepper", b"key_pepper", "kind", b"kind", "price", b"price", "price_book", b"price_book", "rate_limit", b"rate_limit", "route", b"route", "team", b"team", "upstream", b"upstream", "upstream_secret", b"upstream_secret", "virtual_key", b"virtual_key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_pepper", b"key_pepper", "kind", b"kind", "name", b"name", "price", b"price", "price_book", b"price_book", "revision", b"revision", "route", b"route", "team", b"team", "upstream", b"upstream", "upstream_secret", b"upstream_secret", "virtual_key", b"virtual_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "key_pepper", b"key_pepper", "kind", b"kind", "name", b"name", "price", b"price", "price_book", b"price_book", "rate_limit", b"rate_limit", "revision", b"revision", "route", b"route", "team", b"team", "upstream", b"upstream", "upstream_secret", b"upstream_secret", "virtual_key", b"virtual_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["key_pepper", "team", "virtual_key", "upstream", "upstream_secret", "route", "price", "price_book"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["key_pepper", "team", "virtual_key", "upstream", "upstream_secret", "route", "price", "price_book", "rate_limit", "budget"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -756,3 +880,210 @@ class BookPrice(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BookPrice: _TypeAlias = BookPrice  # noqa: Y015
+
+@_typing.final
+class RateLimit(_message.Message):
+    """RateLimit bounds requests, tokens or calls at once of what it matches."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCH_FIELD_NUMBER: _builtins.int
+    PER_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    ON_UNAVAILABLE_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    mode: Global___EnforcementMode.ValueType
+    on_unavailable: Global___OnUnavailable.ValueType
+    generation: _builtins.str
+    """Changes when what is counted changes (match, per, unit or window), and with it the buckets; not with amounts. It
+    never comes back, so that buckets which missed something are not counted on.
+    """
+    @_builtins.property
+    def match(self) -> Global___Match: ...
+    @_builtins.property
+    def per(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Dimensions that are counted apart: team, user, end_user, key, model, upstream or metadata.NAME; empty counts all in
+        one bucket.
+        """
+
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Limit]: ...
+    def __init__(
+        self,
+        *,
+        match: Global___Match | None = ...,
+        per: _abc.Iterable[_builtins.str] | None = ...,
+        limits: _abc.Iterable[Global___Limit] | None = ...,
+        mode: Global___EnforcementMode.ValueType = ...,
+        on_unavailable: Global___OnUnavailable.ValueType = ...,
+        generation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["match", b"match"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation", "limits", b"limits", "match", b"match", "mode", b"mode", "on_unavailable", b"on_unavailable", "per", b"per"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateLimit: _TypeAlias = RateLimit  # noqa: Y015
+
+@_typing.final
+class Limit(_message.Message):
+    """Limit is one bound of a rate limit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    WINDOW_MS_FIELD_NUMBER: _builtins.int
+    BURST_FIELD_NUMBER: _builtins.int
+    unit: Global___LimitUnit.ValueType
+    amount: _builtins.int
+    window_ms: _builtins.int
+    """0 for CONCURRENT."""
+    burst: _builtins.int
+    """How much may come at once; the amount when 0."""
+    def __init__(
+        self,
+        *,
+        unit: Global___LimitUnit.ValueType = ...,
+        amount: _builtins.int = ...,
+        window_ms: _builtins.int = ...,
+        burst: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "burst", b"burst", "unit", b"unit", "window_ms", b"window_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Limit: _TypeAlias = Limit  # noqa: Y015
+
+@_typing.final
+class Budget(_message.Message):
+    """Budget bounds the cost of what it matches in each period."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCH_FIELD_NUMBER: _builtins.int
+    PER_FIELD_NUMBER: _builtins.int
+    AMOUNT_NANO_USD_FIELD_NUMBER: _builtins.int
+    PERIOD_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    ADMISSION_FIELD_NUMBER: _builtins.int
+    ON_UNAVAILABLE_FIELD_NUMBER: _builtins.int
+    CEILING_RATES_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    amount_nano_usd: _builtins.int
+    period: Global___BudgetPeriod.ValueType
+    time_zone: _builtins.str
+    """IANA name, e.g. "Europe/Berlin"."""
+    mode: Global___EnforcementMode.ValueType
+    admission: Global___Admission.ValueType
+    on_unavailable: Global___OnUnavailable.ValueType
+    generation: _builtins.str
+    @_builtins.property
+    def match(self) -> Global___Match: ...
+    @_builtins.property
+    def per(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def ceiling_rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rate]:
+        """What a call of unknown price is held and charged at; empty refuses such calls while the budget is enforced."""
+
+    def __init__(
+        self,
+        *,
+        match: Global___Match | None = ...,
+        per: _abc.Iterable[_builtins.str] | None = ...,
+        amount_nano_usd: _builtins.int = ...,
+        period: Global___BudgetPeriod.ValueType = ...,
+        time_zone: _builtins.str = ...,
+        mode: Global___EnforcementMode.ValueType = ...,
+        admission: Global___Admission.ValueType = ...,
+        on_unavailable: Global___OnUnavailable.ValueType = ...,
+        ceiling_rates: _abc.Iterable[Global___Rate] | None = ...,
+        generation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["match", b"match"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admission", b"admission", "amount_nano_usd", b"amount_nano_usd", "ceiling_rates", b"ceiling_rates", "generation", b"generation", "match", b"match", "mode", b"mode", "on_unavailable", b"on_unavailable", "per", b"per", "period", b"period", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Budget: _TypeAlias = Budget  # noqa: Y015
+
+@_typing.final
+class Match(_message.Message):
+    """Match says which calls a rule is about. Each list holds alternatives, empty matches all, a leading "!" excludes, and
+    "*" stands for any characters; all lists must match.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEAMS_FIELD_NUMBER: _builtins.int
+    USERS_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    UPSTREAMS_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def teams(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def users(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Full names of the keys' owners, or their last parts."""
+
+    @_builtins.property
+    def keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Full names of keys, or their last parts."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Requested models."""
+
+    @_builtins.property
+    def upstreams(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def metadata(self) -> _containers.RepeatedCompositeFieldContainer[Global___MetadataMatch]: ...
+    def __init__(
+        self,
+        *,
+        teams: _abc.Iterable[_builtins.str] | None = ...,
+        users: _abc.Iterable[_builtins.str] | None = ...,
+        keys: _abc.Iterable[_builtins.str] | None = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+        upstreams: _abc.Iterable[_builtins.str] | None = ...,
+        metadata: _abc.Iterable[Global___MetadataMatch] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["keys", b"keys", "metadata", b"metadata", "models", b"models", "teams", b"teams", "upstreams", b"upstreams", "users", b"users"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Match: _TypeAlias = Match  # noqa: Y015
+
+@_typing.final
+class MetadataMatch(_message.Message):
+    """MetadataMatch is the alternatives for one pair of a call's metadata; absent is ""."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MetadataMatch: _TypeAlias = MetadataMatch  # noqa: Y015

@@ -188,6 +188,7 @@ class UsageEvent(_message.Message):
     PRICE_FIELD_NUMBER: _builtins.int
     PRICE_REVISION_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
+    CHARGES_FIELD_NUMBER: _builtins.int
     TRACEPARENT_FIELD_NUMBER: _builtins.int
     event_id: _builtins.bytes
     """UUIDv7, 16 bytes: start time, boot id and sequence number (tollway.kernel.usage.event_id)."""
@@ -251,6 +252,10 @@ class UsageEvent(_message.Message):
     def meters(self) -> _containers.RepeatedCompositeFieldContainer[Global___MeterReading]:
         """What it used and cost."""
 
+    @_builtins.property
+    def charges(self) -> _containers.RepeatedCompositeFieldContainer[Global___Charge]:
+        """What this attempt takes from which budgets, whatever becomes of its cost: the budgets that admitted it."""
+
     def __init__(
         self,
         *,
@@ -288,11 +293,12 @@ class UsageEvent(_message.Message):
         price: _builtins.str = ...,
         price_revision: _builtins.int = ...,
         basis: Global___SettlementState.ValueType = ...,
+        charges: _abc.Iterable[Global___Charge] | None = ...,
         traceparent: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "basis", b"basis", "boot_id", b"boot_id", "call_start_time_us", b"call_start_time_us", "client_gone", b"client_gone", "client_request_id", b"client_request_id", "cost_nano_usd", b"cost_nano_usd", "end_time_us", b"end_time_us", "end_user", b"end_user", "error_code", b"error_code", "event_id", b"event_id", "final", b"final", "first_frame_time_us", b"first_frame_time_us", "key", b"key", "metadata", b"metadata", "meters", b"meters", "operation", b"operation", "price", b"price", "price_revision", b"price_revision", "provider", b"provider", "request_id", b"request_id", "requested_model", b"requested_model", "response_model", b"response_model", "route", b"route", "sequence", b"sequence", "service_tier", b"service_tier", "start_time_us", b"start_time_us", "state", b"state", "status", b"status", "stream", b"stream", "team", b"team", "traceparent", b"traceparent", "upstream", b"upstream", "upstream_model", b"upstream_model", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "basis", b"basis", "boot_id", b"boot_id", "call_start_time_us", b"call_start_time_us", "charges", b"charges", "client_gone", b"client_gone", "client_request_id", b"client_request_id", "cost_nano_usd", b"cost_nano_usd", "end_time_us", b"end_time_us", "end_user", b"end_user", "error_code", b"error_code", "event_id", b"event_id", "final", b"final", "first_frame_time_us", b"first_frame_time_us", "key", b"key", "metadata", b"metadata", "meters", b"meters", "operation", b"operation", "price", b"price", "price_revision", b"price_revision", "provider", b"provider", "request_id", b"request_id", "requested_model", b"requested_model", "response_model", b"response_model", "route", b"route", "sequence", b"sequence", "service_tier", b"service_tier", "start_time_us", b"start_time_us", "state", b"state", "status", b"status", "stream", b"stream", "team", b"team", "traceparent", b"traceparent", "upstream", b"upstream", "upstream_model", b"upstream_model", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -343,3 +349,35 @@ class MeterReading(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MeterReading: _TypeAlias = MeterReading  # noqa: Y015
+
+@_typing.final
+class Charge(_message.Message):
+    """Charge is the part of one budget's bucket that an attempt used up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKET_ID_FIELD_NUMBER: _builtins.int
+    LEASE_ID_FIELD_NUMBER: _builtins.int
+    WINDOW_START_MS_FIELD_NUMBER: _builtins.int
+    AMOUNT_NANO_USD_FIELD_NUMBER: _builtins.int
+    bucket_id: _builtins.bytes
+    """16 bytes each, as in tollway.quota.v1; the lease is empty where none was to be had and the rule lets calls pass."""
+    lease_id: _builtins.bytes
+    window_start_ms: _builtins.int
+    """Start of the window that the attempt was admitted in, Unix milliseconds."""
+    amount_nano_usd: _builtins.int
+    def __init__(
+        self,
+        *,
+        bucket_id: _builtins.bytes = ...,
+        lease_id: _builtins.bytes = ...,
+        window_start_ms: _builtins.int = ...,
+        amount_nano_usd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_nano_usd", b"amount_nano_usd", "bucket_id", b"bucket_id", "lease_id", b"lease_id", "window_start_ms", b"window_start_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Charge: _TypeAlias = Charge  # noqa: Y015

@@ -79,15 +79,20 @@ podSelector:
   to:
     {{- list (include "tollway.peer" (dict "root" . "component" "controlplane") | fromYaml) | toYaml | nindent 4 }}
   {{- end }}
+{{ include "tollway.egressAbroad" $policy.upstreams }}
+{{- end -}}
+
+{{/* Takes {ports, except}. */}}
+{{- define "tollway.egressAbroad" -}}
 - ports:
-    {{- range $policy.upstreams.ports }}
+    {{- range .ports }}
     - port: {{ . }}
       protocol: TCP
     {{- end }}
   to:
     - ipBlock:
         cidr: 0.0.0.0/0
-        {{- with $policy.upstreams.except }}
+        {{- with .except }}
         except:
           {{- toYaml . | nindent 10 }}
         {{- end }}
@@ -100,6 +105,7 @@ podSelector:
 
 {{- define "tollway.egressRules.controlplane" -}}
 {{ include "tollway.egressRule" .Values.networkPolicy.postgres }}
+{{ include "tollway.egressAbroad" .Values.networkPolicy.webhooks }}
 {{- end -}}
 
 {{- define "tollway.egressRules.consumer" -}}

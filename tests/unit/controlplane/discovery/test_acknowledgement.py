@@ -140,3 +140,36 @@ def _ranges(numbers: set[int]) -> list[tuple[int, int]]:
     starts = sorted(n for n in numbers if n - 1 not in numbers)
     ends = sorted(n for n in numbers if n + 1 not in numbers)
     return list(zip(starts, ends, strict=True))
+
+
+def finish(site: Site, last: int) -> None:
+    position = ProducerPosition(boot_id=BOOT_ID, last_sequence=last, published_through=last, final=True)
+    site.watch.tell(UsagePosition(producers=[position]))
+
+
+def test_a_final_producer_is_finished_when_all_of_it_is_booked() -> None:
+    site = Site()
+    finish(site, 5)
+    site.look((1, 4))
+    assert site.watch.finished() == set()
+    site.look((1, 5))
+    assert site.watch.finished() == {BOOT_ID}
+    site.watch.confirm({BOOT_ID, 8})
+    [ack] = site.watch.take_acks()
+    assert (ack.booked_through, ack.complete) == (5, True)
+    assert (site.watch.finished(), site.watch.waiting()) == (set(), {})
+
+
+def test_a_final_producer_that_never_wrote_is_finished_at_once() -> None:
+    site = Site()
+    finish(site, 0)
+    assert site.watch.waiting() == {BOOT_ID: 0}
+    site.look()
+    assert site.watch.finished() == {BOOT_ID}
+
+
+def test_a_producer_that_lives_is_never_finished() -> None:
+    site = Site()
+    site.tell(1, 5)
+    site.look((1, 5))
+    assert site.watch.finished() == set()

@@ -63,7 +63,7 @@ def test_a_revoked_key_keeps_its_digests_so_that_callers_can_be_told() -> None:
     ]
 
 
-@pytest.mark.parametrize("row", [replace(UPSTREAM, kind="Budget"), replace(UPSTREAM, spec={"provider": 5})])
+@pytest.mark.parametrize("row", [replace(UPSTREAM, kind="Quota"), replace(UPSTREAM, spec={"provider": 5})])
 def test_what_cannot_be_projected_is_told(row: StoredResource) -> None:
     with pytest.raises(NotProjectable):
         project_row(row, (), None)

@@ -1,14 +1,15 @@
 """What becomes an entry as it is, what is cut, and what is refused."""
 
+import uuid
 from typing import Any
 
 import pytest
 
 from controlplane.ledger.convert import InvalidEvent, entry_of, request_text, request_uuid
-from controlplane.ledger.entries import LedgerEntry
+from controlplane.ledger.entries import EntryCharge, LedgerEntry
 from tests.fakes.usage_events import FakeDataPlane, event_uuid, readings
 from tollway.kernel.usage import SettlementState, event_id
-from tollway.usage.v1.usage_pb2 import METER_INPUT, METER_OUTPUT, MeterReading, UsageEvent
+from tollway.usage.v1.usage_pb2 import METER_INPUT, METER_OUTPUT, Charge, MeterReading, UsageEvent
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -40,10 +41,12 @@ def test_every_field_of_an_event_is_kept() -> None:
     assert (entry.basis, entry.adjusts, entry.run_id, entry.prior_state) == (SettlementState.PARTIAL, None, None, None)
     of_adjustments = {"adjusts", "run_id", "prior_state"}
     same = (
-        set(LedgerEntry._fields) - {"event_id", "request_id", "state", "basis", "meters", "metadata"} - of_adjustments
+        set(LedgerEntry._fields)
+        - {"event_id", "request_id", "state", "basis", "meters", "metadata", "charges"}
+        - of_adjustments
     )
     assert {name: getattr(entry, name) for name in same} == {name: getattr(event, name) for name in same}
-    assert same | {"event_id", "request_id", "state", "basis", "meters", "metadata"} == set(
+    assert same | {"event_id", "request_id", "state", "basis", "meters", "metadata", "charges"} == set(
         UsageEvent.DESCRIPTOR.fields_by_name
     )
 
@@ -150,3 +153,31 @@ def test_the_largest_numbers_that_data_planes_write_are_kept() -> None:
 def test_request_ids_survive_the_round_trip() -> None:
     text = "req_0190163d8694739bab4c9f1ef1c2d3e4"
     assert request_text(request_uuid(text)) == text
+
+
+def test_charges_are_kept_and_only_the_first_to_a_bucket_counts() -> None:
+    bucket, lease = uuid.uuid4(), uuid.uuid4()
+    charges = [
+        Charge(bucket_id=bucket.bytes, lease_id=lease.bytes, window_start_ms=1_000, amount_nano_usd=5),
+        Charge(bucket_id=bucket.bytes, window_start_ms=0, amount_nano_usd=7),
+    ]
+    assert entry_of(FakeDataPlane(boot_id=9).event(charges=charges)).charges == (
+        EntryCharge(bucket, lease, 1_000, 5, True),
+        EntryCharge(bucket, None, 0, 7, False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"bucket_id": b"short"}, "bucket_id and lease_id"),
+        ({"lease_id": b"short"}, "bucket_id and lease_id"),
+        ({"amount_nano_usd": -1}, "is not within"),
+        ({"window_start_ms": -1}, "no time before"),
+    ],
+)
+def test_a_charge_that_no_data_plane_makes_is_refused(fields: dict[str, Any], reason: str) -> None:
+    values: dict[str, Any] = {"bucket_id": uuid.uuid4().bytes, "amount_nano_usd": 1, **fields}
+    charge = Charge(**values)
+    with pytest.raises(InvalidEvent, match=reason):
+        entry_of(FakeDataPlane(boot_id=9).event(charges=[charge]))

@@ -81,6 +81,21 @@ def book(
     return machine.Resource(name=f"priceBooks/{name}", revision=3, price_book=form)
 
 
+def rate_limit(
+    name: str, match: machine.Match | None = None, *, amount: int = 10, per: Iterable[str] = ()
+) -> machine.Resource:
+    limit = machine.Limit(unit=machine.LIMIT_UNIT_REQUESTS, amount=amount, window_ms=60_000)
+    form = machine.RateLimit(match=match, per=per, limits=[limit], generation="g")
+    return machine.Resource(name=f"rateLimits/{name}", revision=1, rate_limit=form)
+
+
+def budget(
+    name: str, match: machine.Match | None = None, *, nano_usd: int = 10, per: Iterable[str] = ()
+) -> machine.Resource:
+    form = machine.Budget(match=match, per=per, amount_nano_usd=nano_usd, generation="g")
+    return machine.Resource(name=f"budgets/{name}", revision=1, budget=form)
+
+
 def pepper(value: bytes = b"pepper") -> machine.Resource:
     return machine.Resource(name="keyPeppers/default", key_pepper=machine.KeyPepper(pepper=value))
 

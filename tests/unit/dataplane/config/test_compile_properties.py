@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 from dataplane.config.compile import apply
 from dataplane.config.state import CompiledState, ConfigDelta, Cursor
 from dataplane.snapshot import Route, Snapshot
-from tests.unit.dataplane.config.machine import book, key, price, route, upstream, upstream_secret
-from tollway.config.v1.resources_pb2 import ModelMatch, Resource
+from tests.unit.dataplane.config.machine import (
+    book,
+    budget,
+    key,
+    price,
+    rate_limit,
+    route,
+    upstream,
+    upstream_secret,
+)
+from tollway.config.v1.resources_pb2 import Match, ModelMatch, Resource
 
 NAMES = ("a", "b", "c")
 BAD_PROVIDER = st.sampled_from(["sim", "sim", "sim", "telepathy", "openai"])
@@ -36,6 +45,9 @@ def routes(draw: st.DrawFn) -> Resource:
     return route(name, *targets, model=model, attempts=draw(st.integers(1, 2)))
 
 
+MATCHES = st.builds(Match, models=st.sampled_from([[], ["m*"], ["m", "!n"]]), teams=st.sampled_from([[], ["t"]]))
+PER = st.sampled_from([[], ["team"], ["upstream"], ["planet"]])
+
 FORMS = st.one_of(
     keys(),
     routes(),
@@ -48,6 +60,8 @@ FORMS = st.one_of(
         st.sampled_from(["x*", "*"]),
         st.integers(0, 2),
     ),
+    st.builds(rate_limit, st.sampled_from(NAMES), MATCHES, amount=st.sampled_from([0, 5, 6]), per=PER),
+    st.builds(budget, st.sampled_from(NAMES), MATCHES, nano_usd=st.sampled_from([0, 5, 6]), per=PER),
 )
 CONFIGS = st.lists(FORMS, max_size=14).map(lambda forms: {form.name: form for form in forms})
 CHANGES = st.lists(st.tuples(FORMS, st.booleans()), max_size=14)
@@ -73,7 +87,8 @@ def apply_history(history: list[tuple[Resource, bool]]) -> tuple[CompiledState, 
 
 def shown(snapshot: Snapshot) -> tuple[object, ...]:
     prices = tuple(snapshot.prices.prices), tuple(snapshot.prices.books)
-    return snapshot.keys, snapshot.upstreams, snapshot.routes, list(snapshot.routes), list(snapshot.upstreams), prices
+    orders = list(snapshot.routes), list(snapshot.upstreams)
+    return snapshot.keys, snapshot.upstreams, snapshot.routes, orders, prices, snapshot.limits
 
 
 @settings(max_examples=300)
@@ -106,6 +121,7 @@ def test_after_any_history_all_that_compiles_alone_is_in_force(history: list[tup
     for found_route in whole.snapshot.routes.values():
         assert by_name[found_route.name] == found_route
     assert set(whole.snapshot.prices.prices) <= set(state.snapshot.prices.prices)
+    assert whole.snapshot.limits.rules.items() <= state.snapshot.limits.rules.items()
     assert {r.name for r in state.rejections} <= {r.name for r in whole.rejections}
 
 
@@ -119,6 +135,7 @@ def test_nothing_that_was_removed_is_in_force_after_any_history(history: list[tu
     in_force += [found.name for found in snapshot.routes.values()]
     in_force += [found.name for found in snapshot.prices.prices]
     in_force += [found.name for found in snapshot.prices.books]
+    in_force += list(snapshot.limits.rules)
     assert set(in_force) <= config.keys()
     upstreams = list(snapshot.upstreams.values())
     for found_route in snapshot.routes.values():
@@ -143,6 +160,7 @@ def test_a_reset_leaves_nothing_of_before_but_last_good_forms(
     state, _ = apply_history(history)
     removed = frozenset(
         {*state.keys, *state.upstreams, *state.upstream_secrets, *state.routes, *state.prices, *state.books}
+        | state.snapshot.limits.rules.keys()
     )
     change = ConfigDelta(Cursor("e", 2), config, removed - config.keys())
     reset = apply(state, ConfigDelta(Cursor("e", 2), config, reset=True))

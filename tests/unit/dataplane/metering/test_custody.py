@@ -174,6 +174,8 @@ async def test_a_spool_is_taken_over_ended_and_deleted_once_it_is_booked(room: R
     await asyncio.sleep(0)
     assert path.exists()
     room.custody.acknowledge(GONE, 103, ())
+    assert [p.is_final for p in room.custody.progress()] == [False, True]
+    room.custody.complete(GONE)
     async with asyncio.timeout(10):
         while path.exists():
             await asyncio.sleep(0.01)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controlplane.ledger.convert import entry_of
-from dataplane.call import Outcome
+from dataplane.call import Charge, Outcome
 from dataplane.metering.events import LABEL_BYTES, EventNumber, crash_event, ending_event, opening_of, refusal_event
 from tests.fakes.outcomes import KEY, REQUEST_ID, START_TIME_US, make_attempt, make_call, make_outcome
 from tollway.kernel.usage import Meter, SettlementState, Usage, event_id
@@ -155,3 +155,14 @@ def test_every_event_can_be_booked(said: str, status: int, tokens: int, gone: bo
 
     for sequence, event in enumerate(usage_events(outcome, NOW_US), start=1):
         assert entry_of(event).attempt == sequence
+
+
+def test_charges_are_in_what_an_attempt_is_opened_with_and_in_its_end() -> None:
+    charge = Charge(b"b" * 16, b"l" * 16, 1_790_000_000_000, 77)
+    attempt = make_attempt(charges=(charge,))
+    outcome = make_outcome(attempt)
+    opening = opening_of(outcome, attempt)
+    ending = ending_event(outcome, attempt, opening, EventNumber(1, 1), is_final=True, now_us=START_TIME_US)
+    for event in (UsageEvent.FromString(opening.event), UsageEvent.FromString(ending)):
+        [told] = event.charges
+        assert (told.bucket_id, told.lease_id, told.window_start_ms, told.amount_nano_usd) == charge

@@ -79,7 +79,7 @@ def test_what_is_no_base_url(url: str) -> None:
 def test_link_local_and_metadata_are_refused(host: str) -> None:
     problem = base_url_problem(f"http://{host}/latest/meta-data")
     assert problem is not None
-    assert "upstreams must never point there" in problem
+    assert "Tollway never calls" in problem
 
 
 @given(st.integers(0, 0xFFFF))

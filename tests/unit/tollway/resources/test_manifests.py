@@ -89,7 +89,7 @@ def test_labels_stand_in_metadata_or_in_the_spec() -> None:
     [
         ("text", "manifests[0]", "must be an object"),
         ({}, "manifests[0].kind", "is required; known are Team, VirtualKey, Upstream, Route, Price"),
-        (document("Budget", "b"), "manifests[0].kind", '"Budget" is not a kind that this release knows'),
+        (document("Quota", "q"), "manifests[0].kind", '"Quota" is not a kind that this release knows'),
         ({**document("Team", "a"), "apiVersion": "v2"}, "manifests[0].apiVersion", "must be tollway/v1"),
         (
             {**document("Team", "a"), "extra": 1},

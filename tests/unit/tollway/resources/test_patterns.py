@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tollway.config.v1.resources_pb2 import ModelMatch, ModelMatchAll, ModelMatchAny
-from tollway.resources.patterns import compile_globs, compile_model_matches
+from tollway.kernel.globs import compile_globs
+from tollway.resources.patterns import compile_model_matches
 
 
 def matches_glob(glob: str, text: str) -> bool:

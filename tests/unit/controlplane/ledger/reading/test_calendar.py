@@ -12,11 +12,11 @@ from controlplane.ledger.reading.calendar import (
     MAX_SLOTS,
     Interval,
     parse_interval,
-    parse_time_zone,
     period_range,
     slot_boundaries,
 )
 from tollway.admin.v1 import usage_pb2
+from tollway.resources.time_zones import parse_time_zone
 
 BERLIN, NEW_YORK, KOLKATA = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"), ZoneInfo("Asia/Kolkata")
 ZONES = (

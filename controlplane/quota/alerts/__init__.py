@@ -1,0 +1,1 @@
+"""Alerts: tell a webhook when parts of a budget are spent."""

@@ -1,0 +1,1 @@
+"""What is held of which buckets, for recalls."""

@@ -1,0 +1,1 @@
+"""What admins see of rules: how full buckets are, and what a call would be told."""

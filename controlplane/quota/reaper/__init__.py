@@ -1,0 +1,1 @@
+"""Leases that nobody renews, and rows that nobody needs any more."""

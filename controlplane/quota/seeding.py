@@ -1,0 +1,86 @@
+"""What a budget's buckets have from the ledger when they are first leased. Pure but for who reads the costs.
+
+A bucket's `prior` is what the ledger holds for its period and match less the cost of those entries that charged it
+themselves, so that an entry counts once whichever comes first: the entry, or the bucket. Calls that ran while a budget
+was made carry no charge for it; a second look some minutes later finds them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from controlplane.quota.rows import BucketKey, BucketSpec
+from tollway.config.v1 import resources_pb2 as pb
+from tollway.kernel.names import bare_id
+from tollway.kernel.rules import METADATA_PREFIX, Subject, bucket_values
+from tollway.resources.rules import compile_match
+
+SUMMED_DIMENSIONS = ("team", "user", "key", "model", "upstream")
+"""Dimensions that the ledger's sums know; others are in entries alone."""
+
+
+class Cost(Protocol):
+    """What calls with these values of dimensions cost."""
+
+    @property
+    def values(self) -> Mapping[str, str]: ...
+    @property
+    def cost_nano_usd(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seeding:
+    """Buckets of one budget in one window, to be seeded together."""
+
+    budget: pb.Budget
+    specs: Sequence[BucketSpec]
+
+    @property
+    def start(self) -> datetime:
+        return datetime.fromtimestamp(self.specs[0].window_start_ms // 1000, UTC)
+
+    @property
+    def end(self) -> datetime | None:
+        end_ms = self.specs[0].window_end_ms
+        return None if end_ms is None else datetime.fromtimestamp(end_ms // 1000, UTC)
+
+    @property
+    def entry_dimensions(self) -> tuple[str, ...]:
+        """What must be read beside SUMMED_DIMENSIONS to tell which bucket a call is of."""
+        metadata = [METADATA_PREFIX + pair.key for pair in self.budget.match.metadata]
+        return tuple(sorted({*self.budget.per, *metadata} - set(SUMMED_DIMENSIONS)))
+
+    @property
+    def equal(self) -> dict[str, str]:
+        """Values that calls of the only bucket must have; none where there are several."""
+        if len(self.specs) > 1:
+            return {}
+        pairs = zip(self.budget.per, self.specs[0].name.values, strict=True)
+        return {name: value for name, value in pairs if name != "upstream"}
+
+    def sums(self, costs: Iterable[Cost]) -> dict[BucketKey, int]:
+        """What of `costs` falls into each bucket, in nano-USD."""
+        match = compile_match(self.budget.match)
+        keys = {spec.name.values: spec.key for spec in self.specs}
+        sums = dict.fromkeys(keys.values(), 0)
+        for cost in costs:
+            subject = subject_of(cost.values)
+            key = keys.get(bucket_values(self.budget.per, subject))
+            if key is not None and match.admits(subject):
+                sums[key] += cost.cost_nano_usd
+        return sums
+
+
+def subject_of(values: Mapping[str, str]) -> Subject:
+    """The attempt that a cost is of, as rules see it."""
+    metadata = {k.removeprefix(METADATA_PREFIX): v for k, v in values.items() if k.startswith(METADATA_PREFIX)}
+    return Subject(
+        team=values["team"],
+        user=values["user"],
+        key=values["key"],
+        model=values["model"],
+        end_user=values.get("end_user", ""),
+        metadata=metadata,
+        upstream=bare_id(values["upstream"]),
+    )

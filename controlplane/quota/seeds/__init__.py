@@ -1,0 +1,1 @@
+"""What buckets of budgets start from."""

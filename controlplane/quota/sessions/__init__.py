@@ -1,0 +1,1 @@
+"""Which streams have the word for which processes."""

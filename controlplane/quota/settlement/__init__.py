@@ -1,0 +1,1 @@
+"""What usage charges to budgets, in the transaction that books it."""

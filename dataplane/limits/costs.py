@@ -1,0 +1,77 @@
+"""What an attempt may cost at most, and what it is expected to. Pure; integers, as in tollway.kernel.pricing."""
+
+import sys
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from tollway.kernel.pricing import PARTS_PER_MILLION, UNITS_PER_RATE, Price, Rate
+from tollway.kernel.usage import Meter, Usage
+
+INPUT_METERS: Final = frozenset(
+    (
+        Meter.INPUT,
+        Meter.CACHE_READ,
+        Meter.CACHE_WRITE_5M,
+        Meter.CACHE_WRITE_1H,
+        Meter.INPUT_AUDIO,
+        Meter.CACHE_READ_AUDIO,
+        Meter.INPUT_IMAGE,
+    )
+)
+OUTPUT_METERS: Final = frozenset((Meter.OUTPUT, Meter.REASONING, Meter.OUTPUT_AUDIO, Meter.OUTPUT_IMAGE))
+REQUEST_METERS: Final = frozenset((Meter.REQUEST,))
+_REMEMBERED: Final = 4_096
+
+
+class CostBounds:
+    """Bounds of cost by price; what the rates of each come to is remembered, within bounds."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Price, _Dearest]] = {}
+
+    def bound_nano_usd(self, price: Price, input_tokens: int, output_tokens: int) -> int:
+        """The most that tokens up to these can cost: each at the dearest rate of its side that so much can reach."""
+        dearest = self._dearest(price)
+        if input_tokens > dearest.up_to_input_tokens:
+            dearest = _dearest(price.rates, input_tokens)
+        total = input_tokens * dearest.input + output_tokens * dearest.output + dearest.request
+        total *= PARTS_PER_MILLION - price.discount_ppm
+        return -(-total // (UNITS_PER_RATE * PARTS_PER_MILLION))
+
+    def expected_nano_usd(self, price: Price, input_tokens: int, output_tokens: int) -> int:
+        """What tokens of the plain kind cost; as a bound where the price has no rates for them."""
+        cost = price.cost_nano_usd(Usage(input=input_tokens, output=output_tokens))
+        return self.bound_nano_usd(price, input_tokens, output_tokens) if cost is None else cost
+
+    def _dearest(self, price: Price) -> "_Dearest":
+        known = self._known.get(id(price))
+        if known is None or known[0] is not price:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[id(price)] = (price, _dearest(price.rates, 1))
+        return known[1]
+
+
+class _Dearest(NamedTuple):
+    """Nano-USD per million units, and per million calls; of calls with input up to `up_to_input_tokens`."""
+
+    input: int
+    output: int
+    request: int
+    up_to_input_tokens: int
+
+
+def _dearest(rates: Sequence[Rate], input_tokens: int) -> _Dearest:
+    """Of what `input_tokens` reach; a call that turns out smaller may be priced by any rate below."""
+    reached = [rate for rate in rates if rate.above_input_tokens < max(1, input_tokens)]
+    further = [rate.above_input_tokens for rate in rates if rate.above_input_tokens >= max(1, input_tokens)]
+    return _Dearest(
+        _most(reached, INPUT_METERS),
+        _most(reached, OUTPUT_METERS),
+        _most(reached, REQUEST_METERS),
+        min(further, default=sys.maxsize),
+    )
+
+
+def _most(rates: Sequence[Rate], meters: frozenset[Meter]) -> int:
+    return max((rate.nano_usd_per_million for rate in rates if rate.meter in meters), default=0)

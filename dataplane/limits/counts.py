@@ -1,0 +1,29 @@
+"""Counts of admission, and where they are shown."""
+
+from dataplane.limits.buckets import Bucket
+from dataplane.telemetry import Telemetry
+
+
+class AdmissionCounts:
+    """What rules said to calls, in the telemetry of this process. `running` calls have something reserved."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._family = telemetry.families.admissions
+        self._admitted = self._family.labels("", "admitted", "")
+        self.running = 0
+
+    def admitted(self) -> None:
+        """A call that falls under rules was admitted, and runs."""
+        self._admitted.inc()
+        self.running += 1
+
+    def ended(self) -> None:
+        """A call that was admitted is settled."""
+        self.running -= 1
+
+    def refused(self, bucket: Bucket, reason: str) -> None:
+        self._family.labels(bucket.unit, "refused", reason).inc()
+
+    def exceeded(self, bucket: Bucket) -> None:
+        """A rule in audit mode would have refused a call."""
+        self._family.labels(bucket.unit, "would_refuse", "exhausted").inc()

@@ -1,0 +1,92 @@
+"""What a call asks of its rules: tokens and money, at each target that it may go to. Pure."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from dataplane.call import Attempt, Call
+from dataplane.limits.costs import CostBounds
+from dataplane.limits.estimate import ModelLearning, Size
+from dataplane.rules import Admission, CompiledBudget, CompiledLimit, Unit
+from dataplane.snapshot import Target
+from tollway.kernel.pricing import Price
+from tollway.kernel.usage import SettlementState, Usage
+
+STRICT_OUTPUT_TOKENS: Final = 4_096
+"""The limit of an answer under a strict budget, where the client set none: it is sent to the upstream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One call, how large it is, and what such calls took before."""
+
+    call: Call
+    size: Size
+    learning: ModelLearning
+    bounds: CostBounds
+
+    @property
+    def bound(self) -> Usage:
+        """The most that an attempt can use."""
+        return Usage(input=self.size.input_bound, output=self.size.output_bound(STRICT_OUTPUT_TOKENS))
+
+    def amount(self, limit: CompiledLimit, target: Target) -> int:
+        """What `limit` is to hold for a call to `target`, in its unit."""
+        if limit.unit in (Unit.REQUESTS, Unit.CONCURRENT):
+            return 1
+        model = _model(target)
+        tokens = 0
+        if limit.unit is not Unit.OUTPUT_TOKENS:
+            tokens += self.learning.input_tokens(model, self.size)
+        if limit.unit is not Unit.INPUT_TOKENS:
+            tokens += self.learning.output_tokens(model, self.size)
+        return tokens
+
+    def cost(self, budget: CompiledBudget, target: Target) -> int | None:
+        """Nano-USD that `budget` is to hold for an attempt at `target`; None when nothing is known about its price."""
+        price = self.price(target) or budget.ceiling
+        if price is None:
+            return None
+        if budget.admission is Admission.STRICT:
+            return self.bounds.bound_nano_usd(
+                price, self.size.input_bound, self.size.output_bound(STRICT_OUTPUT_TOKENS)
+            )
+        model = _model(target)
+        return self.bounds.expected_nano_usd(
+            price, self.learning.input_tokens(model, self.size), self.learning.output_tokens(model, self.size)
+        )
+
+    def charge(self, budget: CompiledBudget, held: int, attempt: Attempt) -> int:
+        """Nano-USD that a settled attempt takes from `budget`, which held `held` for it.
+
+        A strict budget counts what may have been used and was not reported at its bound.
+        """
+        if attempt.state is SettlementState.NOT_BILLED:
+            return 0
+        if budget.admission is Admission.STRICT and attempt.basis is not SettlementState.REPORTED:
+            bound = self.cost(budget, Target(attempt.upstream, attempt.upstream_model))
+            return max(held if bound is None else bound, attempt.cost_nano_usd)
+        if attempt.state is not SettlementState.UNPRICED:
+            return attempt.cost_nano_usd
+        cost = None if budget.ceiling is None else budget.ceiling.cost_nano_usd(attempt.usage, attempt.service_tier)
+        return held if cost is None else cost
+
+    def price(self, target: Target) -> Price | None:
+        call = self.call
+        return call.snapshot.prices.find(target.upstream.provider, target.model, call.start_time_us // 1000)
+
+    def learn(self, attempt: Attempt) -> None:
+        """Takes in what was reported of an attempt."""
+        if attempt.basis is SettlementState.REPORTED:
+            usage = attempt.usage
+            model = (attempt.upstream.provider, attempt.upstream_model)
+            self.learning.learn(model, self.size, usage.input_tokens, usage.output_tokens)
+
+
+def tokens_used(unit: Unit, usage: Usage) -> int:
+    """What a limit on tokens counts of `usage`."""
+    tokens = 0 if unit is Unit.OUTPUT_TOKENS else usage.input_tokens
+    return tokens if unit is Unit.INPUT_TOKENS else tokens + usage.output_tokens
+
+
+def _model(target: Target) -> tuple[str, str]:
+    return target.upstream.provider, target.model

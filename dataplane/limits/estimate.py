@@ -1,0 +1,180 @@
+"""How many tokens a call will take: an upper bound, and what such calls took before. Pure, and never a tokenizer.
+
+A byte-level tokenizer makes at most one token of a byte (Sennrich et al. 2016; Radford et al. 2019), so that the bytes
+of all text bound the tokens of it. What a model makes of images, sound and files is bounded by what is published.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dataplane.call import Call, JsonObject
+
+TOKENS_PER_MESSAGE: Final = 16
+"""Markup around a message, and around the whole conversation."""
+TOKENS_PER_TOOLBOX: Final = 512
+"""What a provider writes around the definitions of tools."""
+IMAGE_BOUND: Final = 48_169
+"""The dearest image that is published: gpt-4o-mini in high detail, 2833 + 8 x 5667 tokens."""
+IMAGE_EXPECTED: Final = 1_000
+SOUND_BYTES_BOUND: Final = 64
+"""Bytes of a token of sound: ten tokens a second, of at least 750 bytes a second."""
+SOUND_BYTES_EXPECTED: Final = 400
+PARTS_PER_MILLION: Final = 1_000_000
+FIRST_RATIO_PPM: Final = 330_000
+FIRST_OUTPUT_TOKENS: Final = 256
+_NO_INPUT: Final = frozenset(("model", "metadata", "user", "stream_options", "service_tier"))
+_TOOLS: Final = ("tools", "functions")
+_ENTRY_BYTES: Final = 6
+_NUMBER_BYTES: Final = 24
+_MEDIA_MEMBERS: Final = 2
+_OPERATIONS_WITHOUT_OUTPUT: Final = frozenset(("embeddings",))
+_LEARNED_MODELS: Final = 4_096
+_RATIO_RISE, _OUTPUT_RISE, _FALL = 1, 2, 128
+
+
+@dataclass(slots=True)
+class Size:
+    """What a call asks for. `text_bytes` are those of all that is made into input tokens, but for images and sound.
+
+    `markup_tokens` are the most that a provider adds. `answers` are asked for, each of at most `output_limit` tokens;
+    None where the client set no limit.
+    """
+
+    text_bytes: int = 0
+    markup_tokens: int = 0
+    media_bound: int = 0
+    media_expected: int = 0
+    answers: int = 1
+    output_limit: int | None = None
+    has_output: bool = True
+
+    @property
+    def input_bound(self) -> int:
+        return self.text_bytes + self.markup_tokens + self.media_bound
+
+    def output_bound(self, limit_without: int) -> int:
+        """The most that can come out, where `limit_without` is the limit of an answer for which the client set none."""
+        if not self.has_output:
+            return 0
+        limit = limit_without if self.output_limit is None else self.output_limit
+        return limit * self.answers
+
+
+def size_of(call: Call) -> Size:
+    """What `call` asks for, read from its body."""
+    body = call.body
+    has_output = call.endpoint.operation not in _OPERATIONS_WITHOUT_OUTPUT
+    messages = body.get("messages")
+    rounds = len(messages) + 1 if isinstance(messages, list) else 1
+    markup = TOKENS_PER_MESSAGE * rounds + TOKENS_PER_TOOLBOX * any(name in body for name in _TOOLS)
+    size = Size(0, markup, 0, 0, _answers(body), output_limit(body), has_output)
+    _measure([value for name, value in body.items() if name not in _NO_INPUT], size)
+    return size
+
+
+def output_limit(body: JsonObject) -> int | None:
+    """The client's own limit on the tokens of one answer."""
+    limits = [_count(body.get(name)) for name in ("max_completion_tokens", "max_tokens")]
+    said = [limit for limit in limits if limit is not None]
+    return min(said) if said else None
+
+
+def _answers(body: JsonObject) -> int:
+    """How many answers are generated, shown or not: for each of several prompts its own."""
+    answers = max(_count(body.get("n")) or 1, _count(body.get("best_of")) or 1)
+    prompts = body.get("prompt")
+    if isinstance(prompts, list) and prompts and not isinstance(prompts[0], int):
+        answers *= len(prompts)
+    return answers
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and value > 0 else None
+
+
+def _measure(values: list[Any], size: Size) -> None:
+    """Adds to `size` what `values` hold, at any depth."""
+    pending = values
+    text_bytes = 0
+    while pending:
+        item = pending.pop()
+        if isinstance(item, str):
+            text_bytes += len(item) if item.isascii() else len(item.encode("utf-8", "surrogatepass"))
+        elif isinstance(item, dict):
+            text_bytes += _ENTRY_BYTES * len(item)
+            for name, value in item.items():
+                text_bytes += len(name)
+                if not _is_media(name, value, size):
+                    pending.append(value)
+        elif isinstance(item, list):
+            if item and type(item[0]) is int and all(type(number) is int for number in item):
+                text_bytes += len(item)
+            else:
+                pending.extend(item)
+        elif isinstance(item, int | float):
+            text_bytes += _NUMBER_BYTES
+    size.text_bytes += text_bytes
+
+
+def _is_media(name: str, value: Any, size: Size) -> bool:
+    """Whether a member of an object is an image or sound, which is then added to `size`."""
+    if not isinstance(value, dict) or len(value) > _MEDIA_MEMBERS:
+        return False
+    if name == "image_url" and isinstance(value.get("url"), str):
+        size.media_bound += IMAGE_BOUND
+        size.media_expected += IMAGE_EXPECTED
+        return True
+    if name == "input_audio" and isinstance(value.get("data"), str):
+        sound_bytes = len(value["data"]) * 3 // 4
+        size.media_bound += -(-sound_bytes // SOUND_BYTES_BOUND)
+        size.media_expected += -(-sound_bytes // SOUND_BYTES_EXPECTED)
+        return True
+    return False
+
+
+class ModelLearning:
+    """What calls of each model took, in integers. `key` names a model of a provider.
+
+    The ratio of input tokens to bytes rises to what a call has, the output of an answer by half of what it has more;
+    both fall by a 128th of what a call has less: high quantiles, by stochastic approximation (Robbins and Monro 1951).
+    """
+
+    def __init__(self) -> None:
+        self._learned: dict[tuple[str, str], _Learned] = {}
+
+    def input_tokens(self, key: tuple[str, str], size: Size) -> int:
+        """What the input of a call of `size` is expected to be, never above its bound."""
+        known = self._learned.get(key)
+        ratio_ppm = FIRST_RATIO_PPM if known is None else known.ratio_ppm
+        tokens = -(-size.text_bytes * ratio_ppm // PARTS_PER_MILLION) + size.media_expected
+        return min(size.input_bound, tokens)
+
+    def output_tokens(self, key: tuple[str, str], size: Size) -> int:
+        """What its answers are expected to be, never above what the client allows."""
+        if not size.has_output:
+            return 0
+        known = self._learned.get(key)
+        expected = FIRST_OUTPUT_TOKENS if known is None else known.output_tokens
+        return size.answers * (expected if size.output_limit is None else min(expected, size.output_limit))
+
+    def learn(self, key: tuple[str, str], size: Size, input_tokens: int, output_tokens: int) -> None:
+        """Takes in what a provider reported of a call of `size`."""
+        known = self._learned.get(key)
+        if known is None:
+            if len(self._learned) >= _LEARNED_MODELS:
+                self._learned.clear()
+            known = self._learned[key] = _Learned()
+        if size.text_bytes and not size.media_bound:
+            known.ratio_ppm = _moved(known.ratio_ppm, input_tokens * PARTS_PER_MILLION // size.text_bytes, _RATIO_RISE)
+        if size.has_output:
+            known.output_tokens = _moved(known.output_tokens, output_tokens // size.answers, _OUTPUT_RISE)
+
+
+@dataclass(slots=True)
+class _Learned:
+    ratio_ppm: int = FIRST_RATIO_PPM
+    output_tokens: int = FIRST_OUTPUT_TOKENS
+
+
+def _moved(known: int, seen: int, rise: int) -> int:
+    return known + -(-(seen - known) // rise) if seen > known else known - (known - seen) // _FALL

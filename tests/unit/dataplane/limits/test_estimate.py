@@ -1,0 +1,113 @@
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataplane.call import Endpoint
+from dataplane.limits.estimate import IMAGE_BOUND, ModelLearning, size_of
+from tests.fakes.outcomes import make_call
+
+EMBEDDINGS = Endpoint("embeddings", "/v1/embeddings", "embeddings", False)
+MODEL = ("openai", "m")
+
+
+def chat(content: Any, **fields: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": "user", "content": content}], **fields}
+
+
+@given(
+    st.recursive(
+        st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
+def test_no_text_of_a_call_has_more_bytes_than_its_bound(content: Any) -> None:
+    texts: list[str] = []
+
+    def gather(value: Any) -> None:
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, dict):
+            texts.extend(value)
+            for child in value.values():
+                gather(child)
+        elif isinstance(value, list):
+            for child in value:
+                gather(child)
+
+    gather(content)
+    bound = size_of(make_call(body=chat(content))).input_bound
+    assert bound >= sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("fields", "bound"),
+    [
+        ({"max_tokens": 7}, 7),
+        ({"max_tokens": 7, "max_completion_tokens": 5}, 5),
+        ({"max_tokens": 7, "n": 3}, 21),
+        ({"n": 2}, 200),
+        ({"max_tokens": "7"}, 100),
+        ({"max_tokens": True}, 100),
+        ({"max_tokens": 7, "best_of": 4, "n": 2}, 28),
+        ({"max_tokens": 7, "prompt": ["a", "b"]}, 14),
+        ({"max_tokens": 7, "prompt": [1, 2, 3]}, 7),
+    ],
+)
+def test_output_is_bounded_by_what_the_client_says(fields: dict[str, Any], bound: int) -> None:
+    assert size_of(make_call(body=chat("x", **fields))).output_bound(100) == bound
+
+
+def test_embeddings_have_no_output() -> None:
+    size = size_of(make_call(body={"input": "abc"}, endpoint=EMBEDDINGS))
+    assert size.output_bound(100) == 0
+    assert ModelLearning().output_tokens(MODEL, size) == 0
+
+
+def test_images_and_sound_count_by_what_models_make_of_them() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
+    sound = {"type": "input_audio", "input_audio": {"data": "A" * 64_000, "format": "wav"}}
+    assert IMAGE_BOUND <= size_of(make_call(body=chat([image]))).input_bound < IMAGE_BOUND + 200
+    assert 750 <= size_of(make_call(body=chat([sound]))).input_bound < 1_000
+
+
+def test_what_only_looks_like_an_image_counts_as_text() -> None:
+    tools = [{"parameters": {"image_url": {"url": "x" * 90_000, "type": "string", "description": "y" * 90_000}}}]
+    assert size_of(make_call(body=chat("x", tools=tools))).input_bound > 180_000
+
+
+def test_a_list_that_begins_with_a_number_hides_no_text() -> None:
+    body = {"prompt": [1, "x" * 5_000]}
+    assert size_of(make_call(body=body)).input_bound > 5_000
+
+
+def test_expectations_rise_fast_fall_slowly_and_stay_within_bounds() -> None:
+    learning, size = ModelLearning(), size_of(make_call(body=chat("x" * 1_000)))
+    before = learning.output_tokens(MODEL, size)
+    learning.learn(MODEL, size, 900, before + 1_000)
+    risen = learning.output_tokens(MODEL, size)
+    assert risen == before + 500
+    learning.learn(MODEL, size, 900, 0)
+    assert risen - risen // 100 < learning.output_tokens(MODEL, size) < risen
+    for _ in range(40):
+        learning.learn(MODEL, size, 10**9, 10)
+    assert learning.input_tokens(MODEL, size) == size.input_bound
+    limited = size_of(make_call(body=chat("x", max_tokens=3)))
+    assert learning.output_tokens(MODEL, limited) == 3
+
+
+def test_learned_ratios_cover_nearly_all_calls() -> None:
+    learning = ModelLearning()
+    size = size_of(make_call(body=chat("x" * 4_000)))
+    covered = 0
+    for number in range(1_000):
+        actual = 900 + number * 7_919 % 200
+        covered += number >= 100 and learning.input_tokens(MODEL, size) >= actual
+        learning.learn(MODEL, size, actual, 10)
+    assert covered / 900 > 0.95
+
+
+def test_the_walk_over_a_large_call_sees_all_of_it() -> None:
+    body = chat([{"type": "text", "text": "é" * 10_000}] * 20)
+    assert size_of(make_call(body=body)).text_bytes >= len(orjson.dumps(body["messages"])) * 9 // 10
