@@ -220,7 +220,8 @@ def _booking_tracer(tracing: "Tracing | None") -> "BookingTracer | None":
 
 async def _wait(stop: asyncio.Event, duration_s: float) -> None:
     try:
-        await asyncio.wait_for(stop.wait(), duration_s)
+        async with asyncio.timeout(duration_s):
+            await stop.wait()
     except TimeoutError:
         return
 

@@ -253,7 +253,8 @@ class ControlPlane:
         self._parts.readiness.set_reason("stopping")
         _log.info("stopping delay_s=%g timeout_s=%g", drain.delay_s, drain.timeout_s)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), drain.delay_s)
+            async with asyncio.timeout(drain.delay_s):
+                await self._hurry.wait()
         self._parts.rooms.server.close()
         self._parts.rooms.quota.close()
         # A stream that the stop of its server meets while it ends may show an internal error instead of its own end.

@@ -88,7 +88,8 @@ class ConfigFeed:
         """Whether there is a state, now or within `timeout_s`."""
         if self.state is None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._loaded.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._loaded.wait()
         return self.state is not None
 
     async def catch_up(self, cursor: Cursor, timeout_s: float = CATCH_UP_S) -> bool:

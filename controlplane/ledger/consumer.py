@@ -202,7 +202,8 @@ class LedgerConsumer:
 
     async def _pause(self, duration_s: float) -> None:
         try:
-            await asyncio.wait_for(self._stop.wait(), duration_s)
+            async with asyncio.timeout(duration_s):
+                await self._stop.wait()
         except TimeoutError:
             return
 

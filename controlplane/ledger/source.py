@@ -88,7 +88,8 @@ class UsageSource:
         if self._arrived or self._is_stopped:
             return
         try:
-            await asyncio.wait_for(self._wake.wait(), WAIT_S)
+            async with asyncio.timeout(WAIT_S):
+                await self._wake.wait()
         except TimeoutError:
             return
 

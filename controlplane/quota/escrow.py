@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 from controlplane.quota.rows import BucketKey, BucketRow, BucketSpec, Kind, LeaseRow, LeaseState
 from controlplane.quota.situation import Situation, Wish
-from controlplane.quota.terms import SEEDING_DENY_MS, SHARE_DIVISOR, TERMS
+from controlplane.quota.terms import SHARE_DIVISOR, TERMS
 from controlplane.quota.workbook import Workbook
-from tollway.quota.v1.quota_pb2 import GRANT_RESULT_EXHAUSTED, GRANT_RESULT_GRANTED, Grant, Recall
+from tollway.quota.v1.quota_pb2 import GRANT_RESULT_EXHAUSTED, GRANT_RESULT_GRANTED, GRANT_RESULT_UNKNOWN, Grant, Recall
 
 _RENEWABLE = (LeaseState.OPEN, LeaseState.SUSPENSE, LeaseState.PROVISIONAL)
 
@@ -42,11 +42,13 @@ class EscrowDesk:
             bucket = BucketRow(spec.key, spec.name, spec.kind, spec.cap, seeded=spec.kind is Kind.SLOTS)
         bucket = replace(bucket, cap=spec.cap)
         self.book.put_bucket(bucket)
+        if not bucket.seeded:
+            return Grant(bucket_id=spec.name.bucket_id.bytes, result=GRANT_RESULT_UNKNOWN)
         lease = self._own_lease(wish.lease_id, spec.key)
         holders = self.book.rows.holders.get(spec.key, 0) + (lease is None)
         share = bucket.available // (SHARE_DIVISOR * max(1, holders))
         amount = wish.amount(share, bucket.available)
-        if amount is None or (lease is None and not amount) or not bucket.seeded:
+        if amount is None or (lease is None and not amount):
             return self._refuse(spec, bucket, lease, wish)
         grant = self._grant(spec, self._renew(spec, lease or self._new_lease(spec.key), amount))
         grant.per_call = wish.is_small(share)
@@ -71,9 +73,8 @@ class EscrowDesk:
         terms = TERMS[spec.kind]
         grant = self._grant(spec, None if lease is None else self._renew(spec, lease, 0))
         grant.result = GRANT_RESULT_EXHAUSTED
-        grant.is_reserved = not bucket.seeded or bucket.available + bucket.escrow >= max(1, wish.need)
-        deny_ms = terms.deny_ms + self.situation.sources.random_below(terms.deny_spread_ms)
-        grant.deny_ms = deny_ms if bucket.seeded else SEEDING_DENY_MS
+        grant.is_reserved = bucket.available + bucket.escrow >= max(1, wish.need)
+        grant.deny_ms = terms.deny_ms + self.situation.sources.random_below(terms.deny_spread_ms)
         return grant
 
     def _grant(self, spec: BucketSpec, lease: LeaseRow | None) -> Grant:

@@ -2,7 +2,7 @@
 
 A bucket's `prior` is what the ledger holds for its period and match less the cost of those entries that charged it
 themselves, so that an entry counts once whichever comes first: the entry, or the bucket. Calls that ran while a budget
-was made carry no charge for it; a second look some minutes later finds them.
+was made carry no charge for it; two more looks, some minutes later, find them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -69,9 +69,12 @@ class QuotaServer(QuotaServiceServicer):
 
     async def run(self) -> None:
         """Tells the database of the streams, and asks back what others need, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_touching(), name="quota sessions")
-            tasks.create_task(self._keep_recalling(), name="quota recalls")
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_touching(), name="quota sessions")
+                tasks.create_task(self._keep_recalling(), name="quota recalls")
+        finally:
+            await self._service.close()
 
     async def Lease(  # type: ignore[override]  # noqa: N802
         self, request_iterator: AsyncIterator[LeaseRequest], context: Context

@@ -12,7 +12,7 @@ from controlplane.quota.metrics import QuotaMetrics
 from controlplane.quota.reconciliation import learn_held, reconcile, wanted_by
 from controlplane.quota.repository import QuotaRepository, QuotaTransaction, RaceLost
 from controlplane.quota.rows import BucketSpec, Kind
-from controlplane.quota.seeding import Seeding
+from controlplane.quota.seeder import Seeder
 from controlplane.quota.seeds.repository import SeedRepository
 from controlplane.quota.session import Holder, InvalidMessage, SessionMemory, read_id
 from controlplane.quota.sessions.repository import SessionRepository
@@ -58,6 +58,7 @@ class QuotaService:
         self._lookup = lookup
         self._sources = sources
         self._metrics = metrics
+        self._seeder = Seeder(stores.seeds, lookup)
         self.fleet = 1
 
     async def introduce(self, hello: Hello) -> QuotaSession:
@@ -87,6 +88,10 @@ class QuotaService:
         self._metrics.answered(update, response, time.monotonic() - begun_s)
         return response
 
+    async def close(self) -> None:
+        """Ends what is under way beside the streams."""
+        await self._seeder.close()
+
     async def leave(self, session: QuotaSession) -> None:
         await self._stores.sessions.leave(session.holder)
 
@@ -100,7 +105,7 @@ class QuotaService:
         return None if name is None else spec_of(name, self._lookup, now_us)
 
     async def _answer_part(self, session: QuotaSession, update: Update) -> LeaseResponse:
-        """Buckets that have no seed get one first, once: then they are answered whatever came of it."""
+        """Buckets that have no seed are to get one first; where that takes longer, they are unknown until then."""
         is_seeded = False
         for _ in range(TRIES + 1):
             try:
@@ -116,7 +121,7 @@ class QuotaService:
                 session.memory.keep(decision.rate_leases, decision.ended_rates)
                 session.memory.forget(transaction.now_us)
                 return decision.response
-            await self._seed(unseeded)
+            await self._seeder.seed(unseeded)
             is_seeded = True
         raise Unavailable("quota is busy; try again shortly")
 
@@ -133,15 +138,6 @@ class QuotaService:
             decision = reconcile(hello, self._situation(session, specs, rows, transaction), gone)
             await transaction.store(decision.changes)
         return decision
-
-    async def _seed(self, specs: Collection[BucketSpec]) -> None:
-        by_rule: dict[tuple[str, int], list[BucketSpec]] = {}
-        for spec in specs:
-            by_rule.setdefault((spec.name.rule, spec.window_start_ms), []).append(spec)
-        for (rule, _), group in by_rule.items():
-            resource = self._lookup(rule)
-            if resource is not None and resource.budget.generation == group[0].name.generation:
-                await self._stores.seeds.seed(Seeding(resource.budget, group))
 
     def _specs(self, session: QuotaSession, ids: Collection[uuid.UUID], now_us: int) -> Specs:
         return {bucket_id: self.spec(session, bucket_id, now_us) for bucket_id in ids}

@@ -16,7 +16,6 @@ SUSPENSE_US = 15 * 60_000_000
 
 EXPIRY_GRACE_US = 15_000_000
 HOLDERS_US = 8_000_000
-SEEDING_DENY_MS = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,8 @@ class LeaseStream:
 
     async def _greet(self, call: LeaseCall) -> None:
         """Hello tells what is held. Until the control plane has taken the call, nothing is."""
-        await asyncio.wait_for(call.wait_for_connection(), ANSWER_TIMEOUT_S)
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await call.wait_for_connection()
         client = self._client
         hello = wire.Hello(
             node=client.node,

@@ -70,7 +70,8 @@ class Outbox:
         if self._unsettled:
             self._all_settled.clear()
             try:
-                await asyncio.wait_for(self._all_settled.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self._all_settled.wait()
             except TimeoutError:
                 return False
         return True

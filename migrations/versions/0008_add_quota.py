@@ -96,6 +96,7 @@ END $$
 # 5 is the state of closed leases: those that nothing looks for.
 _INDEXES = (
     "CREATE INDEX quota_bucket_rule ON quota_bucket (rule, window_start_ms)",
+    "CREATE INDEX quota_bucket_unsettled ON quota_bucket (seed_time) WHERE seeds IN (1, 2)",
     "CREATE INDEX quota_bucket_starved ON quota_bucket (starved_us) WHERE starved_us > 0",
     "CREATE INDEX quota_lease_bucket ON quota_lease (bucket_id, window_start_ms) WHERE state <> 5",
     "CREATE INDEX quota_lease_boot ON quota_lease (boot_id) WHERE state <> 5",

@@ -134,7 +134,8 @@ class EmbeddedPostgres(Service):
     async def _run_once(self, name: str, command: Command) -> None:
         child = Child(command)
         try:
-            code = await asyncio.wait_for(child.wait(), _INITDB_TIMEOUT_S)
+            async with asyncio.timeout(_INITDB_TIMEOUT_S):
+                code = await child.wait()
         except BaseException:
             await child.stop()
             raise

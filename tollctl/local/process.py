@@ -95,7 +95,8 @@ class Child:
         for number, timeout_s in steps:
             self.send(number)
             try:
-                return await asyncio.wait_for(self.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    return await self.wait()
             except TimeoutError:
                 continue
         self.send(signal.SIGKILL)

@@ -47,7 +47,8 @@ class ReratingWorker:
                 _log.warning("re-rating waits: %s", error.message)
                 await asyncio.sleep(RETRY_S)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._due.wait(), IDLE_S)
+                async with asyncio.timeout(IDLE_S):
+                    await self._due.wait()
 
     async def work(self) -> bool:
         """Does one batch; False when there was none to do. Raises Unavailable, after which it may be tried again."""

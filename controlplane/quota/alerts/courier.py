@@ -58,7 +58,8 @@ class AlertCourier:
                 self._due.clear()
                 if not await self._start(tasks):
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._due.wait(), IDLE_S)
+                        async with asyncio.timeout(IDLE_S):
+                            await self._due.wait()
 
     async def deliver(self, alert: Alert) -> Delivery:
         """One try of a claimed alert. Raises Unavailable, after which it is tried again once its claim ends."""

@@ -57,7 +57,7 @@ class ReaperRepository:
                 await connection.execute(statement)
 
     async def unsettled_seeds(self, limit: int) -> list[BucketRow]:
-        """Buckets of budgets that were seeded some minutes ago and are to be looked at once more."""
+        """Buckets of budgets that were seeded so long ago that most calls, then all calls of that time have ended."""
         async with self._database.transaction() as connection:
             return [to_bucket(row) for row in await connection.execute(_UNSETTLED, {"limit": limit})]
 
@@ -127,7 +127,9 @@ _OPEN_GAP = text(
 )
 _CLOSE_GAP = text("UPDATE quota_gap SET close_time = now() WHERE lease_id = :lease_id")
 _UNSETTLED = text(
-    "SELECT * FROM quota_bucket WHERE seeds = 1 AND seed_time < now() - interval '2 minutes' AND kind = 1"
+    "SELECT * FROM quota_bucket WHERE kind = 1 AND seeds IN (1, 2)"
+    " AND (seeds = 1 AND seed_time < now() - interval '2 minutes'"
+    " OR seeds = 2 AND seed_time < now() - interval '15 minutes')"
     " AND coalesce(window_end_ms > extract(epoch FROM now()) * 1000, true)"
     " ORDER BY bucket_id, window_start_ms LIMIT :limit"
 )

@@ -58,7 +58,7 @@ class Reaper:
             spec = spec_of(bucket.name, self._lookup, bucket.key.window_start_ms * 1000)
             resource = self._lookup(bucket.name.rule)
             if spec is not None and resource is not None and spec.key == bucket.key:
-                await self._seeds.seed(Seeding(resource.budget, [spec]))
+                await self._seeds.seed_again(Seeding(resource.budget, [spec]))
 
     def _is_enforced(self, bucket: BucketRow) -> bool:
         resource = self._lookup(bucket.name.rule)

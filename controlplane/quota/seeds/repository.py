@@ -1,12 +1,18 @@
-"""Seeds buckets from the ledger, under their locks; see `seeding.py`."""
+"""Seeds buckets from the ledger; see `seeding.py`.
 
-from sqlalchemy import BigInteger, Uuid, bindparam, func, update
+What the ledger holds and what of it charged a bucket itself are read in one snapshot. Their difference stays true while
+entries are booked that charge the bucket, so that no lock is held while the ledger is read.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import BigInteger, Boolean, Uuid, bindparam, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from controlplane.db.engine import Database
 from controlplane.ledger.costs.repository import CostQuery, read_costs
-from controlplane.quota.repository import bucket_values, lock_buckets
-from controlplane.quota.rows import BucketRow, BucketSpec
+from controlplane.quota.repository import bucket_values, key_arrays, lock_buckets
+from controlplane.quota.rows import BucketKey, BucketRow, BucketSpec
 from controlplane.quota.seeding import Seeding
 from controlplane.quota.tables import quota_bucket
 
@@ -18,22 +24,40 @@ class SeedRepository:
         self._database = database
 
     async def seed(self, seeding: Seeding) -> None:
-        """Makes the buckets that are missing, and counts in what the ledger holds for them; may be repeated.
+        """Makes the buckets that are missing, and counts in what the ledger holds for those without a seed."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_MAKE, [_new(spec) for spec in sorted(seeding.specs, key=lambda spec: spec.key)])
+        await self._count_in(seeding, is_first=True)
 
-        Bookings that charge these buckets wait meanwhile.
-        """
+    async def seed_again(self, seeding: Seeding) -> None:
+        """Counts anew what the ledger holds for buckets that have a seed."""
+        await self._count_in(seeding, is_first=False)
+
+    async def _count_in(self, seeding: Seeding, *, is_first: bool) -> None:
+        priors = await self._read_priors(seeding)
+        specs = {spec.key: spec for spec in seeding.specs}
+        rows = [
+            {
+                "id": key.bucket_id,
+                "start": key.window_start_ms,
+                "new_prior": prior,
+                "is_first": is_first,
+                **_named(specs[key]),
+            }
+            for key, prior in sorted(priors.items())
+        ]
         async with self._database.transaction() as connection:
-            await connection.execute(_MAKE, [_new(spec) for spec in seeding.specs])
-        async with self._database.transaction() as connection:
-            await lock_buckets(connection, [spec.key for spec in seeding.specs])
-            query = CostQuery(seeding.start, seeding.end, seeding.entry_dimensions, seeding.equal)
-            sums = seeding.sums(await read_costs(connection, query))
-            ends = {spec.key: spec for spec in seeding.specs}
-            rows = [
-                {"id": key.bucket_id, "start": key.window_start_ms, "held": held, **_named(ends[key])}
-                for key, held in sorted(sums.items())
-            ]
+            await lock_buckets(connection, specs)
             await connection.execute(_SEED, rows)
+
+    async def _read_priors(self, seeding: Seeding) -> Mapping[BucketKey, int]:
+        """What the ledger holds for each bucket less what charged it itself, as of one moment."""
+        query = CostQuery(seeding.start, seeding.end, seeding.entry_dimensions, seeding.equal)
+        async with self._database.snapshot() as connection:
+            sums = seeding.sums(await read_costs(connection, query))
+            charged = await connection.execute(_CHARGED, key_arrays(sorted(sums)))
+            own = {BucketKey(row.bucket_id, row.window_start_ms): row.charged_cost_nano_usd for row in charged}
+        return {key: held - own.get(key, 0) for key, held in sums.items()}
 
 
 def _new(spec: BucketSpec) -> dict[str, object]:
@@ -52,20 +76,30 @@ def _named(spec: BucketSpec) -> dict[str, object]:
 
 
 _c = quota_bucket.c
-_HELD = bindparam("held", type_=BigInteger)
+_PRIOR = bindparam("new_prior", type_=BigInteger)
+_IS_FIRST = bindparam("is_first", type_=Boolean)
 _MAKE = insert(quota_bucket).on_conflict_do_nothing()
 _SEED = (
     update(quota_bucket)
-    .where(_c.bucket_id == bindparam("id", type_=Uuid), _c.window_start_ms == bindparam("start", type_=BigInteger))
+    .where(
+        _c.bucket_id == bindparam("id", type_=Uuid),
+        _c.window_start_ms == bindparam("start", type_=BigInteger),
+        (_c.seeds == 0) == _IS_FIRST,
+    )
     .values(
         rule=bindparam("named_rule"),
         generation=bindparam("named_generation"),
         dimension_values=bindparam("named_values", type_=_c.dimension_values.type),
         window_end_ms=bindparam("end", type_=BigInteger),
         cap=bindparam("capped", type_=BigInteger),
-        prior=_HELD - _c.charged_cost_nano_usd,
-        spent=_c.spent - _c.prior + _HELD - _c.charged_cost_nano_usd,
+        prior=_PRIOR,
+        spent=_c.spent - _c.prior + _PRIOR,
         seed_time=func.coalesce(_c.seed_time, func.now()),
         seeds=_c.seeds + 1,
     )
+)
+_CHARGED = text(
+    "SELECT b.bucket_id, b.window_start_ms, b.charged_cost_nano_usd FROM quota_bucket b"
+    " JOIN unnest(CAST(:key_ids AS uuid[]), CAST(:windows AS bigint[])) AS k(bucket_id, window_start_ms)"
+    " USING (bucket_id, window_start_ms)"
 )

@@ -54,6 +54,7 @@ class Authority:
         return self.resources.get(name)
 
     async def close(self) -> None:
+        await self.service.close()
         await self.database.close()
 
 

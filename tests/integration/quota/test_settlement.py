@@ -12,9 +12,9 @@ from controlplane.ledger.convert import entry_of
 from controlplane.ledger.entries import LedgerEntry
 from controlplane.ledger.repository import LedgerRepository
 from tests.fakes.usage_events import FakeDataPlane
-from tests.integration.quota.authorities import Authority, Plane, bucket_row, budget, count_drift, spell
+from tests.integration.quota.authorities import Authority, Plane, bucket_row, budget, count_drift, limits, spell
 from tollway.config.v1 import resources_pb2 as pb
-from tollway.quota.v1.quota_pb2 import Ask, Grant
+from tollway.quota.v1.quota_pb2 import GRANT_RESULT_GRANTED, GRANT_RESULT_UNKNOWN, Ask, Grant
 from tollway.usage.v1.usage_pb2 import Charge
 
 BUDGET = spell()
@@ -130,14 +130,36 @@ async def test_seeding_is_exact_while_usage_is_booked(authority: Authority, data
         for start in range(0, len(part), 10):
             await ledger.book(part[start : start + 10], [])
 
-    async def lease() -> None:
-        for boot_id in range(20, 40):
-            await (await Plane.connect(authority, boot_id=boot_id)).ask(BUDGET, need=1)
+    async def lease(through: Authority, first_boot_id: int) -> None:
+        for boot_id in range(first_boot_id, first_boot_id + 10):
+            await (await Plane.connect(through, boot_id=boot_id)).ask(BUDGET, need=1)
 
-    await asyncio.gather(book(charged[:200]), book(charged[200:]), book(charged[100:300]), lease())
+    other = Authority(authority.url, authority.resources)
+    await asyncio.gather(
+        book(charged[:200]), book(charged[200:]), book(charged[100:300]), lease(authority, 20), lease(other, 40)
+    )
+    await other.close()
     row = await bucket_row(authority.url)
     assert row["spent"] == 50 * 10_000 + 400 * 10
+    assert row["seeds"] == 1, "whoever comes second changes nothing"
     assert await count_drift(authority.url) == 0
+
+
+async def test_a_ledger_that_is_slow_to_read_holds_up_no_other_bucket(authority: Authority) -> None:
+    authority.configure(budget(), limits(pb.Limit(unit=pb.LIMIT_UNIT_REQUESTS, amount=100, window_ms=60_000)))
+    plane, other = await Plane.connect(authority, boot_id=1), await Plane.connect(authority, boot_id=2)
+    connection = await asyncpg.connect(authority.url)
+    asks = (Ask(bucket=BUDGET, need=1), Ask(bucket=spell("rateLimits/r"), need=1))
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE usage_group IN ACCESS EXCLUSIVE MODE")
+        async with asyncio.timeout(3):
+            answers = [await plane.send(*asks), await other.send(*asks), await plane.send(*asks)]
+        results = [[grant.result for grant in answer.grants] for answer in answers]
+        assert results == [[GRANT_RESULT_UNKNOWN, GRANT_RESULT_GRANTED]] * 3
+    async with asyncio.timeout(10):
+        while (await plane.ask(BUDGET, need=1)).result != GRANT_RESULT_GRANTED:
+            await asyncio.sleep(0.01)
+    await connection.close()
 
 
 def _ask(user: str) -> Ask:
