@@ -1,12 +1,14 @@
 """The engine behind a `postgresql://` URL, and transactions that fail with domain errors."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncpg
-from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -20,6 +22,7 @@ COMMAND_GRACE_S = 5.0
 POOL_SIZE = 5
 POOL_OVERFLOW = 5
 POOL_WAIT_S = 5.0
+IDLE_PING_S = 15.0
 
 _AWAY = "the database cannot be reached at the moment; try again shortly"
 
@@ -51,9 +54,11 @@ class Database:
             pool_size=pool_size,
             max_overflow=POOL_OVERFLOW,
             pool_timeout=POOL_WAIT_S,
-            pool_pre_ping=True,
+            pool_use_lifo=True,
             hide_parameters=True,
         )
+        event.listen(self.engine.sync_engine, "checkin", _note_use)
+        event.listen(self.engine.sync_engine, "checkout", _check_alive)
 
     @property
     def place(self) -> str:
@@ -121,6 +126,25 @@ class Database:
             )
         except REFUSALS as error:
             raise DatabaseRefused(_AWAY, detail=f"{self.place}: {' '.join(str(error).split())}") from error
+
+
+def _note_use(connection: Any, record: Any) -> None:
+    """A connection goes back to the pool; None when it is of no more use."""
+    record.info["used_s"] = time.monotonic()
+
+
+def _check_alive(connection: Any, record: Any, proxy: Any) -> None:
+    """Lets the pool replace a connection that is closed, or was idle and does not answer.
+
+    A ping takes three round trips, so that connections in use do without. Raises DisconnectionError.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
+    if time.monotonic() - record.info.get("used_s", time.monotonic()) > IDLE_PING_S:
+        try:
+            connection.ping()
+        except (OSError, asyncpg.InterfaceError, connection.dbapi.Error) as error:
+            raise DisconnectionError from error
 
 
 def is_transient(error: BaseException) -> bool:

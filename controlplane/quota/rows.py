@@ -1,9 +1,10 @@
 """What the authority keeps, as values: buckets, leases, rates. Amounts are nano-USD, requests, tokens or slots."""
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from controlplane.quota.gcra import Rate
 
@@ -132,3 +133,9 @@ class RateRow:
     period_us: int = 0
     holders: tuple[int, ...] = ()
     earlier_holders: int = 0
+
+
+def key_arrays(keys: Iterable[BucketKey]) -> dict[str, list[Any]]:
+    """`keys` in order, as the parameters `key_ids` and `windows` of a statement."""
+    ordered = sorted(keys)
+    return {"key_ids": [key.bucket_id for key in ordered], "windows": [key.window_start_ms for key in ordered]}

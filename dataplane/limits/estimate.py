@@ -99,11 +99,11 @@ def _measure(values: list[Any], size: Size) -> None:
     while pending:
         item = pending.pop()
         if isinstance(item, str):
-            text_bytes += len(item) if item.isascii() else len(item.encode("utf-8", "surrogatepass"))
+            text_bytes += _bytes_of(item)
         elif isinstance(item, dict):
             text_bytes += _ENTRY_BYTES * len(item)
             for name, value in item.items():
-                text_bytes += len(name)
+                text_bytes += _bytes_of(name)
                 if not _is_media(name, value, size):
                     pending.append(value)
         elif isinstance(item, list):
@@ -114,6 +114,10 @@ def _measure(values: list[Any], size: Size) -> None:
         elif isinstance(item, int | float):
             text_bytes += _NUMBER_BYTES
     size.text_bytes += text_bytes
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _is_media(name: str, value: Any, size: Size) -> bool:

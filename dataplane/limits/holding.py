@@ -202,6 +202,9 @@ class Holding:
         if self.bucket.kind is Kind.SLOTS:
             return need + max(1, self.reserved // _SLOTS_SPARE_PART) if need else 0
         self._measure(now_ms)
+        if not self.burn:
+            # Calls that come first are taken for the pace of the others.
+            self.burn = need * HORIZON_MS[self.bucket.kind] // _SHORTEST_MEASURE_MS[self.bucket.kind]
         return max(need, self.burn - max(0, self.balance(now_ms)))
 
     def _measure(self, now_ms: int) -> None:

@@ -22,7 +22,10 @@ class HeldPart:
 
 @dataclass(slots=True)
 class FakeAuthority:
-    """`caps` are by rule, `default_cap` is that of the others; `spent` by bucket id is what a test books."""
+    """`caps` are by rule, `default_cap` is that of the others; `spent` by bucket id is what a test books.
+
+    It grants what is needed, and what is wanted beyond that only where it `is_generous`.
+    """
 
     default_cap: int = 1_000
     caps: dict[str, int] = field(default_factory=dict)
@@ -31,6 +34,7 @@ class FakeAuthority:
     unknown_rules: set[str] = field(default_factory=set)
     asks: list[wire.Ask] = field(default_factory=list)
     returns: list[wire.Return] = field(default_factory=list)
+    is_generous: bool = False
     per_call: bool = False
     ttl_ms: int = 60_000
     refresh_ms: int = 20_000
@@ -76,7 +80,8 @@ class FakeAuthority:
         if bucket.rule in self.unknown_rules:
             return wire.Grant(bucket_id=bucket.bucket_id, result=wire.GRANT_RESULT_UNKNOWN)
         available = self.available(bucket.rule, bucket.bucket_id)
-        amount = min(max(ask.need, ask.want), max(ask.need, available // 2), max(0, available))
+        wanted = max(ask.need, ask.want if self.is_generous else 0)
+        amount = min(wanted, max(ask.need, available // 2), max(0, available))
         is_refused = amount < ask.need or (not amount and not ask.lease_id)
         lease_id = ask.lease_id if ask.lease_id in self.leases else len(self.leases).to_bytes(16, "big")
         grant = wire.Grant(

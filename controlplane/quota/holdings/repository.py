@@ -5,8 +5,8 @@ from collections.abc import Collection
 from sqlalchemy import text
 
 from controlplane.db.engine import Database
-from controlplane.quota.repository import key_arrays, to_bucket, to_lease
-from controlplane.quota.rows import BucketKey, BucketRow, LeaseRow
+from controlplane.quota.repository import to_bucket, to_lease
+from controlplane.quota.rows import BucketKey, BucketRow, LeaseRow, key_arrays
 
 
 class HoldingRepository:
@@ -26,12 +26,13 @@ class HoldingRepository:
         """Open leases of these processes, with something outstanding."""
         async with self._database.transaction() as connection:
             rows = await connection.execute(_OPEN_LEASES, {"boot_ids": list(boot_ids)})
-            return [lease for lease in map(to_lease, rows) if lease.outstanding]
+            return [lease for lease in map(to_lease, rows.mappings()) if lease.outstanding]
 
     async def read_buckets(self, keys: Collection[BucketKey]) -> list[BucketRow]:
         """Those that there are."""
         async with self._database.transaction() as connection:
-            return [to_bucket(row) for row in await connection.execute(_READ_BUCKETS, key_arrays(sorted(keys)))]
+            rows = await connection.execute(_READ_BUCKETS, key_arrays(keys))
+            return [to_bucket(row) for row in rows.mappings()]
 
 
 _READ_NOW = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")

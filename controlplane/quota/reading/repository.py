@@ -73,7 +73,7 @@ class BucketRepository:
             tuple_(_c.bucket_id, _c.window_start_ms).in_([tuple(key) for key in keys]),
         )
         async with self._database.transaction() as connection:
-            rows = [to_bucket(row) for row in await connection.execute(query)]
+            rows = [to_bucket(row) for row in (await connection.execute(query)).mappings()]
         return {row.key: row for row in rows}
 
     async def rates(self, bucket_ids: Collection[uuid.UUID]) -> Rates:

@@ -59,7 +59,8 @@ class ReaperRepository:
     async def unsettled_seeds(self, limit: int) -> list[BucketRow]:
         """Buckets of budgets that were seeded so long ago that most calls, then all calls of that time have ended."""
         async with self._database.transaction() as connection:
-            return [to_bucket(row) for row in await connection.execute(_UNSETTLED, {"limit": limit})]
+            rows = await connection.execute(_UNSETTLED, {"limit": limit})
+            return [to_bucket(row) for row in rows.mappings()]
 
     async def read_sums(self) -> QuotaSums:
         async with self._database.transaction() as connection:
@@ -70,7 +71,7 @@ class ReaperRepository:
 
 async def _reap(connection: AsyncConnection, due: Sequence[uuid.UUID], is_enforced: Callable[[BucketRow], bool]) -> int:
     now_us = int((await connection.execute(_NOW)).scalar_one())
-    transaction = QuotaTransaction(connection, now_us, 0)
+    transaction = await QuotaTransaction.on(connection, now_us)
     rows = await transaction.load(Wanted(leases=frozenset(due)))
     standings = {row.lease_id: row for row in await connection.execute(_STANDINGS, {"lease_ids": list(due)})}
     book = Workbook(rows)

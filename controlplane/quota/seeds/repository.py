@@ -11,8 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from controlplane.db.engine import Database
 from controlplane.ledger.costs.repository import CostQuery, read_costs
-from controlplane.quota.repository import bucket_values, key_arrays, lock_buckets
-from controlplane.quota.rows import BucketKey, BucketRow, BucketSpec
+from controlplane.quota.rows import BucketKey, BucketSpec, key_arrays
 from controlplane.quota.seeding import Seeding
 from controlplane.quota.tables import quota_bucket
 
@@ -47,7 +46,6 @@ class SeedRepository:
             for key, prior in sorted(priors.items())
         ]
         async with self._database.transaction() as connection:
-            await lock_buckets(connection, specs)
             await connection.execute(_SEED, rows)
 
     async def _read_priors(self, seeding: Seeding) -> Mapping[BucketKey, int]:
@@ -55,13 +53,28 @@ class SeedRepository:
         query = CostQuery(seeding.start, seeding.end, seeding.entry_dimensions, seeding.equal)
         async with self._database.snapshot() as connection:
             sums = seeding.sums(await read_costs(connection, query))
-            charged = await connection.execute(_CHARGED, key_arrays(sorted(sums)))
+            charged = await connection.execute(_CHARGED, key_arrays(sums))
             own = {BucketKey(row.bucket_id, row.window_start_ms): row.charged_cost_nano_usd for row in charged}
         return {key: held - own.get(key, 0) for key, held in sums.items()}
 
 
 def _new(spec: BucketSpec) -> dict[str, object]:
-    return bucket_values(BucketRow(spec.key, spec.name, spec.kind, spec.cap))
+    """A bucket that nothing was charged to, and of which nothing is held."""
+    name = spec.name
+    counts = dict.fromkeys(
+        ("spent", "escrow", "provisional", "prior", "charged_cost_nano_usd", "seeds", "starved_us"), 0
+    )
+    return {
+        "bucket_id": spec.key.bucket_id,
+        "window_start_ms": spec.key.window_start_ms,
+        "kind": int(spec.kind),
+        "rule": name.rule,
+        "generation": name.generation,
+        "limit_index": name.limit,
+        "dimension_values": list(name.values),
+        "cap": spec.cap,
+        **counts,
+    }
 
 
 def _named(spec: BucketSpec) -> dict[str, object]:

@@ -2,7 +2,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataplane.call import Endpoint
@@ -17,6 +17,7 @@ def chat(content: Any, **fields: Any) -> dict[str, Any]:
     return {"model": "m", "messages": [{"role": "user", "content": content}], **fields}
 
 
+@example({"\U00010000" * 100: None})
 @given(
     st.recursive(
         st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

@@ -25,7 +25,7 @@ class LeaseMachine(RuleBasedStateMachine):
         self.now_ms = 1_000
         self.heard = Heard()
         self.table = LeaseTable(self.heard, self.now_ms)
-        self.authority = FakeAuthority(caps={"rateLimits/s": 5})
+        self.authority = FakeAuthority(caps={"rateLimits/s": 5}, is_generous=True)
         self.answers: list[wire.LeaseResponse] = []
         self.reservations: list[Reservation] = []
         self.connect()
