@@ -146,12 +146,16 @@ class QuotaServer(QuotaServiceServicer):
             await self._end_with(error, context)
 
     async def _answer_all(self, session: QuotaSession, requests: AsyncIterator[LeaseRequest], context: Context) -> None:
+        """The first answer, an empty one, is that to Hello."""
+        await self._write(LeaseResponse(), session, context)
         async for request in requests:
             if not request.HasField("update"):
                 raise InvalidMessage("after Hello only Updates are sent")
-            response = await self._service.answer(session, request.update)
-            async with session.writing:
-                await context.write(response)
+            await self._write(await self._service.answer(session, request.update), session, context)
+
+    async def _write(self, response: LeaseResponse, session: QuotaSession, context: Context) -> None:
+        async with session.writing:
+            await context.write(response)
 
     async def _end_with(self, error: BaseException, context: Context) -> None:
         match error:
@@ -220,7 +224,6 @@ class QuotaServer(QuotaServiceServicer):
             return
         self._metrics.recalled(len(response.recalls))
         try:
-            async with session.writing:
-                await context.write(response)
+            await self._write(response, session, context)
         except (grpc.aio.UsageError, asyncio.InvalidStateError) as error:
             logger.debug("a recall is not sent, the stream has ended error=%s", type(error).__name__)

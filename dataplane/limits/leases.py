@@ -93,10 +93,13 @@ class LeaseTable:
             if reservation.state is State.WAITING:
                 self._try(reservation, now_ms)
 
-    def opened(self) -> list[wire.HeldLease]:
-        """A stream is open: the leases that its Hello lists."""
-        self.is_connected = True
+    def greet(self) -> list[wire.HeldLease]:
+        """A stream begins: the leases that its Hello lists."""
         return self.exchange.open()
+
+    def opened(self) -> None:
+        """The control plane has taken the Hello: it answers now."""
+        self.is_connected = True
 
     def lost(self, now_ms: int) -> None:
         """The stream is gone."""

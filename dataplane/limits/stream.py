@@ -78,18 +78,19 @@ class LeaseStream:
                 await asyncio.wait((listening,))
 
     async def _greet(self, call: LeaseCall) -> None:
-        """Hello tells what is held. Until the control plane has taken the call, nothing is."""
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            await call.wait_for_connection()
+        """Hello tells what is held; a control plane that has taken it answers once with nothing."""
         client = self._client
         hello = wire.Hello(
             node=client.node,
             boot_id=client.boot_id,
             generation=self._generation,
             build=client.build,
-            held=self._desk.table.opened(),
+            held=self._desk.table.greet(),
         )
-        await call.write(wire.LeaseRequest(hello=hello))
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            await call.write(wire.LeaseRequest(hello=hello))
+            await self._read(call)
+        self._desk.table.opened()
         self._desk.urge = self._urged.set
 
     async def _speak(self, call: LeaseCall, listening: "asyncio.Task[None]") -> None:
@@ -117,10 +118,7 @@ class LeaseStream:
     async def _listen(self, call: LeaseCall) -> None:
         try:
             while True:
-                response = await call.read()
-                if not isinstance(response, wire.LeaseResponse):
-                    raise LeaseLost("the control plane ended the stream")
-                self.has_answered = True
+                response = await self._read(call)
                 self._desk.table.take(response, self._desk.now_ms)
                 is_quiet = self._desk.table.exchange.unanswered == 0
                 self._said_s = None if is_quiet else asyncio.get_running_loop().time()
@@ -130,6 +128,13 @@ class LeaseStream:
             raise LeaseLost("the stream ended") from None
         finally:
             self._urged.set()
+
+    async def _read(self, call: LeaseCall) -> wire.LeaseResponse:
+        response = await call.read()
+        if not isinstance(response, wire.LeaseResponse):
+            raise LeaseLost("the control plane ended the stream")
+        self.has_answered = True
+        return response
 
     def _check_answers(self) -> None:
         if self._said_s is not None and asyncio.get_running_loop().time() - self._said_s > ANSWER_TIMEOUT_S:

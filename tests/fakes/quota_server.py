@@ -45,6 +45,7 @@ class QuotaServer(QuotaServiceServicer):
             if request.HasField("hello"):
                 self.hellos.append(request.hello)
                 self.authority.hello(list(request.hello.held))
+                yield wire.LeaseResponse()
                 continue
             self.updates.append(request.update)
             if self.is_silent:

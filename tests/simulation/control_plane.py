@@ -93,6 +93,7 @@ class ControlPlane:
             try:
                 if message.HasField("hello"):
                     yield from self._greet(transaction, session, message)
+                    stream.respond(LeaseResponse())
                 else:
                     yield from self._answer(transaction, stream, session, message.update)
                 return

@@ -25,6 +25,7 @@ from tollway.quota.v1.quota_pb2 import Hello, LeaseRequest, LeaseResponse
 
 _TICK_US = 100 * MILLISECOND_US
 _URGENT_US = 5 * MILLISECOND_US
+_HELLO = 0
 _CUT_OFF_US = 14 * SECOND_US
 """Less than a lease of slots lasts."""
 _KINDS = {
@@ -123,6 +124,9 @@ class DataPlane:
         if stream is self.stream:
             self._heard_us = self._here.timeline.now_us
             self._unanswered.pop(message.ack_sequence, None)
+            if not self.table.is_connected:
+                self.table.opened()
+                self._flush()
             self.table.take(message, self._now_ms())
 
     def ended(self, stream: Stream) -> None:
@@ -204,10 +208,10 @@ class DataPlane:
             return
         self._generation += 1
         self._unanswered.clear()
-        held = self.table.opened()
+        self._unanswered[_HELLO] = self._here.timeline.now_us
+        held = self.table.greet()
         hello = Hello(node=self.node, boot_id=self.boot_id, generation=self._generation, held=held)
         self.stream.request(LeaseRequest(hello=hello))
-        self._flush()
 
     def _tick(self) -> None:
         self.table.tick(self._now_ms())
@@ -228,7 +232,7 @@ class DataPlane:
 
     def _flush(self) -> None:
         self._is_flush_planned = False
-        while self.stream is not None:
+        while self.stream is not None and self.table.is_connected:
             update = self.table.exchange.next_update(self._now_ms())
             if update is None:
                 return

@@ -16,7 +16,7 @@ from dataplane.limits import exchange
 from dataplane.limits.leases import LeaseTable
 from dataplane.limits.reservations import Need
 from tests.simulation.database import Database, Place, Transaction
-from tests.simulation.plan import Plan, plan_of, stopped_plan
+from tests.simulation.plan import Plan, hung_plan, plan_of, stopped_plan
 from tests.simulation.quota_store import QuotaStore
 from tests.simulation.run import run_plan
 from tollway.quota.v1.quota_pb2 import LeaseResponse
@@ -114,7 +114,7 @@ def _lost_holders_are_forgiven() -> AbstractContextManager[None]:
 MUTATIONS = (
     Mutation("rows are not locked", frozenset({"books", "I1", "I2", "strict"}), _no_row_locks),
     Mutation("locks are taken in no order", frozenset({"lock order"}), _no_lock_order),
-    Mutation("older streams are not fenced", frozenset({"I1", "I2", "strict", "rest", "slots"}), _no_fence),
+    Mutation("older streams are not fenced", frozenset({"I1", "I2", "strict", "rest", "slots"}), _no_fence, hung_plan),
     Mutation("calls are settled twice", frozenset({"I2", "strict", "rest", "slots", "Q1"}), _settled_twice),
     Mutation("reservations of failed calls leak", frozenset({"rest"}), _never_settled),
     Mutation("Hello reconciles nothing", frozenset({"rest", "I2"}), _no_reconciliation),

@@ -128,6 +128,32 @@ def stopped_plan(seed: int) -> Plan:
     )
 
 
+def hung_plan(seed: int) -> Plan:
+    """Control planes hang, again and again, until their data planes are with another one, and go on where they were."""
+    chance = random.Random(seed)
+    loaded_us, control_planes = 60 * SECOND_US, 2
+    strikes = [
+        Strike(at_us, Fault.CONTROL_PLANE_STOPPED, chance.randrange(control_planes), 8 * SECOND_US)
+        for at_us in range(2 * SECOND_US, 50 * SECOND_US, 9 * SECOND_US)
+    ]
+    return Plan(
+        seed=seed,
+        data_planes=3,
+        control_planes=control_planes,
+        consumers=1,
+        rules=(
+            Rule("budgets/strict", Kind.STRICT_BUDGET, 300 * USD // 100),
+            Rule("rateLimits/slots", Kind.SLOTS, 4),
+        ),
+        load=Load(10, 1, USD // 100, SECOND_US, 100),
+        weather=Weather(fastest_us=20 * MILLISECOND_US, slowest_us=200 * MILLISECOND_US),
+        drift_ppm=50,
+        strikes=tuple(strikes),
+        loaded_us=loaded_us,
+        ends_us=loaded_us + 40 * SECOND_US,
+    )
+
+
 def _rules(chance: random.Random, load: Load, data_planes: int, loaded_us: int) -> tuple[Rule, ...]:
     calls_per_s = load.calls_per_s * data_planes
     calls = calls_per_s * loaded_us // SECOND_US

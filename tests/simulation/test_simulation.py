@@ -1,13 +1,16 @@
 """The fleet holds its limits whatever happens to it, uses them when nothing does, and the checks can fail."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.simulation.__main__ import render
 from tests.simulation.fleet import Fleet
 from tests.simulation.liveness import admitted, budget_plan, minute_rule, rate_plan, unused
 from tests.simulation.mutations import MUTATIONS, Mutation, find
+from tests.simulation.plan import Plan, hung_plan, stopped_plan
 from tests.simulation.rules import Kind
-from tests.simulation.run import check_rest, run_seed
+from tests.simulation.run import check_rest, run_plan, run_seed
 from tests.simulation.timeline import SECOND_US
 
 _SEEDS = 300
@@ -19,6 +22,13 @@ _MINUTE_US = 60 * SECOND_US
 def test_invariants_hold(first: int) -> None:
     for seed in range(first, first + _BLOCK):
         outcome = run_seed(seed)
+        assert outcome.violation is None, render(outcome)
+
+
+@pytest.mark.parametrize("plan", [stopped_plan, hung_plan])
+def test_invariants_hold_where_processes_hang(plan: Callable[[int], Plan]) -> None:
+    for seed in range(_BLOCK):
+        outcome = run_plan(plan(seed))
         assert outcome.violation is None, render(outcome)
 
 

@@ -31,7 +31,9 @@ class _GrantResultEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GrantResu
     GRANT_RESULT_EXHAUSTED: _GrantResult.ValueType  # 2
     """Less than `need` is left; nothing was granted."""
     GRANT_RESULT_UNKNOWN: _GrantResult.ValueType  # 3
-    """The control plane knows no such rule or generation; ask again when the configuration has caught up."""
+    """Not known yet: the control plane has no such rule or generation, or still reads what the ledger holds for a new
+    budget. Ask again shortly.
+    """
 
 class GrantResult(_GrantResult, metaclass=_GrantResultEnumTypeWrapper):
     """GrantResult says what became of an Ask."""
@@ -42,7 +44,9 @@ GRANT_RESULT_GRANTED: GrantResult.ValueType  # 1
 GRANT_RESULT_EXHAUSTED: GrantResult.ValueType  # 2
 """Less than `need` is left; nothing was granted."""
 GRANT_RESULT_UNKNOWN: GrantResult.ValueType  # 3
-"""The control plane knows no such rule or generation; ask again when the configuration has caught up."""
+"""Not known yet: the control plane has no such rule or generation, or still reads what the ledger holds for a new
+budget. Ask again shortly.
+"""
 Global___GrantResult: _TypeAlias = GrantResult  # noqa: Y015
 
 @_typing.final

@@ -28,8 +28,9 @@ if _version_not_supported:
 class QuotaServiceStub:
     """QuotaService hands out parts of budgets, rates and slots to data planes, so that calls are admitted without a hop.
 
-    Protocol. A data plane process opens Lease and sends exactly one Hello, then Updates with rising sequence numbers;
-    the control plane answers each Update with one LeaseResponse that carries its number, after the commit of everything
+    Protocol. A data plane process opens Lease and sends exactly one Hello. Once that is committed, the control plane
+    answers with an empty LeaseResponse; the stream is open then, and the process sends Updates with rising sequence
+    numbers. The control plane answers each with one LeaseResponse that carries its number, after the commit of everything
     in it, and may send further ones with recalls only (ack_sequence 0). A bucket is one counter: a rule, one of its
     limits, and the values of the dimensions that the rule counts apart. Its id is derived from these alone
     (tollway.kernel.rules.bucket_id), so that both planes name it alike; the first ask on a stream spells it out.
@@ -64,8 +65,9 @@ class QuotaServiceStub:
 class QuotaServiceServicer:
     """QuotaService hands out parts of budgets, rates and slots to data planes, so that calls are admitted without a hop.
 
-    Protocol. A data plane process opens Lease and sends exactly one Hello, then Updates with rising sequence numbers;
-    the control plane answers each Update with one LeaseResponse that carries its number, after the commit of everything
+    Protocol. A data plane process opens Lease and sends exactly one Hello. Once that is committed, the control plane
+    answers with an empty LeaseResponse; the stream is open then, and the process sends Updates with rising sequence
+    numbers. The control plane answers each with one LeaseResponse that carries its number, after the commit of everything
     in it, and may send further ones with recalls only (ack_sequence 0). A bucket is one counter: a rule, one of its
     limits, and the values of the dimensions that the rule counts apart. Its id is derived from these alone
     (tollway.kernel.rules.bucket_id), so that both planes name it alike; the first ask on a stream spells it out.
@@ -110,8 +112,9 @@ def add_QuotaServiceServicer_to_server(servicer, server):
 class QuotaService:
     """QuotaService hands out parts of budgets, rates and slots to data planes, so that calls are admitted without a hop.
 
-    Protocol. A data plane process opens Lease and sends exactly one Hello, then Updates with rising sequence numbers;
-    the control plane answers each Update with one LeaseResponse that carries its number, after the commit of everything
+    Protocol. A data plane process opens Lease and sends exactly one Hello. Once that is committed, the control plane
+    answers with an empty LeaseResponse; the stream is open then, and the process sends Updates with rising sequence
+    numbers. The control plane answers each with one LeaseResponse that carries its number, after the commit of everything
     in it, and may send further ones with recalls only (ack_sequence 0). A bucket is one counter: a rule, one of its
     limits, and the values of the dimensions that the rule counts apart. Its id is derived from these alone
     (tollway.kernel.rules.bucket_id), so that both planes name it alike; the first ask on a stream spells it out.

@@ -96,3 +96,12 @@ def test_slots_of_an_answer_that_is_late_are_not_taken_from_a_share() -> None:
     assert late.denial.reason is Reason.UNAVAILABLE
     table.lost(NOW_MS)
     assert call(table, slots, NOW_MS + WAIT_MS + LOST_GRACE_MS).needs[0].way is Way.LOCAL_SHARE
+
+
+def test_a_control_plane_that_has_not_taken_the_hello_is_away() -> None:
+    """As while its database is: each stream ends before it is open."""
+    slots = bucket("rateLimits/s", Kind.SLOTS, amount=8, on_unavailable=OnUnavailable.LOCAL_SHARE)
+    table = LeaseTable(Heard(), NOW_MS)
+    table.greet()
+    held = call(table, slots, NOW_MS + LOST_GRACE_MS)
+    assert (held.state, held.needs[0].way) == (State.HELD, Way.LOCAL_SHARE)

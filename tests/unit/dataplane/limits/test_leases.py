@@ -186,7 +186,8 @@ def test_what_was_never_received_is_asked_for_again_on_the_next_stream() -> None
     assert update is not None
     lost = plane.authority.answer(update)
     plane.table.lost(plane.now_ms)
-    plane.authority.hello(plane.table.opened())
+    plane.authority.hello(plane.table.greet())
+    plane.table.opened()
     assert plane.authority.available("budgets/b", MONEY.id) == 1_000
     plane.table.take(lost, plane.now_ms)
     assert call.state is State.WAITING, "an answer of the stream before is none"

@@ -32,7 +32,8 @@ class LeaseMachine(RuleBasedStateMachine):
 
     def connect(self) -> None:
         self.answers.clear()
-        self.authority.hello(self.table.opened())
+        self.authority.hello(self.table.greet())
+        self.table.opened()
 
     @rule(target=waiting, amounts=AMOUNTS)
     def call(self, amounts: tuple[int, int, int]) -> Reservation:

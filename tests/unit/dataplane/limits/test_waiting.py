@@ -40,7 +40,8 @@ def test_what_those_behind_the_first_need_is_asked_for() -> None:
 
 def _table(authority: FakeAuthority) -> LeaseTable:
     table = LeaseTable(Heard(), 0)
-    authority.hello(table.opened())
+    authority.hello(table.greet())
+    table.opened()
     return table
 
 
