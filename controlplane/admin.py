@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry
 
 from controlplane.audit.handlers import audit_handlers
+from controlplane.audit.log import AuditLog
 from controlplane.authz import Handler
 from controlplane.db.engine import Database
 from controlplane.db.unit_of_work import ConfigStore
@@ -33,6 +34,8 @@ from controlplane.prices.book import ensure_price_book
 from controlplane.prices.handlers import price_book_handlers
 from controlplane.prices.reading import PriceBookReader
 from controlplane.quota.behaviour import RuleBehaviour
+from controlplane.quota.checks.api import budget_check_handlers
+from controlplane.quota.checks.repository import BudgetCheckRepository
 from controlplane.quota.holdings.repository import HoldingRepository
 from controlplane.quota.metrics import QuotaMetrics
 from controlplane.quota.reading.handlers import quota_reading_handlers
@@ -178,6 +181,7 @@ def config_handlers(
     return {
         **standard,
         **quota_reading_handlers(config, BucketRepository(config.database), standard),
+        **budget_check_handlers(BudgetCheckRepository(config.database), AuditLog(config)),
         **key_handlers(KeyService(kinds[VIRTUAL_KEY.name], keys), transactor),
         **price_book_handlers(PriceBookReader(config), transactor),
         **audit_handlers(config),

@@ -38,6 +38,7 @@ from controlplane.ledger.tap.repository import ReplayRepository
 from controlplane.ledger.tap.stream import TapSettings
 from controlplane.ledger.upkeep import LedgerUpkeep, UpkeepParts
 from controlplane.migrations import SchemaMismatch, require_current_schema
+from controlplane.quota.checks.repository import BudgetCheckRepository
 from controlplane.settings import DATABASE_URL, METRICS_LISTEN
 from controlplane.telemetry import build_registry, build_tracing, software_version
 from controlplane.transport.probe_app import probe_app
@@ -159,7 +160,8 @@ async def _work(
 
 def _upkeep(settings: ConsumerSettings, database: Database, metrics: ConsumerMetrics) -> LedgerUpkeep:
     retirement = DayRetirement(RetentionRepository(database), settings.retention_days, _now)
-    return LedgerUpkeep(UpkeepParts(StateRepository(database), DayCheckRepository(database), retirement, metrics, _now))
+    days, budgets = DayCheckRepository(database), BudgetCheckRepository(database)
+    return LedgerUpkeep(UpkeepParts(StateRepository(database), days, budgets, retirement, metrics, _now))
 
 
 def _tap_settings(settings: ConsumerSettings) -> TapSettings:

@@ -11,6 +11,7 @@ Json = dict[str, Any]
 _LETTER_TITLES = ("ID", "LAST TIME", "TRIES", "TEAM", "KEY", "REQUEST", "BOOT", "SEQUENCE", "REASON")
 _REPLAY_TITLES = ("NAME", "STATE", "SINCE", "UNTIL", "MESSAGES", "LEFT", "BOOKED", "KNOWN", "DEAD", "PROBLEM")
 _DRIFT_TITLES = ("SLOT", "SPAN", "KIND", "GROUP", "SUM", "EXPECTED", "FOUND")
+_BUDGET_TITLES = ("BUDGET", "OF", "PERIOD", "SUM", "EXPECTED USD", "FOUND USD")
 _MOST_SHOWN = 20
 
 
@@ -62,6 +63,26 @@ def render_day(report: Json) -> str:
     return f"{day}: {_count(report, 'drift_count')} rows of sums differ\n" + render_table(
         _DRIFT_TITLES, lines, frozenset({5, 6})
     )
+
+
+def render_budgets(report: Json) -> str:
+    """What differs of budgets."""
+    lines = [
+        [str(drift.get(name) or "") for name in ("budget", "period_start_time", "sum", "expected_usd", "found_usd")]
+        for drift in report.get("drifts") or ()
+    ]
+    for line, drift in zip(lines, report.get("drifts") or (), strict=True):
+        line.insert(1, ",".join(drift.get("values") or ()))
+    return f"budgets: {_count(report, 'drift_count')} sums differ\n" + render_table(
+        _BUDGET_TITLES, lines, frozenset({4, 5})
+    )
+
+
+def budgets_line(report: Json) -> str:
+    """How many buckets were compared, in one line."""
+    line = f"{_count(report, 'buckets')} buckets of budgets: {_count(report, 'drift_count')} sums with drift"
+    unverified = _count(report, "unverified")
+    return f"{line}; entries of {unverified} are partly gone from the database" if unverified else line
 
 
 def status_problems(state: Json) -> list[str]:

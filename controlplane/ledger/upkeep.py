@@ -12,6 +12,7 @@ from controlplane.ledger.checks.repository import DayCheckRepository
 from controlplane.ledger.metrics import ConsumerMetrics
 from controlplane.ledger.retention.retirement import DayRetirement
 from controlplane.ledger.state.repository import StateRepository
+from controlplane.quota.checks.repository import BudgetCheckRepository
 
 STATE_INTERVAL_S = 15.0
 RETIREMENT_INTERVAL_S = 60.0
@@ -30,6 +31,7 @@ class UpkeepParts:
 
     state: StateRepository
     days: DayCheckRepository
+    budgets: BudgetCheckRepository
     retirement: DayRetirement
     metrics: ConsumerMetrics
     now: Callable[[], datetime]
@@ -63,7 +65,10 @@ class LedgerUpkeep:
         await self._parts.retirement.run_once()
 
     async def check_days(self) -> None:
-        """Compares the last CHECK_DAYS days when that is due. Raises Unavailable; then it is due the next night."""
+        """Compares the last CHECK_DAYS days and the budgets when that is due.
+
+        Raises Unavailable; then it is due the next night.
+        """
         now = self._parts.now().astimezone(UTC)
         if not await self._parts.state.begin_check(NIGHTLY if now.hour in NIGHT_HOURS_UTC else OVERDUE):
             return
@@ -74,6 +79,11 @@ class LedgerUpkeep:
             if report.drifting_rows:
                 text = "sums of a day are not what its entries add up to: see tollctl ledger verify day=%s rows=%d"
                 _log.error(text, report.day, report.drifting_rows)
+        budgets = await self._parts.budgets.verify()
+        drifts += len(budgets.drifts)
+        if budgets.drifts:
+            text = "budgets are not what is charged to them: see tollctl ledger verify sums=%d"
+            _log.error(text, len(budgets.drifts))
         await self._parts.state.end_check(CHECK_DAYS, drifts)
         _log.info("checked days=%d drifts=%d took_s=%.1f", CHECK_DAYS, drifts, time.monotonic() - started_s)
 

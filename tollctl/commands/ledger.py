@@ -116,8 +116,11 @@ def verify(
     repair: RepairOption = False,
     output: OutputOption = Output.TABLE,
 ) -> None:
-    """Compare sums with entries day by day, and look for what is missing; exit code 1 if anything is wrong."""
-    from tollctl.ledger import render_day, status_problems
+    """Compare sums with entries day by day and, unless days are named, budgets with charges; look for what is missing.
+
+    Exit code 1 if anything is wrong.
+    """
+    from tollctl.ledger import budgets_line, render_budgets, render_day, status_problems
 
     session = session_of(context)
     admin = session.admin()
@@ -128,16 +131,21 @@ def verify(
         reports.append(report)
         if output is Output.TABLE and report.get("drift_count"):
             write_out(render_day(report))
+    budgets = {} if from_ or to else _verify_budgets(session, admin, repair)
+    if output is Output.TABLE and budgets.get("drift_count"):
+        write_out(render_budgets(budgets))
     problems = status_problems(state)
     drifting = sum(bool(report.get("drift_count")) for report in reports)
     if output is Output.TABLE:
         for problem in problems:
             print(problem)
         entries = sum(int(report.get("entries") or 0) for report in reports)
+        if budgets:
+            print(budgets_line(budgets))
         print(f"{len(reports)} days, {entries} entries: {drifting} days with drift, {len(problems)} other problems")
     else:
-        write_out(render_data({"days": reports, "status": state}, output))
-    if drifting or problems:
+        write_out(render_data({"days": reports, "budgets": budgets, "status": state}, output))
+    if drifting or problems or budgets.get("drift_count"):
         raise typer.Exit(1)
 
 
@@ -230,6 +238,17 @@ def _verify_day(session: Session, admin: "AdminClient", day: str, repair: bool) 
         f" and made {counts['made_sums']} from entries"
     )
     return admin.read(f"ledger/days/{day}:verify")
+
+
+def _verify_budgets(session: Session, admin: "AdminClient", repair: bool) -> dict[str, Any]:
+    """The report of budgets; with `repair`, as they are after they were corrected."""
+    report = admin.read("budgets:verify")
+    drifts = int(report.get("drift_count") or 0)
+    if not (repair and drifts):
+        return report
+    admin.write("budgets:repair", {})
+    session.tell(f"budgets: {drifts} sums differed and are corrected")
+    return admin.read("budgets:verify")
 
 
 def _watch(session: Session, admin: "AdminClient", name: str) -> None:

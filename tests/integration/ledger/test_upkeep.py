@@ -15,6 +15,7 @@ from controlplane.ledger.retention.repository import RetentionRepository
 from controlplane.ledger.retention.retirement import DayRetirement
 from controlplane.ledger.state.repository import StateRepository
 from controlplane.ledger.upkeep import CHECK_DAYS, LedgerUpkeep, UpkeepParts
+from controlplane.quota.checks.repository import BudgetCheckRepository
 from tests.fakes.usage_events import FakeDataPlane
 from tests.integration.ledger.reading import execute
 
@@ -24,8 +25,8 @@ NIGHT = NOON.replace(hour=2)
 
 def upkeep(database: Database, registry: CollectorRegistry, now: datetime) -> LedgerUpkeep:
     retirement = DayRetirement(RetentionRepository(database), 400, lambda: now)
-    state, days = StateRepository(database), DayCheckRepository(database)
-    return LedgerUpkeep(UpkeepParts(state, days, retirement, ConsumerMetrics(registry), lambda: now))
+    state, days, budgets = StateRepository(database), DayCheckRepository(database), BudgetCheckRepository(database)
+    return LedgerUpkeep(UpkeepParts(state, days, budgets, retirement, ConsumerMetrics(registry), lambda: now))
 
 
 async def test_gaps_dead_letters_and_drift_become_metrics(database: Database, ledger_url: str) -> None:

@@ -30,6 +30,14 @@ DRIFT = {
     "expected": 1_500_000_000,
     "found": 2_000_000_000,
 }
+BUDGET_DRIFT = {
+    "budget": "budgets/monthly",
+    "values": ["teams/growth"],
+    "period_start_time": "2026-11-01T00:00:00Z",
+    "sum": "spent",
+    "expected_usd": "1.50",
+    "found_usd": "1.25",
+}
 CLEAN = {"first_day": "2026-11-26", "last_day": "2026-11-28"}
 REPLAY: dict[str, Any] = {"name": "ledgerReplays/3", "since_time": "2026-11-28T06:00:00Z"}
 
@@ -93,8 +101,13 @@ def test_a_right_ledger_is_verified_day_by_day(api: ScriptedApi, tmp_path: Path)
     api.replies["GET /v1/ledger"] = Reply(CLEAN)
     for day in ("2026-11-26", "2026-11-27", "2026-11-28"):
         api.replies[f"GET /v1/ledger/days/{day}:verify"] = Reply({"name": f"ledger/days/{day}", "entries": 5})
+    api.replies["GET /v1/budgets:verify"] = Reply({"buckets": 4, "unverified": 1})
     done = ledger(api, tmp_path, "verify")
-    assert (done.returncode, done.stdout) == (0, "3 days, 15 entries: 0 days with drift, 0 other problems\n")
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "4 buckets of budgets: 0 sums with drift; entries of 1 are partly gone from the database",
+        "3 days, 15 entries: 0 days with drift, 0 other problems",
+    ]
 
 
 def test_drift_and_everything_else_that_is_wrong_is_told(api: ScriptedApi, tmp_path: Path) -> None:
@@ -119,9 +132,22 @@ def test_repair_makes_a_day_anew_and_says_so(api: ScriptedApi, tmp_path: Path) -
     right = {"name": "ledger/days/2026-11-27", "entries": 5}
     api.replies["GET /v1/ledger/days/2026-11-27:verify"] = [Reply(wrong), Reply(right)]
     api.replies["POST /v1/ledger/days/2026-11-27:repair"] = Reply({"removed_sums": 8, "made_sums": 7})
+    budgets = {"buckets": 4, "drift_count": 1, "drifts": [BUDGET_DRIFT]}
+    api.replies["GET /v1/budgets:verify"] = [Reply(budgets), Reply({"buckets": 4})]
+    api.replies["POST /v1/budgets:repair"] = Reply(budgets)
     done = ledger(api, tmp_path, "verify", "--repair")
     assert done.returncode == 0
     assert "removed 8 rows of sums and made 7" in done.stderr
+    assert "budgets: 1 sums differed and are corrected" in done.stderr
+
+
+def test_budgets_that_are_not_what_is_charged_to_them_are_told(api: ScriptedApi, tmp_path: Path) -> None:
+    api.replies["GET /v1/ledger"] = Reply({})
+    api.replies["GET /v1/budgets:verify"] = Reply({"buckets": 4, "drift_count": 1, "drifts": [BUDGET_DRIFT]})
+    done = ledger(api, tmp_path, "verify")
+    assert done.returncode == 1
+    line = next(line for line in done.stdout.splitlines() if line.startswith("budgets/"))
+    assert line.split() == ["budgets/monthly", "teams/growth", "2026-11-01T00:00:00Z", "spent", "1.50", "1.25"]
 
 
 def test_a_replay_is_watched_to_its_end(api: ScriptedApi, tmp_path: Path) -> None:

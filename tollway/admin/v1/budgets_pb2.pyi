@@ -527,3 +527,110 @@ class DeleteBudgetRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteBudgetRequest: _TypeAlias = DeleteBudgetRequest  # noqa: Y015
+
+@_typing.final
+class VerifyBudgetsRequest(_message.Message):
+    """VerifyBudgetsRequest has no fields yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyBudgetsRequest: _TypeAlias = VerifyBudgetsRequest  # noqa: Y015
+
+@_typing.final
+class RepairBudgetsRequest(_message.Message):
+    """RepairBudgetsRequest has no fields yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RepairBudgetsRequest: _TypeAlias = RepairBudgetsRequest  # noqa: Y015
+
+@_typing.final
+class BudgetsReport(_message.Message):
+    """BudgetsReport is what the comparison found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    UNVERIFIED_FIELD_NUMBER: _builtins.int
+    DRIFT_COUNT_FIELD_NUMBER: _builtins.int
+    DRIFTS_FIELD_NUMBER: _builtins.int
+    buckets: _builtins.int
+    unverified: _builtins.int
+    """Buckets with charges in entries that are gone from the database: only what they hold is compared."""
+    drift_count: _builtins.int
+    """Sums that differ, of which `drifts` holds the first 100."""
+    @_builtins.property
+    def drifts(self) -> _containers.RepeatedCompositeFieldContainer[Global___BudgetDrift]: ...
+    def __init__(
+        self,
+        *,
+        buckets: _builtins.int = ...,
+        unverified: _builtins.int = ...,
+        drift_count: _builtins.int = ...,
+        drifts: _abc.Iterable[Global___BudgetDrift] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "drift_count", b"drift_count", "drifts", b"drifts", "unverified", b"unverified"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetsReport: _TypeAlias = BudgetsReport  # noqa: Y015
+
+@_typing.final
+class BudgetDrift(_message.Message):
+    """BudgetDrift is one sum of a bucket that is not what it should be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUDGET_FIELD_NUMBER: _builtins.int
+    VALUES_FIELD_NUMBER: _builtins.int
+    PERIOD_START_TIME_FIELD_NUMBER: _builtins.int
+    SUM_FIELD_NUMBER: _builtins.int
+    EXPECTED_USD_FIELD_NUMBER: _builtins.int
+    FOUND_USD_FIELD_NUMBER: _builtins.int
+    budget: _builtins.str
+    """`budgets/{budget}`, and the values of its dimensions."""
+    sum: _builtins.str
+    """spent (charged since the budget was made), charged_cost, escrow or provisional."""
+    expected_usd: _builtins.str
+    found_usd: _builtins.str
+    @_builtins.property
+    def values(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def period_start_time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        budget: _builtins.str = ...,
+        values: _abc.Iterable[_builtins.str] | None = ...,
+        period_start_time: _timestamp_pb2.Timestamp | None = ...,
+        sum: _builtins.str = ...,
+        expected_usd: _builtins.str = ...,
+        found_usd: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["period_start_time", b"period_start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["budget", b"budget", "expected_usd", b"expected_usd", "found_usd", b"found_usd", "period_start_time", b"period_start_time", "sum", b"sum", "values", b"values"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetDrift: _TypeAlias = BudgetDrift  # noqa: Y015

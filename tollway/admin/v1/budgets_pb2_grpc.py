@@ -66,6 +66,16 @@ class BudgetServiceStub:
                 request_serializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.ListBudgetBucketsRequest.SerializeToString,
                 response_deserializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.ListBudgetBucketsResponse.FromString,
                 _registered_method=True)
+        self.VerifyBudgets = channel.unary_unary(
+                '/tollway.admin.v1.BudgetService/VerifyBudgets',
+                request_serializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.VerifyBudgetsRequest.SerializeToString,
+                response_deserializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.BudgetsReport.FromString,
+                _registered_method=True)
+        self.RepairBudgets = channel.unary_unary(
+                '/tollway.admin.v1.BudgetService/RepairBudgets',
+                request_serializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.RepairBudgetsRequest.SerializeToString,
+                response_deserializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.BudgetsReport.FromString,
+                _registered_method=True)
 
 
 class BudgetServiceServicer:
@@ -114,6 +124,21 @@ class BudgetServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyBudgets(self, request, context):
+        """Compares what buckets of current periods have spent and hold with the ledger's entries and with leases. Reads all
+        entries since the first of these periods began.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RepairBudgets(self, request, context):
+        """Does the same and corrects what differs; the report is of before.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BudgetServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +171,16 @@ def add_BudgetServiceServicer_to_server(servicer, server):
                     servicer.ListBudgetBuckets,
                     request_deserializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.ListBudgetBucketsRequest.FromString,
                     response_serializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.ListBudgetBucketsResponse.SerializeToString,
+            ),
+            'VerifyBudgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyBudgets,
+                    request_deserializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.VerifyBudgetsRequest.FromString,
+                    response_serializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.BudgetsReport.SerializeToString,
+            ),
+            'RepairBudgets': grpc.unary_unary_rpc_method_handler(
+                    servicer.RepairBudgets,
+                    request_deserializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.RepairBudgetsRequest.FromString,
+                    response_serializer=tollway_dot_admin_dot_v1_dot_budgets__pb2.BudgetsReport.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -311,6 +346,60 @@ class BudgetService:
             '/tollway.admin.v1.BudgetService/ListBudgetBuckets',
             tollway_dot_admin_dot_v1_dot_budgets__pb2.ListBudgetBucketsRequest.SerializeToString,
             tollway_dot_admin_dot_v1_dot_budgets__pb2.ListBudgetBucketsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.admin.v1.BudgetService/VerifyBudgets',
+            tollway_dot_admin_dot_v1_dot_budgets__pb2.VerifyBudgetsRequest.SerializeToString,
+            tollway_dot_admin_dot_v1_dot_budgets__pb2.BudgetsReport.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RepairBudgets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tollway.admin.v1.BudgetService/RepairBudgets',
+            tollway_dot_admin_dot_v1_dot_budgets__pb2.RepairBudgetsRequest.SerializeToString,
+            tollway_dot_admin_dot_v1_dot_budgets__pb2.BudgetsReport.FromString,
             options,
             channel_credentials,
             insecure,

@@ -46,6 +46,12 @@ class BudgetServiceStub:
     """Deletes a budget; what it counted is forgotten."""
     ListBudgetBuckets: _grpc.UnaryUnaryMultiCallable[_budgets_pb2.ListBudgetBucketsRequest, _budgets_pb2.ListBudgetBucketsResponse]
     """Lists the buckets of one budget in the current period, the fullest first."""
+    VerifyBudgets: _grpc.UnaryUnaryMultiCallable[_budgets_pb2.VerifyBudgetsRequest, _budgets_pb2.BudgetsReport]
+    """Compares what buckets of current periods have spent and hold with the ledger's entries and with leases. Reads all
+    entries since the first of these periods began.
+    """
+    RepairBudgets: _grpc.UnaryUnaryMultiCallable[_budgets_pb2.RepairBudgetsRequest, _budgets_pb2.BudgetsReport]
+    """Does the same and corrects what differs; the report is of before."""
 
 @_typing.type_check_only
 class BudgetServiceAsyncStub(BudgetServiceStub):
@@ -64,6 +70,12 @@ class BudgetServiceAsyncStub(BudgetServiceStub):
     """Deletes a budget; what it counted is forgotten."""
     ListBudgetBuckets: _aio.UnaryUnaryMultiCallable[_budgets_pb2.ListBudgetBucketsRequest, _budgets_pb2.ListBudgetBucketsResponse]  # type: ignore[assignment]
     """Lists the buckets of one budget in the current period, the fullest first."""
+    VerifyBudgets: _aio.UnaryUnaryMultiCallable[_budgets_pb2.VerifyBudgetsRequest, _budgets_pb2.BudgetsReport]  # type: ignore[assignment]
+    """Compares what buckets of current periods have spent and hold with the ledger's entries and with leases. Reads all
+    entries since the first of these periods began.
+    """
+    RepairBudgets: _aio.UnaryUnaryMultiCallable[_budgets_pb2.RepairBudgetsRequest, _budgets_pb2.BudgetsReport]  # type: ignore[assignment]
+    """Does the same and corrects what differs; the report is of before."""
 
 class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
     """BudgetService manages limits on cost in calendar periods."""
@@ -115,5 +127,23 @@ class BudgetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_budgets_pb2.ListBudgetBucketsResponse, _abc.Awaitable[_budgets_pb2.ListBudgetBucketsResponse]]:
         """Lists the buckets of one budget in the current period, the fullest first."""
+
+    @_abc_1.abstractmethod
+    def VerifyBudgets(
+        self,
+        request: _budgets_pb2.VerifyBudgetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budgets_pb2.BudgetsReport, _abc.Awaitable[_budgets_pb2.BudgetsReport]]:
+        """Compares what buckets of current periods have spent and hold with the ledger's entries and with leases. Reads all
+        entries since the first of these periods began.
+        """
+
+    @_abc_1.abstractmethod
+    def RepairBudgets(
+        self,
+        request: _budgets_pb2.RepairBudgetsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_budgets_pb2.BudgetsReport, _abc.Awaitable[_budgets_pb2.BudgetsReport]]:
+        """Does the same and corrects what differs; the report is of before."""
 
 def add_BudgetServiceServicer_to_server(servicer: BudgetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

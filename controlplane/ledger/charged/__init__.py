@@ -1,0 +1,1 @@
+"""What entries charge to the buckets of budgets."""

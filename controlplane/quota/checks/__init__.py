@@ -1,0 +1,1 @@
+"""Whether what budgets have spent and hold is what the ledger and the leases add up to."""
