@@ -12,8 +12,8 @@ from controlplane.quota.seeding import Seeding
 from controlplane.quota.seeds.repository import SeedRepository
 from controlplane.quota.specs import Lookup
 
-SEED_WAIT_S: Final = 0.1
-MAX_AT_ONCE: Final = 2
+SEED_WAIT_S: Final = 0.25
+MAX_AT_ONCE: Final = 4
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from tollway.quota.v1 import quota_pb2 as wire
 
 MAX_ITEMS: Final = 200
 """Asks and returns in one Update: the control plane books them in one transaction."""
-_UNKNOWN_PAUSE_MS: Final = 100
+_UNKNOWN_PAUSE_MS: Final = 50
 
 
 @dataclass(frozen=True, slots=True)

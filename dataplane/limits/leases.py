@@ -17,7 +17,7 @@ from dataplane.limits.reservations import Denial, Need, Reason, Reservation, Sta
 from dataplane.rules import OnUnavailable
 from tollway.quota.v1 import quota_pb2 as wire
 
-WAIT_MS: Final = 500
+WAIT_MS: Final = 1_000
 MAX_WAITING_PER_BUCKET: Final = 256
 MAX_WAITING: Final = 2_048
 LOST_GRACE_MS: Final = 500
