@@ -7,6 +7,7 @@ from typing import Any
 
 from tollctl.moments import render_age
 from tollway.kernel.names import bare_id
+from tollway.kernel.rules import shown_value
 
 _SHOWN_AT_MOST = 4
 Cell = Callable[[dict[str, Any]], str]
@@ -102,7 +103,7 @@ def matched(rule: dict[str, Any]) -> str:
 def fullest(budget: dict[str, Any]) -> str:
     """The bucket that a budget's status is about."""
     group = (budget.get("status") or {}).get("group") or {}
-    return _join([f"{name}={bare_id(_show(group[name]))}" for name in sorted(group)])
+    return _join([f"{name}={shown_value(name, _show(group[name]))}" for name in sorted(group)])
 
 
 def limits(rule: dict[str, Any]) -> str:

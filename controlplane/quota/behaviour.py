@@ -8,6 +8,7 @@ from controlplane.db.unit_of_work import UnitOfWork
 from controlplane.resources.behaviour import PendingChange, Settlement
 from tollway.admin.v1.budgets_pb2 import Budget
 from tollway.admin.v1.rate_limits_pb2 import RateLimit
+from tollway.resources.budgets import on_unavailable_of
 from tollway.resources.messages import AdminResource
 
 
@@ -37,7 +38,9 @@ class RuleBehaviour:
         """Buckets of rules that are gone are the keeper's to prune."""
 
     def present(self, message: AdminResource, now: datetime) -> None:
-        return None
+        """A default that follows the mode is shown as what it is."""
+        if isinstance(message, Budget):
+            message.on_unavailable = on_unavailable_of(message)
 
 
 def _rule(resource: AdminResource) -> RateLimit | Budget:

@@ -96,7 +96,7 @@ class QuotaTransaction:
     async def store(self, changes: Changes) -> None:
         """Raises asyncpg.UniqueViolationError where a bucket or a rate was made by somebody else since `load`."""
         known, driver = self._found, self._driver
-        made = [row for row in changes.buckets if row.key not in known.buckets]
+        made = sorted((row for row in changes.buckets if row.key not in known.buckets), key=lambda row: row.key)
         if made:
             await driver.executemany(_MAKE_BUCKET, [_new_bucket(row) for row in made])
         changed = [row for row in changes.buckets if row.key in known.buckets]
@@ -108,7 +108,7 @@ class QuotaTransaction:
         await self._store_rates(changes.rates)
 
     async def _store_rates(self, rates: Sequence[RateRow]) -> None:
-        made = [_rate_values(row) for row in rates if row.bucket_id not in self._found.rates]
+        made = sorted(_rate_values(row) for row in rates if row.bucket_id not in self._found.rates)
         if made:
             await self._driver.executemany(_MAKE_RATE, made)
         changed = [_rate_values(row) for row in rates if row.bucket_id in self._found.rates]

@@ -48,6 +48,7 @@ class QuotaServer(QuotaServiceServicer):
         self._authorization = f"Bearer {plane_token}".encode()
         self._is_loaded = is_loaded
         self._streams: dict[QuotaSession, Context] = {}
+        self._sending: dict[QuotaSession, asyncio.Task[None]] = {}
         self._closing = asyncio.Event()
         self._all_ended = asyncio.Event()
 
@@ -165,7 +166,7 @@ class QuotaServer(QuotaServiceServicer):
                 await self._abort(context, grpc.StatusCode.ABORTED, "a later stream of this process has taken over")
             case Unavailable():
                 await self._abort(context, grpc.StatusCode.UNAVAILABLE, error.message)
-            case grpc.aio.UsageError() | asyncio.InvalidStateError():
+            case grpc.aio.BaseError() | asyncio.InvalidStateError():
                 return
             case _:
                 raise error
@@ -215,15 +216,23 @@ class QuotaServer(QuotaServiceServicer):
         for lease, recall in recalls_of(leases, buckets, spec_of_lease, set(starved)):
             responses.setdefault(lease.boot_id, LeaseResponse()).recalls.append(recall)
         for boot_id, response in responses.items():
-            await self._send(sessions[boot_id], response)
+            self._send(sessions[boot_id], response)
         return now_us
 
-    async def _send(self, session: QuotaSession, response: LeaseResponse) -> None:
+    def _send(self, session: QuotaSession, response: LeaseResponse) -> None:
+        """Beside all others: a data plane that hangs takes nothing, and holds up nobody."""
+        if session in self._sending or session not in self._streams:
+            return
+        sending = asyncio.create_task(self._send_recalls(session, response), name="quota-recall")
+        self._sending[session] = sending
+        sending.add_done_callback(lambda _: self._sending.pop(session, None))
+
+    async def _send_recalls(self, session: QuotaSession, response: LeaseResponse) -> None:
         context = self._streams.get(session)
         if context is None:
             return
         self._metrics.recalled(len(response.recalls))
         try:
             await self._write(response, session, context)
-        except (grpc.aio.UsageError, asyncio.InvalidStateError) as error:
+        except (grpc.aio.BaseError, asyncio.InvalidStateError) as error:
             logger.debug("a recall is not sent, the stream has ended error=%s", type(error).__name__)

@@ -13,7 +13,7 @@ from controlplane.quota.terms import REFUND_US
 from tollway.kernel.rules import bucket_id
 from tollway.quota.v1.quota_pb2 import Bucket
 
-MAX_NAMES = 1_000_000
+MAX_NAMES = 100_000
 MAX_LIMITS = 64
 MAX_VALUES = 16
 MAX_TEXT = 1024
@@ -53,13 +53,18 @@ class SessionMemory:
     forgotten_us: int = 0
 
     def learn(self, buckets: Iterable[Bucket]) -> None:
-        """Notes how buckets are spelled. Raises InvalidMessage."""
+        """Notes how buckets are spelled; those that cannot be what they say stay unknown. Raises InvalidMessage.
+
+        Of too many the oldest are forgotten: whoever asks for a bucket spells it.
+        """
         for bucket in buckets:
             identity = read_id(bucket.bucket_id, "bucket_id")
             if bucket.rule and identity not in self.names:
-                self.names[identity] = _read_name(identity, bucket)
-        if len(self.names) > MAX_NAMES:
-            raise InvalidMessage(f"more than {MAX_NAMES} buckets on one stream; open a new one")
+                name = _read_name(identity, bucket)
+                if name is not None:
+                    self.names[identity] = name
+        while len(self.names) > MAX_NAMES:
+            del self.names[next(iter(self.names))]
 
     def keep(self, changed: Iterable[RateLease], ended: Iterable[uuid.UUID]) -> None:
         """Takes what a committed decision changed."""
@@ -82,13 +87,14 @@ def read_id(given: bytes, field_name: str) -> uuid.UUID:
     return uuid.UUID(bytes=given)
 
 
-def _read_name(identity: uuid.UUID, bucket: Bucket) -> BucketName:
+def _read_name(identity: uuid.UUID, bucket: Bucket) -> BucketName | None:
+    """None for what is no name of this bucket, or cannot be stored."""
     values = tuple(bucket.values)
     texts = (bucket.rule, bucket.generation, *values)
     if len(values) > MAX_VALUES or not 0 <= bucket.limit < MAX_LIMITS or any(len(text) > MAX_TEXT for text in texts):
-        raise InvalidMessage(f"bucket {identity} is spelled with too many or too long parts")
+        return None
     if any("\0" in text for text in texts):
-        raise InvalidMessage(f"bucket {identity} is spelled with NUL characters")
+        return None
     if bucket_id(bucket.rule, bucket.generation, bucket.limit, values) != identity:
-        raise InvalidMessage(f"bucket_id {identity} is not that of its rule, generation, limit and values")
+        return None
     return BucketName(identity, bucket.rule, bucket.generation, bucket.limit, values)

@@ -10,7 +10,7 @@ from controlplane.quota.terms import SHARE_DIVISOR
 from controlplane.quota.workbook import Rows
 from tollway.quota.v1.quota_pb2 import Ask
 
-MAX_AMOUNT = 2**53
+MAX_AMOUNT = 2**63 - 1
 
 Specs = Mapping[uuid.UUID, BucketSpec | None]
 """By bucket id what the configuration says of a bucket, None for nothing."""

@@ -1,5 +1,7 @@
 """What a client may say about a call besides its body: labels and limits in x-tollway-* headers."""
 
+import unicodedata
+
 import orjson
 
 from dataplane.errors import InvalidRequest
@@ -7,6 +9,8 @@ from dataplane.errors import InvalidRequest
 MAX_METADATA_PAIRS = 16
 MAX_METADATA_CHARACTERS = 128
 MAX_USER_CHARACTERS = 128
+_NOT_TEXT = frozenset(("Cc", "Cs"))
+_NO_TEXT = "must be UTF-8 without control characters"
 
 
 def parse_metadata(header: str | None) -> dict[str, str]:
@@ -21,8 +25,11 @@ def parse_metadata(header: str | None) -> dict[str, str]:
         raise _invalid("x-tollway-metadata", "must be a JSON object whose values are strings")
     if len(metadata) > MAX_METADATA_PAIRS:
         raise _invalid("x-tollway-metadata", f"must have at most {MAX_METADATA_PAIRS} pairs")
-    if any(len(text) > MAX_METADATA_CHARACTERS for pair in metadata.items() for text in pair):
+    texts = [text for pair in metadata.items() for text in pair]
+    if any(len(text) > MAX_METADATA_CHARACTERS for text in texts):
         raise _invalid("x-tollway-metadata", f"must have texts of at most {MAX_METADATA_CHARACTERS} characters")
+    if not all(map(_is_text, texts)):
+        raise _invalid("x-tollway-metadata", _NO_TEXT)
     return metadata
 
 
@@ -32,6 +39,8 @@ def parse_user(header: str | None) -> str:
         return ""
     if len(header) > MAX_USER_CHARACTERS:
         raise _invalid("x-tollway-user", f"must have at most {MAX_USER_CHARACTERS} characters")
+    if not _is_text(header):
+        raise _invalid("x-tollway-user", _NO_TEXT)
     return header
 
 
@@ -42,6 +51,11 @@ def parse_timeout_s(header: str | None) -> float | None:
     if not header.isdecimal() or not header.isascii() or not 0 < len(header) < 10 or int(header) == 0:
         raise _invalid("x-tollway-timeout-ms", "must be a whole number of milliseconds above 0")
     return int(header) / 1000
+
+
+def _is_text(text: str) -> bool:
+    """Whether it has neither control characters nor bytes that are no UTF-8, which ledger and counters cannot hold."""
+    return text.isprintable() or not any(unicodedata.category(character) in _NOT_TEXT for character in text)
 
 
 def _invalid(name: str, problem: str) -> InvalidRequest:

@@ -29,11 +29,16 @@ class CostBounds:
     def __init__(self) -> None:
         self._known: dict[int, tuple[Price, _Dearest]] = {}
 
+    def is_whole(self, price: Price, *, has_output: bool) -> bool:
+        """Whether `price` has a rate for plain tokens of each side; what has none could not be bounded."""
+        dearest = self._dearest(price)
+        return dearest.rates_input and (dearest.rates_output or not has_output)
+
     def bound_nano_usd(self, price: Price, input_tokens: int, output_tokens: int) -> int:
         """The most that tokens up to these can cost: each at the dearest rate of its side that so much can reach."""
         dearest = self._dearest(price)
         if input_tokens > dearest.up_to_input_tokens:
-            dearest = _dearest(price.rates, input_tokens)
+            dearest = _dearest(price, input_tokens)
         total = input_tokens * dearest.input + output_tokens * dearest.output + dearest.request
         total *= PARTS_PER_MILLION - price.discount_ppm
         return -(-total // (UNITS_PER_RATE * PARTS_PER_MILLION))
@@ -48,21 +53,27 @@ class CostBounds:
         if known is None or known[0] is not price:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            known = self._known[id(price)] = (price, _dearest(price.rates, 1))
+            known = self._known[id(price)] = (price, _dearest(price, 1))
         return known[1]
 
 
 class _Dearest(NamedTuple):
-    """Nano-USD per million units, and per million calls; of calls with input up to `up_to_input_tokens`."""
+    """Nano-USD per million units, and per million calls; of calls with input up to `up_to_input_tokens`.
+
+    `rates_input` and `rates_output` say whether plain tokens have a rate at all.
+    """
 
     input: int
     output: int
     request: int
     up_to_input_tokens: int
+    rates_input: bool
+    rates_output: bool
 
 
-def _dearest(rates: Sequence[Rate], input_tokens: int) -> _Dearest:
+def _dearest(price: Price, input_tokens: int) -> _Dearest:
     """Of what `input_tokens` reach; a call that turns out smaller may be priced by any rate below."""
+    rates = price.rates
     reached = [rate for rate in rates if rate.above_input_tokens < max(1, input_tokens)]
     further = [rate.above_input_tokens for rate in rates if rate.above_input_tokens >= max(1, input_tokens)]
     return _Dearest(
@@ -70,6 +81,8 @@ def _dearest(rates: Sequence[Rate], input_tokens: int) -> _Dearest:
         _most(reached, OUTPUT_METERS),
         _most(reached, REQUEST_METERS),
         min(further, default=sys.maxsize),
+        price.cost_nano_usd(Usage(input=1)) is not None,
+        price.cost_nano_usd(Usage(output=1)) is not None,
     )
 
 

@@ -41,9 +41,22 @@ class Demand:
             tokens += self.learning.output_tokens(model, self.size)
         return tokens
 
+    def least(self, rule: CompiledLimit | CompiledBudget, target: Target) -> int:
+        """What a call to `target` takes of `rule` by what the client says alone, whatever past calls took."""
+        size = self.size
+        if isinstance(rule, CompiledBudget):
+            if rule.admission is Admission.STRICT:
+                return self.cost(rule, target) or 0
+            price = self._rating(rule, target)
+            return 0 if price is None else self.bounds.expected_nano_usd(price, size.least_input, 0)
+        if rule.unit in (Unit.REQUESTS, Unit.CONCURRENT):
+            return 1
+        tokens = 0 if rule.unit is Unit.OUTPUT_TOKENS else size.least_input
+        return tokens if rule.unit is Unit.INPUT_TOKENS else tokens + size.output_bound(0)
+
     def cost(self, budget: CompiledBudget, target: Target) -> int | None:
         """Nano-USD that `budget` is to hold for an attempt at `target`; None when nothing is known about its price."""
-        price = self.price(target) or budget.ceiling
+        price = self._rating(budget, target)
         if price is None:
             return None
         if budget.admission is Admission.STRICT:
@@ -69,6 +82,13 @@ class Demand:
             return attempt.cost_nano_usd
         cost = None if budget.ceiling is None else budget.ceiling.cost_nano_usd(attempt.usage, attempt.service_tier)
         return held if cost is None else cost
+
+    def _rating(self, budget: CompiledBudget, target: Target) -> Price | None:
+        """What attempts at `target` are held at: its price or the budget's ceiling, whichever has rates for all."""
+        for price in (self.price(target), budget.ceiling):
+            if price is not None and self.bounds.is_whole(price, has_output=self.size.has_output):
+                return price
+        return None
 
     def price(self, target: Target) -> Price | None:
         call = self.call

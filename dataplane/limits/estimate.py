@@ -22,6 +22,7 @@ SOUND_BYTES_EXPECTED: Final = 400
 PARTS_PER_MILLION: Final = 1_000_000
 FIRST_RATIO_PPM: Final = 330_000
 FIRST_OUTPUT_TOKENS: Final = 256
+_MOST_BYTES_OF_A_TOKEN: Final = 8
 _NO_INPUT: Final = frozenset(("model", "metadata", "user", "stream_options", "service_tier"))
 _TOOLS: Final = ("tools", "functions")
 _ENTRY_BYTES: Final = 6
@@ -47,6 +48,11 @@ class Size:
     answers: int = 1
     output_limit: int | None = None
     has_output: bool = True
+
+    @property
+    def least_input(self) -> int:
+        """Tokens of input that such text surely has, about: a token is seldom more than eight bytes."""
+        return self.text_bytes // _MOST_BYTES_OF_A_TOKEN
 
     @property
     def input_bound(self) -> int:

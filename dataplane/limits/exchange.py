@@ -16,6 +16,7 @@ from tollway.quota.v1 import quota_pb2 as wire
 MAX_ITEMS: Final = 200
 """Asks and returns in one Update: the control plane books them in one transaction."""
 _UNKNOWN_PAUSE_MS: Final = 50
+_MOST: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,8 @@ class Exchange:
             del self._holdings.asking[bucket_id]
             if holding.is_stale(now_ms):
                 self._holdings.end(holding)
-            if not holding.is_retired or holding.waiting:
+            is_wanted = holding.current is not None or holding.shortfall(now_ms) > 0
+            if is_wanted and (not holding.is_retired or holding.waiting):
                 asks.append(_ask(holding, now_ms))
                 asked.append(holding)
         return asks, asked
@@ -212,7 +214,7 @@ def _refresh_ms(holding: Holding, grant: wire.Grant, sent_ms: int) -> int:
 
 
 def _ask(holding: Holding, now_ms: int) -> wire.Ask:
-    need = holding.shortfall(now_ms)
+    need = min(_MOST, holding.shortfall(now_ms))
     wanted = sum(reservation.amount_of(holding) for reservation in holding.waiting) - holding.balance(now_ms)
     current = holding.current
     holding.asked_need = need
@@ -220,7 +222,7 @@ def _ask(holding: Holding, now_ms: int) -> wire.Ask:
         bucket=_bucket(holding),
         lease_id=b"" if current is None else current.id,
         need=need,
-        want=max(need, wanted, holding.wants(need, now_ms)),
+        want=min(_MOST, max(need, wanted, holding.wants(need, now_ms))),
         has=max(0, holding.balance(now_ms)),
         reserved=holding.reserved,
     )

@@ -12,22 +12,24 @@ _TOKENS = "tokens"
 
 @dataclass(frozen=True, slots=True)
 class RateState:
-    """A limit, what is left of it, and the milliseconds until all of it is."""
+    """A limit, what is left of what it gives at once, and the milliseconds until all of that is there."""
 
     limit: int
+    burst: int
     remaining: int
     reset_ms: int
 
     def is_tighter_than(self, other: "RateState") -> bool:
-        return self.remaining * other.limit < other.remaining * self.limit
+        return self.remaining * other.burst < other.remaining * self.burst
 
 
 def rate_headers(holdings: Iterable[Holding], now_ms: int) -> dict[str, str]:
-    """Of what a call fell under, in the form that OpenAI's have; nothing where no rate applied."""
+    """Of what a call fell under, in the form that OpenAI's have; nothing where no rate that is known applied."""
     tightest: dict[str, RateState] = {}
     for holding in holdings:
-        if holding.bucket.kind is Kind.RATE:
-            word = _REQUESTS if holding.bucket.unit == _REQUESTS else _TOKENS
+        bucket = holding.bucket
+        if bucket.kind is Kind.RATE and bucket.is_enforced and holding.standing.seen_ms:
+            word = _REQUESTS if bucket.unit == _REQUESTS else _TOKENS
             state = rate_state(holding, now_ms)
             if word not in tightest or state.is_tighter_than(tightest[word]):
                 tightest[word] = state
@@ -42,11 +44,11 @@ def rate_headers(holdings: Iterable[Holding], now_ms: int) -> dict[str, str]:
 def rate_state(holding: Holding, now_ms: int) -> RateState:
     """What the control plane said last, what is held here, and what has come back since then."""
     bucket, standing = holding.bucket, holding.standing
-    left = max(0, holding.balance(now_ms))
-    if standing.seen_ms:
-        left += standing.remaining + bucket.amount * (now_ms - standing.seen_ms) // bucket.window_ms
-    remaining = max(0, min(bucket.amount, left))
-    return RateState(bucket.amount, remaining, (bucket.amount - remaining) * bucket.window_ms // bucket.amount)
+    left = max(0, holding.balance(now_ms)) + standing.remaining
+    left += bucket.amount * (now_ms - standing.seen_ms) // bucket.window_ms
+    remaining = max(0, min(bucket.burst, left))
+    reset_ms = -(-(bucket.burst - remaining) * bucket.window_ms // bucket.amount)
+    return RateState(bucket.amount, bucket.burst, remaining, reset_ms)
 
 
 def format_reset(reset_ms: int) -> str:

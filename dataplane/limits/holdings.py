@@ -93,7 +93,9 @@ class Holdings:
             if not lease.is_ending and now_ms >= lease.refresh_ms:
                 self.asking[holding.bucket.id] = holding
         is_empty = not (holding.leases or holding.waiting or holding.unleased)
-        if is_empty and now_ms - holding.last_used_ms >= _FORGET_MS:
+        # A debt outlives the wait for it: what a window gives pays it.
+        kept_ms = max(_FORGET_MS, holding.bucket.window_ms if holding.debt else 0)
+        if is_empty and now_ms - holding.last_used_ms >= kept_ms:
             self._forget(holding)
             return
         self._look_at(holding, max(now_ms + _SHORTEST_LOOK_MS, self._next_look_ms(holding, now_ms, is_idle=is_idle)))

@@ -152,6 +152,8 @@ class LeaseTable:
         if is_last:
             return self._without_lease(need, now_ms)
         if is_new and (len(holding.waiting) >= MAX_WAITING_PER_BUCKET or self.waiting >= MAX_WAITING):
+            if self._lets_pass(holding.bucket):
+                return Way.UNLEASED
             return Denial(holding.bucket, Reason.CROWDED, _RETRY_MS)
         return Way.NOT_YET
 
@@ -160,7 +162,7 @@ class LeaseTable:
 
     def _without_lease(self, need: Need, now_ms: int) -> Way | Denial:
         bucket = need.holding.bucket
-        if not bucket.is_enforced or bucket.on_unavailable is OnUnavailable.ALLOW:
+        if self._lets_pass(bucket):
             return Way.UNLEASED
         # Slots that an answer which is only late may have given to others already would be one too many.
         is_late = bucket.kind is Kind.SLOTS and self.is_connected
@@ -170,6 +172,11 @@ class LeaseTable:
         if not missing_ms:
             return Way.LOCAL_SHARE
         return Denial(bucket, Reason.EXHAUSTED, missing_ms, limit=bucket.amount)
+
+    @staticmethod
+    def _lets_pass(bucket: Bucket) -> bool:
+        """Whether calls pass where nothing can be had."""
+        return not bucket.is_enforced or bucket.on_unavailable is OnUnavailable.ALLOW
 
     def _missing_of_share_ms(self, need: Need, now_ms: int) -> int:
         holding, share_ppm = need.holding, self.exchange.share_ppm
@@ -237,6 +244,9 @@ class LeaseTable:
     def _leave(self, reservation: Reservation, state: State) -> None:
         if reservation.state is State.WAITING:
             self.waiting -= 1
+            for need in reservation.needs:
+                if reservation in need.holding.waiting:
+                    need.holding.waiting.remove(reservation)
         reservation.state = state
 
     def _tell(self, holding: Holding) -> None:

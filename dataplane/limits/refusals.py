@@ -15,6 +15,7 @@ from dataplane.limits.reservations import Denial, Reason
 from dataplane.rules import CompiledBudget
 from tollway.kernel.money import format_usd
 from tollway.kernel.names import bare_id
+from tollway.kernel.rules import shown_value
 
 _MS_PER_S = 1000
 _RESERVED_RETRY_MS = 1_000
@@ -47,7 +48,8 @@ def price_unknown(budget: CompiledBudget, model: str) -> PriceUnknown:
     """For a call whose cost the budget could not bound."""
     error = PriceUnknown(
         f'No price is known for what serves the model "{model}", and the budget "{bare_id(budget.rule)}" must know '
-        "what a call costs. An admin can add a Price for it, or give the budget ceiling rates.",
+        "what a call costs. An admin can add a Price with rates for input and output, or give the budget such ceiling "
+        "rates.",
         param="model",
     )
     error.headers["x-should-retry"] = "false"
@@ -87,7 +89,7 @@ def _unavailable(denial: Denial) -> QuotaUnavailable:
     if denial.reason is Reason.CROWDED:
         problem = "too many calls wait for it already"
     else:
-        problem = "the control plane that counts it cannot be reached"
+        problem = "the control plane that counts it does not answer in time"
     error = QuotaUnavailable(f"The {_rule(denial.bucket)} cannot be checked at the moment: {problem}. Try again soon.")
     _retry_after(error, denial.retry_after_ms)
     return error
@@ -96,7 +98,7 @@ def _unavailable(denial: Denial) -> QuotaUnavailable:
 def _rule(bucket: Bucket) -> str:
     kind = "budget" if bucket.kind is Kind.BUDGET else "rate limit"
     named = zip(bucket.per, bucket.values, strict=True)
-    group = ", ".join(f'{per.removeprefix("metadata.")} "{bare_id(value)}"' for per, value in named)
+    group = ", ".join(f'{per.removeprefix("metadata.")} "{shown_value(per, value)}"' for per, value in named)
     return f'{kind} "{bare_id(bucket.rule)}"' + (f" of {group}" if group else "")
 
 

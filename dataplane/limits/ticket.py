@@ -111,7 +111,8 @@ class LimitedTicket(Ticket):
         return STRICT_OUTPUT_TOKENS if self._is_strict and size.has_output and size.output_limit is None else None
 
     def headers(self) -> dict[str, str]:
-        return rate_headers((need.holding for need in self._seen), self._office.desk.now_ms)
+        known = (need.holding for need in self._seen if need.way not in (Way.UNLEASED, Way.LOCAL_SHARE))
+        return rate_headers(known, self._office.desk.now_ms)
 
     async def admit(self, targets: Sequence[Target]) -> None:
         """Reserves what the call needs of its rules, the first attempt's money included.
@@ -192,18 +193,25 @@ class LimitedTicket(Ticket):
         buckets = self._office.buckets.of_all(rules, subject)
         demand, split = self._demand, len(rules.limits)
         limits = [
-            self._held(rule, demand.amount(rule, targets[0]), bucket)
+            self._held(rule, demand.amount(rule, targets[0]), bucket, targets)
             for rule, bucket in zip(rules.limits, buckets, strict=False)
         ]
         money = [
-            self._held(rule, self._cost(rule, targets), bucket)
+            self._held(rule, self._cost(rule, targets), bucket, targets)
             for rule, bucket in zip(rules.budgets, buckets[split:], strict=True)
         ]
         return limits, money
 
-    def _held(self, rule: CompiledLimit | CompiledBudget, amount: int, bucket: Bucket) -> _Held:
-        """A need that is to be reserved. Raises LimitTooSmall when it alone passes the limit."""
+    def _held(
+        self, rule: CompiledLimit | CompiledBudget, amount: int, bucket: Bucket, targets: Sequence[Target]
+    ) -> _Held:
+        """A need that is to be reserved. Raises LimitTooSmall when it alone passes the limit.
+
+        What only past calls let expect refuses nobody: then all of the limit is held.
+        """
         office = self._office
+        if amount > bucket.most and min(self._demand.least(rule, target) for target in targets) <= bucket.most:
+            amount = bucket.most
         need = office.desk.need(bucket, amount)
         self._seen.append(need)
         if amount > bucket.most:

@@ -110,7 +110,8 @@ class ControlPlane:
         wanted = reconciliation.wanted_by(hello, specs)
         yield from transaction.lock([(SESSION, holder.boot_id)], self._round_trip_us())
         now_us = self._begin_session(transaction, holder)
-        gone = self._store.index.boots_of(holder.node) - {holder.boot_id}
+        others = self._store.index.boots_of(holder.node) - {holder.boot_id}
+        gone = {boot_id for boot_id in others if not self._store.is_connected(boot_id)}
         leases = wanted.leases | self._store.index.held_by({holder.boot_id, *gone})
         keys = self._store.bucket_keys(replace(wanted, leases=frozenset(leases)))
         rows = yield from self._load(transaction, keys, lambda: leases, frozenset())

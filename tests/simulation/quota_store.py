@@ -121,12 +121,16 @@ class QuotaStore:
         leases: list[LeaseRow] = [self.index.leases[lease_id] for lease_id in self.index.open_ids()]
         return [(lease.key, lease.lease_id) for lease in leases if self.reaped(lease) != lease]
 
+    def is_connected(self, boot_id: int) -> bool:
+        """Whether the process has said something lately."""
+        session: SessionRow | None = self.database.table(SESSION).get(boot_id)
+        return session is not None and self.now_us() - session.seen_us < _ALIVE_US
+
     def reaped(self, lease: LeaseRow) -> LeaseRow:
         bucket = self.bucket(lease.key)
-        session: SessionRow | None = self.database.table(SESSION).get(lease.boot_id)
         standing = Standing(
             kind=Kind.BUDGET if bucket is None else bucket.kind,
-            alive=session is not None and self.now_us() - session.seen_us < _ALIVE_US,
+            alive=self.is_connected(lease.boot_id),
             complete=lease.boot_id in self.database.table(PRODUCER),
             enforced=True,
         )

@@ -15,6 +15,9 @@ from tests.simulation.timeline import Timeline
 from tests.simulation.usage_queue import Charge
 
 
+_OVER = (LeaseState.ENDED, LeaseState.CLOSED)
+
+
 class Watches:
     """One watch for each bucket that somebody used."""
 
@@ -75,6 +78,7 @@ class Watches:
             if more < 0 and change.before.state is not LeaseState.CLOSED:
                 # A database that lost commits does not know of the grant until its holder tells.
                 watch.lost -= more
+            watch.lost += _unlisted_nano_usd(change)
             granted[key] += max(0, more)
 
     def _entry_changed(self, change: Change, granted: defaultdict[BucketKey, int]) -> None:
@@ -88,3 +92,11 @@ class Watches:
     def _is_budget(self, change: Change) -> bool:
         rule = self._rule_of.get((change.after or change.before).key.bucket_id)
         return rule is not None and rule.kind.is_budget
+
+
+def _unlisted_nano_usd(change: Change) -> int:
+    """What was used of a lease whose end is in a commit that the database lost: its holder lists it no more."""
+    before, after = change.before, change.after
+    if before is None or after is None or before.state not in _OVER or after.state is not LeaseState.OPEN:
+        return 0
+    return int(max(0, before.granted - before.returned - after.settled))

@@ -4,7 +4,7 @@ import re
 
 NANO_PER_USD = 1_000_000_000
 _DECIMALS = 9
-_USD_PATTERN = re.compile(r"(?P<sign>-?)(?P<whole>\d{1,10})(?:\.(?P<fraction>\d+))?")
+_USD_PATTERN = re.compile(r"(?P<sign>-?)(?P<whole>[0-9]{1,10})(?:\.(?P<fraction>[0-9]+))?")
 
 
 def parse_usd(text: str) -> int:

@@ -131,6 +131,13 @@ def bucket_values(per: Sequence[str], subject: Subject) -> tuple[str, ...]:
     return tuple(_value(name, subject) for name in per)
 
 
+def shown_value(dimension: str, value: str) -> str:
+    """A value as people say it: "growth" of "teams/growth", "growth/ci" of "teams/growth/keys/ci"."""
+    if dimension == "key":
+        return value.removeprefix("teams/").replace("/keys/", "/")
+    return bare_id(value) if dimension in ("team", "user", UPSTREAM_DIMENSION) else value
+
+
 def bucket_id(rule: str, generation: str, limit: int, values: Sequence[str]) -> uuid.UUID:
     """The id of a bucket: 16 bytes of the SHA-256 of what it is, as a JSON array without spaces."""
     text = json.dumps([rule, generation, limit, *values], ensure_ascii=False, separators=(",", ":"))

@@ -19,6 +19,7 @@ from tollway.admin.v1.rules_pb2 import (
     ON_UNAVAILABLE_DENY,
     ON_UNAVAILABLE_LOCAL_SHARE,
     ON_UNAVAILABLE_UNSPECIFIED,
+    OnUnavailable,
 )
 from tollway.config.v1 import resources_pb2 as machine
 from tollway.kernel.money import parse_usd
@@ -46,9 +47,9 @@ def normalize_budget(budget: Budget) -> None:
     budget.time_zone = budget.time_zone or "UTC"
     budget.mode = ENFORCEMENT_MODE_ENFORCE if budget.mode == ENFORCEMENT_MODE_UNSPECIFIED else budget.mode
     budget.admission = ADMISSION_EXPECTED if budget.admission == ADMISSION_UNSPECIFIED else budget.admission
-    if budget.on_unavailable == ON_UNAVAILABLE_UNSPECIFIED:
-        is_audit = budget.mode == ENFORCEMENT_MODE_AUDIT
-        budget.on_unavailable = ON_UNAVAILABLE_ALLOW if is_audit else ON_UNAVAILABLE_DENY
+    if budget.on_unavailable == _default_on_unavailable(budget):
+        # Follows the mode also when that changes.
+        budget.on_unavailable = ON_UNAVAILABLE_UNSPECIFIED
     if budget.HasField("alerts"):
         thresholds = sorted(budget.alerts.thresholds_percent) or DEFAULT_THRESHOLDS_PERCENT
         budget.alerts.thresholds_percent[:] = thresholds
@@ -83,11 +84,20 @@ def project_budget(budget: Budget, revision: int) -> machine.Resource:
             time_zone=budget.time_zone,
             mode=cast(machine.EnforcementMode.ValueType, int(budget.mode)),
             admission=cast(machine.Admission.ValueType, int(budget.admission)),
-            on_unavailable=cast(machine.OnUnavailable.ValueType, int(budget.on_unavailable)),
+            on_unavailable=cast(machine.OnUnavailable.ValueType, int(on_unavailable_of(budget))),
             ceiling_rates=[project_rate(rate) for rate in budget.ceiling_rates],
             generation=generation_of(budget.since_revision, budget_counts(budget)),
         ),
     )
+
+
+def on_unavailable_of(budget: Budget) -> OnUnavailable.ValueType:
+    """What the budget says, or else what its mode stands for."""
+    return budget.on_unavailable or _default_on_unavailable(budget)
+
+
+def _default_on_unavailable(budget: Budget) -> OnUnavailable.ValueType:
+    return ON_UNAVAILABLE_ALLOW if budget.mode == ENFORCEMENT_MODE_AUDIT else ON_UNAVAILABLE_DENY
 
 
 def budget_counts(budget: Budget) -> list[object]:

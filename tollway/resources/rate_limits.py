@@ -21,6 +21,7 @@ MAX_LIMITS = 16
 MAX_AMOUNT = 1_000_000_000_000
 MIN_WINDOW_MS = 1_000
 MAX_WINDOW_MS = 31 * 86_400_000
+MAX_REFILL_MS = 366 * 86_400_000
 _NS_PER_MS = 1_000_000
 
 
@@ -97,6 +98,8 @@ def _limit_violations(path: str, limit: Limit) -> Iterator[Violation]:
         yield Violation(f"{path}.window", 'must be from "1s" to "31d", in whole milliseconds')
     if not 0 <= limit.burst <= MAX_AMOUNT:
         yield Violation(f"{path}.burst", f"must be from 1 to {MAX_AMOUNT}, or left out for as much as the amount")
+    elif limit.burst * _window_ms(limit) > MAX_REFILL_MS * limit.amount:
+        yield Violation(f"{path}.burst", "takes more than 366 days to come back at this amount and window")
 
 
 def _window_ms(limit: Limit) -> int:

@@ -14,6 +14,7 @@ import orjson
 from controlplane.quota.alerts.rows import AlertedBudget, SpentBucket
 from tollway.kernel.money import NANO_PER_USD, format_usd
 from tollway.kernel.names import bare_id
+from tollway.kernel.rules import shown_value
 
 KIND = "budget_threshold"
 _NANO_PER_CENT = NANO_PER_USD // 100
@@ -92,15 +93,8 @@ def _local(budget: AlertedBudget, moment: datetime) -> str:
 
 
 def _shown_group(group: Mapping[str, str]) -> str:
-    shown = ", ".join(f"{name} {_escape(_short(name, value))}" for name, value in group.items())
+    shown = ", ".join(f"{name} {_escape(shown_value(name, value))}" for name, value in group.items())
     return f" ({shown})" if shown else ""
-
-
-def _short(dimension: str, value: str) -> str:
-    """A resource as people say it: "growth" of "teams/growth", "growth/ci" of "teams/growth/keys/ci"."""
-    if dimension == "key":
-        return value.removeprefix("teams/").replace("/keys/", "/")
-    return bare_id(value) if dimension in ("team", "user", "upstream") else value
 
 
 def _escape(value: str) -> str:

@@ -185,7 +185,7 @@ async def test_an_exceeded_rate_is_a_429_with_the_exact_wait(opened: Open) -> No
     assert (status, body["error"]["code"]) == (429, "rate_limit_exceeded")
     assert headers["retry-after"] == "2"
     assert 1000 < int(headers["retry-after-ms"]) <= 1234
-    assert 'rate limit "rpm" of key "k"' in body["error"]["message"]
+    assert 'rate limit "rpm" of key "a/k"' in body["error"]["message"]
     assert headers["x-ratelimit-limit-requests"] == "1"
     assert headers["x-ratelimit-remaining-requests"] == "0"
     assert headers["x-ratelimit-reset-requests"] in ("1m0s", "60s")

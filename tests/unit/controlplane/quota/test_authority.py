@@ -8,7 +8,7 @@ import pytest
 from controlplane.quota.authority import Decision, decide, named_buckets, wanted
 from controlplane.quota.reconciliation import learn_held, reconcile, wanted_by
 from controlplane.quota.rows import BucketName, BucketRow, BucketSpec, Kind, LeaseState
-from controlplane.quota.session import Holder, InvalidMessage, SessionMemory
+from controlplane.quota.session import Holder, SessionMemory
 from controlplane.quota.situation import Situation, Sources
 from controlplane.quota.specs import spec_of
 from controlplane.quota.workbook import Rows
@@ -187,10 +187,12 @@ def test_an_unknown_generation_is_unknown(tables: FakeQuotaTables) -> None:
     assert Plane(tables).ask(spell("budgets/none"), need=1).result == GRANT_RESULT_UNKNOWN
 
 
-def test_a_bucket_id_of_something_else_is_refused(tables: FakeQuotaTables) -> None:
-    wrong = quota.Bucket(bucket_id=BUDGET_BUCKET.bucket_id, rule="budgets/b", generation="g1", values=["teams/z"])
-    with pytest.raises(InvalidMessage, match="is not that of its rule"):
-        Plane(tables).ask(wrong, need=1)
+@pytest.mark.parametrize("values", [["teams/z"], ["x\0"], ["x" * 2_000]])
+def test_a_bucket_that_is_spelled_wrongly_is_unknown(tables: FakeQuotaTables, values: list[str]) -> None:
+    """What a caller's header did to it must not end the stream of all others."""
+    identity = bucket_id("budgets/b", "g1", 0, values if values != ["teams/z"] else [])
+    wrong = quota.Bucket(bucket_id=identity.bytes, rule="budgets/b", generation="g1", values=values)
+    assert Plane(tables).ask(wrong, need=1).result == GRANT_RESULT_UNKNOWN
 
 
 def test_a_lowered_cap_recalls_what_is_held(tables: FakeQuotaTables) -> None:

@@ -32,7 +32,7 @@ def test_resets_read_as_those_of_openai(reset_ms: int, text: str) -> None:
 
 def test_the_tightest_limit_shows() -> None:
     wide, narrow, tokens = (
-        Holding(bucket(f"rateLimits/{unit}{amount}", Kind.RATE, unit=unit, amount=amount), 0)
+        Holding(bucket(f"rateLimits/{unit}{amount}", Kind.RATE, unit=unit, amount=amount, burst=amount), 0)
         for unit, amount in (("requests", 1_000), ("requests", 600), ("tokens", 5_000))
     )
     wide.standing, narrow.standing = Standing(remaining=900, seen_ms=1), Standing(remaining=60, seen_ms=1)
@@ -43,6 +43,23 @@ def test_the_tightest_limit_shows() -> None:
     assert headers["x-ratelimit-reset-requests"] == "24s"
     assert headers["x-ratelimit-remaining-tokens"] == "2500"
     assert rate_headers([Holding(bucket(), 0)], 0) == {}
+
+
+def test_what_is_left_is_of_what_a_rate_gives_at_once() -> None:
+    """600 a minute, of which 60 at once: a second after 30 were left, 40 are, and two seconds later all are there."""
+    rate = Holding(bucket("rateLimits/r", Kind.RATE, unit="requests", amount=600, burst=60), 0)
+    rate.standing = Standing(remaining=30, seen_ms=1)
+    headers = rate_headers([rate], 1_001)
+    assert [headers[f"x-ratelimit-{word}-requests"] for word in ("limit", "remaining", "reset")] == ["600", "40", "2s"]
+    assert rate_headers([rate], 60_001)["x-ratelimit-remaining-requests"] == "60"
+
+
+def test_rates_of_which_nothing_is_known_and_audited_ones_are_in_no_header() -> None:
+    unknown, audited = (
+        Holding(bucket(f"rateLimits/{n}", Kind.RATE, unit="requests", is_enforced=n == 0), 0) for n in (0, 1)
+    )
+    audited.standing = Standing(remaining=0, seen_ms=1)
+    assert rate_headers([unknown, audited], 2) == {}
 
 
 def test_refusals_name_the_rule_its_bucket_the_value_and_the_reset() -> None:

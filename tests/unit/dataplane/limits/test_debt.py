@@ -27,6 +27,10 @@ def grant(table: LeaseTable, of: Bucket, total: int, now_ms: int) -> None:
     """Answers the update that is to be said now with a lease of `total` in all."""
     update = table.exchange.next_update(now_ms)
     assert update is not None
+    answered(table, of, update.sequence, total, now_ms)
+
+
+def answered(table: LeaseTable, of: Bucket, sequence: int, total: int, now_ms: int) -> None:
     answer = wire.Grant(
         bucket_id=of.id,
         lease_id=b"l" * 16,
@@ -35,7 +39,7 @@ def grant(table: LeaseTable, of: Bucket, total: int, now_ms: int) -> None:
         ttl_ms=4_000,
         refresh_ms=1_000,
     )
-    table.take(wire.LeaseResponse(ack_sequence=update.sequence, grants=[answer]), now_ms)
+    table.take(wire.LeaseResponse(ack_sequence=sequence, grants=[answer]), now_ms)
 
 
 @pytest.mark.parametrize("policy", [OnUnavailable.LOCAL_SHARE, OnUnavailable.ALLOW])
@@ -43,11 +47,13 @@ def test_a_grant_that_comes_late_does_not_come_on_top_of_what_was_let_through(po
     table, of = LeaseTable(Heard(), NOW_MS), rate(policy)
     table.opened()
     first = call(table, of, NOW_MS)
+    asked = table.exchange.next_update(NOW_MS)
+    assert asked is not None
     late_ms = NOW_MS + WAIT_MS
     table.expire(late_ms)
     assert first.state is State.HELD
     assert first.needs[0].way in (Way.LOCAL_SHARE, Way.UNLEASED)
-    grant(table, of, 2, late_ms)
+    answered(table, of, asked.sequence, 2, late_ms)
     assert call(table, of, late_ms).needs[0].way is Way.LEASED
     assert call(table, of, late_ms).state is State.WAITING
 

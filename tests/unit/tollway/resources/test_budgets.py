@@ -6,7 +6,7 @@ from tests.unit.tollway.resources.rules import read_budget
 from tollway.admin.v1.budgets_pb2 import ADMISSION_EXPECTED, BUDGET_PERIOD_MONTH, Budget
 from tollway.admin.v1.rules_pb2 import ENFORCEMENT_MODE_ENFORCE, ON_UNAVAILABLE_ALLOW, ON_UNAVAILABLE_DENY
 from tollway.config.v1 import resources_pb2 as machine
-from tollway.resources.budgets import project_budget
+from tollway.resources.budgets import on_unavailable_of, project_budget
 
 INPUT = {"meter": "input", "price_usd": "2.50"}
 
@@ -20,10 +20,18 @@ def test_defaults_are_written_out() -> None:
     assert wrong == {}
     assert (budget.period, budget.time_zone) == (BUDGET_PERIOD_MONTH, "UTC")
     assert (budget.mode, budget.admission) == (ENFORCEMENT_MODE_ENFORCE, ADMISSION_EXPECTED)
-    assert budget.on_unavailable == ON_UNAVAILABLE_DENY
+    assert on_unavailable_of(budget) == ON_UNAVAILABLE_DENY
     assert list(budget.alerts.thresholds_percent) == [50, 75, 90, 100]
-    assert read_budget(mode="audit")[0].on_unavailable == ON_UNAVAILABLE_ALLOW
+    assert on_unavailable_of(read_budget(mode="audit")[0]) == ON_UNAVAILABLE_ALLOW
     assert not read_budget()[0].HasField("alerts")
+
+
+def test_what_is_done_without_a_control_plane_follows_the_mode_unless_it_was_said_otherwise() -> None:
+    audited, _ = read_budget(mode="audit", on_unavailable="allow")
+    audited.mode = ENFORCEMENT_MODE_ENFORCE
+    assert project_budget(audited, 1).budget.on_unavailable == machine.ON_UNAVAILABLE_DENY
+    lenient, _ = read_budget(on_unavailable="allow")
+    assert project_budget(lenient, 1).budget.on_unavailable == machine.ON_UNAVAILABLE_ALLOW
 
 
 def test_the_machine_form_has_money_and_rates_in_nano_usd() -> None:
@@ -51,6 +59,8 @@ def test_the_machine_form_has_money_and_rates_in_nano_usd() -> None:
         ({"time_zone": "Europe/Atlantis"}, "time_zone", "no IANA time zone"),
         ({"time_zone": "../etc/passwd"}, "time_zone", "no IANA time zone"),
         ({"time_zone": "Europe"}, "time_zone", "no IANA time zone"),
+        ({"time_zone": "localtime"}, "time_zone", "no IANA time zone"),
+        ({"amount_usd": "٢٥٠"}, "amount_usd", "decimal amount"),
         ({"period": "hour"}, "period", "day, week, month, quarter, year, total"),
         ({"on_unavailable": "local_share"}, "on_unavailable", "rate limits only"),
         ({"ceiling_rates": [{"meter": "words", "price_usd": "1"}]}, "ceiling_rates[0].meter", "is not one of"),
