@@ -45,8 +45,6 @@ class Demand:
         """What a call to `target` takes of `rule` by what the client says alone, whatever past calls took."""
         size = self.size
         if isinstance(rule, CompiledBudget):
-            if rule.admission is Admission.STRICT:
-                return self.cost(rule, target) or 0
             price = self._rating(rule, target)
             return 0 if price is None else self.bounds.expected_nano_usd(price, size.least_input, 0)
         if rule.unit in (Unit.REQUESTS, Unit.CONCURRENT):

@@ -25,9 +25,14 @@ FIRST_OUTPUT_TOKENS: Final = 256
 _MOST_BYTES_OF_A_TOKEN: Final = 8
 _NO_INPUT: Final = frozenset(("model", "metadata", "user", "stream_options", "service_tier"))
 _TOOLS: Final = ("tools", "functions")
-_ENTRY_BYTES: Final = 6
+_ENTRY_BYTES: Final = 12
 _NUMBER_BYTES: Final = 24
-_MEDIA_MEMBERS: Final = 2
+_TOKENIZED: Final = ("prompt", "input")
+_CONTENT: Final = ("messages", "input")
+_OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
+_COUNTS: Final = (*_OUTPUT_LIMITS, "n", "best_of")
+_UNBOUNDED_PARTS: Final = frozenset(("file", "input_file", "video_url", "input_video"))
+"""Types of content whose tokens follow from neither their bytes nor anything that is published."""
 _OPERATIONS_WITHOUT_OUTPUT: Final = frozenset(("embeddings",))
 _LEARNED_MODELS: Final = 4_096
 _RATIO_RISE, _OUTPUT_RISE, _FALL = 1, 2, 128
@@ -38,7 +43,8 @@ class Size:
     """What a call asks for. `text_bytes` are those of all that is made into input tokens, but for images and sound.
 
     `markup_tokens` are the most that a provider adds. `answers` are asked for, each of at most `output_limit` tokens;
-    None where the client set no limit.
+    None where the client set no limit. `predicted_bytes` are those of a predicted answer, which is billed as output
+    where it does not come true. `unbounded` names a part of the body that nothing bounds; "" where there is none.
     """
 
     text_bytes: int = 0
@@ -48,6 +54,8 @@ class Size:
     answers: int = 1
     output_limit: int | None = None
     has_output: bool = True
+    predicted_bytes: int = 0
+    unbounded: str = ""
 
     @property
     def least_input(self) -> int:
@@ -63,7 +71,7 @@ class Size:
         if not self.has_output:
             return 0
         limit = limit_without if self.output_limit is None else self.output_limit
-        return limit * self.answers
+        return (limit + self.predicted_bytes) * self.answers
 
 
 def size_of(call: Call) -> Size:
@@ -74,15 +82,27 @@ def size_of(call: Call) -> Size:
     rounds = len(messages) + 1 if isinstance(messages, list) else 1
     markup = TOKENS_PER_MESSAGE * rounds + TOKENS_PER_TOOLBOX * any(name in body for name in _TOOLS)
     size = Size(0, markup, 0, 0, _answers(body), output_limit(body), has_output)
-    _measure([value for name, value in body.items() if name not in _NO_INPUT], size)
+    wrong = [name for name in _COUNTS if body.get(name) is not None and _count(body[name]) is None]
+    size.unbounded = wrong[0] if wrong else ""
+    for name, value in body.items():
+        if name not in _NO_INPUT:
+            tokens = _count_token_ids(value) if name in _TOKENIZED else None
+            if tokens is None:
+                _measure(value, size, has_media=name in _CONTENT)
+            else:
+                size.text_bytes += tokens
+    if "prediction" in body:
+        predicted = Size()
+        _measure(body["prediction"], predicted, has_media=False)
+        size.predicted_bytes = predicted.text_bytes
     return size
 
 
 def output_limit(body: JsonObject) -> int | None:
-    """The client's own limit on the tokens of one answer."""
-    limits = [_count(body.get(name)) for name in ("max_completion_tokens", "max_tokens")]
+    """The client's own limit on the tokens of one answer; which of two a provider goes by is not known."""
+    limits = [_count(body.get(name)) for name in _OUTPUT_LIMITS]
     said = [limit for limit in limits if limit is not None]
-    return min(said) if said else None
+    return max(said) if said else None
 
 
 def _answers(body: JsonObject) -> int:
@@ -94,13 +114,23 @@ def _answers(body: JsonObject) -> int:
     return answers
 
 
+def _count_token_ids(value: Any) -> int | None:
+    """How many tokens a client has made itself, in one list or in several; None where it sends something else."""
+    if not isinstance(value, list) or not value:
+        return None
+    lists = [value] if type(value[0]) is int else value
+    if all(isinstance(ids, list) and ids and all(type(number) is int for number in ids) for ids in lists):
+        return sum(map(len, lists))
+    return None
+
+
 def _count(value: Any) -> int | None:
     return value if type(value) is int and value > 0 else None
 
 
-def _measure(values: list[Any], size: Size) -> None:
-    """Adds to `size` what `values` hold, at any depth."""
-    pending = values
+def _measure(value: Any, size: Size, *, has_media: bool) -> None:
+    """Adds to `size` what `value` holds, at any depth; whether images and sound are seen as such there."""
+    pending = [value]
     text_bytes = 0
     while pending:
         item = pending.pop()
@@ -108,15 +138,16 @@ def _measure(values: list[Any], size: Size) -> None:
             text_bytes += _bytes_of(item)
         elif isinstance(item, dict):
             text_bytes += _ENTRY_BYTES * len(item)
-            for name, value in item.items():
+            part = item.get("type") if has_media else None
+            if isinstance(part, str) and part in _UNBOUNDED_PARTS:
+                size.unbounded = size.unbounded or str(part)
+            for name, member in item.items():
                 text_bytes += _bytes_of(name)
-                if not _is_media(name, value, size):
-                    pending.append(value)
+                if name != part or not _is_media(name, member, size):
+                    pending.append(member)
         elif isinstance(item, list):
-            if item and type(item[0]) is int and all(type(number) is int for number in item):
-                text_bytes += len(item)
-            else:
-                pending.extend(item)
+            text_bytes += _ENTRY_BYTES * len(item)
+            pending.extend(item)
         elif isinstance(item, int | float):
             text_bytes += _NUMBER_BYTES
     size.text_bytes += text_bytes
@@ -128,13 +159,11 @@ def _bytes_of(text: str) -> int:
 
 def _is_media(name: str, value: Any, size: Size) -> bool:
     """Whether a member of an object is an image or sound, which is then added to `size`."""
-    if not isinstance(value, dict) or len(value) > _MEDIA_MEMBERS:
-        return False
-    if name == "image_url" and isinstance(value.get("url"), str):
+    if name == "image_url" and isinstance(value.get("url") if isinstance(value, dict) else value, str):
         size.media_bound += IMAGE_BOUND
         size.media_expected += IMAGE_EXPECTED
         return True
-    if name == "input_audio" and isinstance(value.get("data"), str):
+    if name == "input_audio" and isinstance(value, dict) and isinstance(value.get("data"), str):
         sound_bytes = len(value["data"]) * 3 // 4
         size.media_bound += -(-sound_bytes // SOUND_BYTES_BOUND)
         size.media_expected += -(-sound_bytes // SOUND_BYTES_EXPECTED)

@@ -92,7 +92,7 @@ class Holdings:
                 self._give_back(holding, lease)
             if not lease.is_ending and now_ms >= lease.refresh_ms:
                 self.asking[holding.bucket.id] = holding
-        is_empty = not (holding.leases or holding.waiting or holding.unleased)
+        is_empty = not (holding.leases or holding.waiting or holding.unleased or holding.asked_sequence)
         # A debt outlives the wait for it: what a window gives pays it.
         kept_ms = max(_FORGET_MS, holding.bucket.window_ms if holding.debt else 0)
         if is_empty and now_ms - holding.last_used_ms >= kept_ms:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from dataplane.errors import (
     BudgetExceeded,
     GatewayError,
+    InvalidRequest,
     LimitTooSmall,
     PriceUnknown,
     QuotaUnavailable,
@@ -41,6 +42,17 @@ def too_small(bucket: Bucket, amount: int) -> LimitTooSmall:
     return LimitTooSmall(
         f"This call alone may take {_shown(bucket, amount)}, more than {_rule(bucket)} ever gives at once: "
         f"{_shown(bucket, bucket.most)}. Send less, set a lower max_tokens, or ask an admin to raise the limit."
+    )
+
+
+def unbounded(part: str) -> InvalidRequest:
+    """For a call under a strict budget of which a part has no bound."""
+    return InvalidRequest(
+        f'A strict budget holds the most that a call can cost, and "{part}" leaves that open: counts must be whole '
+        "numbers above 0, and files and videos cannot be bounded. Change it, or ask an admin for a budget with "
+        "admission expected.",
+        code="unbounded_request",
+        param=part,
     )
 
 

@@ -11,7 +11,7 @@ from dataplane.limits.counts import AdmissionCounts
 from dataplane.limits.demand import STRICT_OUTPUT_TOKENS, Demand, tokens_used
 from dataplane.limits.desk import LeaseDesk
 from dataplane.limits.headers import rate_headers
-from dataplane.limits.refusals import price_unknown, refusal, too_small
+from dataplane.limits.refusals import price_unknown, refusal, too_small, unbounded
 from dataplane.limits.reservations import Need, Way
 from dataplane.rules import Admission, CompiledBudget, CompiledLimit, MatchedRules, Mode, Unit
 from dataplane.snapshot import Target
@@ -117,8 +117,10 @@ class LimitedTicket(Ticket):
     async def admit(self, targets: Sequence[Target]) -> None:
         """Reserves what the call needs of its rules, the first attempt's money included.
 
-        Raises RateLimitExceeded, BudgetExceeded, LimitTooSmall, PriceUnknown and QuotaUnavailable.
+        Raises RateLimitExceeded, BudgetExceeded, LimitTooSmall, PriceUnknown, QuotaUnavailable and InvalidRequest.
         """
+        if self._is_strict and self._demand.size.unbounded:
+            raise unbounded(self._demand.size.unbounded)
         limits, money = self._held_by(self._matched, self._subject, targets)
         error = await self._reserve([*limits, *money])
         if error is not None:
@@ -210,7 +212,8 @@ class LimitedTicket(Ticket):
         What only past calls let expect refuses nobody: then all of the limit is held.
         """
         office = self._office
-        if amount > bucket.most and min(self._demand.least(rule, target) for target in targets) <= bucket.most:
+        is_guess = not (isinstance(rule, CompiledBudget) and rule.admission is Admission.STRICT)
+        if is_guess and amount > bucket.most >= min(self._demand.least(rule, target) for target in targets):
             amount = bucket.most
         need = office.desk.need(bucket, amount)
         self._seen.append(need)

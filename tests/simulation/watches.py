@@ -14,7 +14,6 @@ from tests.simulation.slot_watch import SlotWatch
 from tests.simulation.timeline import Timeline
 from tests.simulation.usage_queue import Charge
 
-
 _OVER = (LeaseState.ENDED, LeaseState.CLOSED)
 
 

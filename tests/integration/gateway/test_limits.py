@@ -239,6 +239,22 @@ async def test_a_strict_budget_bounds_the_answer_where_the_client_does_not(opene
     assert "max_completion_tokens" not in scene.provider.received[1].body
 
 
+async def test_a_strict_budget_refuses_what_it_cannot_bound(opened: Open) -> None:
+    scene = await opened(budget_rule("b", USD))
+    scene.quota.authority.default_cap = USD
+    status, body, _ = await scene.call(max_tokens="100000")
+    assert (status, body["error"]["code"], body["error"]["param"]) == (400, "unbounded_request", "max_tokens")
+    assert scene.provider.received == []
+
+
+async def test_what_past_calls_let_expect_refuses_nobody(opened: Open) -> None:
+    """An unknown model is expected to answer in 256 tokens; what a client says itself counts."""
+    scene = await opened(limit_rule("t", Unit.TOKENS, 200), budget_rule("b", 100_000, admission=Admission.EXPECTED))
+    scene.quota.authority.default_cap = USD
+    assert (await scene.call(max_tokens=None))[0] == 200
+    assert (await scene.call(max_tokens=300))[0] == 400
+
+
 async def test_an_expected_budget_changes_nothing_in_the_call(opened: Open) -> None:
     scene = await opened(budget_rule("b", USD, admission=Admission.EXPECTED))
     scene.quota.authority.default_cap = USD

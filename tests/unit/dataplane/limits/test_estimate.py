@@ -46,7 +46,7 @@ def test_no_text_of_a_call_has_more_bytes_than_its_bound(content: Any) -> None:
     ("fields", "bound"),
     [
         ({"max_tokens": 7}, 7),
-        ({"max_tokens": 7, "max_completion_tokens": 5}, 5),
+        ({"max_tokens": 7, "max_completion_tokens": 5}, 7),
         ({"max_tokens": 7, "n": 3}, 21),
         ({"n": 2}, 200),
         ({"max_tokens": "7"}, 100),
@@ -76,6 +76,51 @@ def test_images_and_sound_count_by_what_models_make_of_them() -> None:
 def test_what_only_looks_like_an_image_counts_as_text() -> None:
     tools = [{"parameters": {"image_url": {"url": "x" * 90_000, "type": "string", "description": "y" * 90_000}}}]
     assert size_of(make_call(body=chat("x", tools=tools))).input_bound > 180_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "bound"),
+    [
+        ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "https://a/b.png"}]}]}, 48_169),
+        (
+            {"messages": [{"content": [{"type": "image_url", "image_url": {"url": "u", "detail": "high", "x": 1}}]}]},
+            48_169,
+        ),
+        ({"tools": [{"parameters": {"enum": [10**18 + n for n in range(1_000)]}}]}, 21_000),
+        ({"tools": [{"parameters": {"enum": [None, ""] * 1_000}}]}, 10_000),
+        ({"messages": [{"role": ["x"], "type": {}, "content": "y" * 100}]}, 100),
+    ],
+)
+def test_nothing_in_a_body_is_free(fields: dict[str, Any], bound: int) -> None:
+    size = size_of(make_call(body={"model": "m", **fields}))
+    assert size.input_bound >= bound
+    assert not size.unbounded
+
+
+def test_a_predicted_answer_that_is_not_given_is_billed_too() -> None:
+    prediction = {"type": "content", "content": "x" * 500}
+    size = size_of(make_call(body=chat("x", max_tokens=7, prediction=prediction)))
+    assert size.output_bound(100) >= 507
+
+
+@pytest.mark.parametrize(
+    ("fields", "part"),
+    [
+        ({"max_completion_tokens": "100000"}, "max_completion_tokens"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"n": 8.0}, "n"),
+        ({"n": None}, ""),
+        ({"messages": [{"content": [{"type": "file", "file": {"file_id": "f"}}]}]}, "file"),
+        ({"messages": [{"content": [{"type": "video_url", "video_url": {"url": "u"}}]}]}, "video_url"),
+        ({"tools": [{"parameters": {"type": "file"}}]}, ""),
+    ],
+)
+def test_what_has_no_bound_is_named(fields: dict[str, Any], part: str) -> None:
+    assert size_of(make_call(body=chat("x") | fields)).unbounded == part
+
+
+def test_tokens_that_a_client_made_itself_count_as_such() -> None:
+    assert size_of(make_call(body={"prompt": [[1, 2, 3], [4] * 1_000]})).text_bytes == 1_003
 
 
 def test_a_list_that_begins_with_a_number_hides_no_text() -> None:
