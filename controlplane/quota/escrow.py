@@ -88,7 +88,6 @@ class EscrowDesk:
             granted_total=0 if lease is None else lease.granted,
             ttl_ms=ttl_ms,
             refresh_ms=min(TERMS[spec.kind].refresh_ms, max(1, ttl_ms // 3)),
-            safe_amount=spec.cap // max(1, self.book.rows.fleet) if spec.kind is Kind.SLOTS else 0,
             limit=spec.cap,
             remaining=0 if bucket is None else bucket.available,
             resets_in_ms=self._resets_in_ms(spec),

@@ -73,7 +73,6 @@ class RateDesk:
             granted_total=lease.granted,
             ttl_ms=terms.ttl_ms,
             refresh_ms=terms.refresh_ms,
-            safe_amount=rate.amount * SAFE_HORIZON_US // (rate.window_us * max(1, self.situation.rows.fleet)),
             limit=spec.cap,
             remaining=gcra.available(rate, row.tat_us, now_us),
             resets_in_ms=max(0, -(-(row.tat_us - now_us) // 1000)),

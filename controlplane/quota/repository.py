@@ -80,7 +80,7 @@ class QuotaTransaction:
         """Part of a transaction that has begun on `connection`; without rates."""
         return cls(await _driver_of(connection), now_us, 0)
 
-    async def load(self, wanted: Wanted, *, boot_ids: Collection[int] = (), fleet: int = 1) -> Rows:
+    async def load(self, wanted: Wanted, *, boot_ids: Collection[int] = ()) -> Rows:
         """Locks and reads what is `wanted`, and all leases of `boot_ids` that are not closed."""
         driver = self._driver
         keys = set(wanted.buckets) | await _keys_of_leases(driver, wanted.leases, boot_ids)
@@ -90,7 +90,7 @@ class QuotaTransaction:
         holders = await _count_holders(driver, wanted.buckets)
         # A lease that moved into view after the buckets were locked has a bucket that is not.
         leases = {k: v for k, v in leases.items() if v.key in keys}
-        self._found = Rows(buckets, leases, rates, holders, fleet, self._rates_since_us)
+        self._found = Rows(buckets, leases, rates, holders, self._rates_since_us)
         return self._found
 
     async def store(self, changes: Changes) -> None:

@@ -147,8 +147,8 @@ class QuotaServer(QuotaServiceServicer):
             await self._end_with(error, context)
 
     async def _answer_all(self, session: QuotaSession, requests: AsyncIterator[LeaseRequest], context: Context) -> None:
-        """The first answer, an empty one, is that to Hello."""
-        await self._write(LeaseResponse(), session, context)
+        """The first answer is that to Hello."""
+        await self._write(LeaseResponse(fleet=self._service.fleet), session, context)
         async for request in requests:
             if not request.HasField("update"):
                 raise InvalidMessage("after Hello only Updates are sent")

@@ -79,7 +79,7 @@ class QuotaService:
     async def answer(self, session: QuotaSession, update: Update) -> LeaseResponse:
         """The response to `update`, after everything in it is committed. One at a time for each session."""
         begun_s = time.monotonic()
-        response = LeaseResponse(ack_sequence=update.sequence)
+        response = LeaseResponse(ack_sequence=update.sequence, fleet=self.fleet)
         session.memory.learn(ask.bucket for ask in update.asks)
         for part in _parts(update):
             answered = await self._answer_part(session, part)
@@ -127,14 +127,14 @@ class QuotaService:
 
     async def _load(self, session: QuotaSession, update: Update, transaction: QuotaTransaction) -> tuple[Specs, Rows]:
         specs = self._specs(session, named_buckets(update), transaction.now_us)
-        return specs, await transaction.load(wanted(update, specs), fleet=self.fleet)
+        return specs, await transaction.load(wanted(update, specs))
 
     async def _reconcile(self, hello: Hello, session: QuotaSession, gone: Collection[int]) -> Decision:
         async with self._stores.quota.introduction(session.holder) as transaction:
             held = {read_id(lease.bucket.bucket_id, "bucket_id") for lease in hello.held}
             specs = self._specs(session, held, transaction.now_us)
             boot_ids = {hello.boot_id, *gone}
-            rows = await transaction.load(wanted_by(hello, specs), boot_ids=boot_ids, fleet=self.fleet)
+            rows = await transaction.load(wanted_by(hello, specs), boot_ids=boot_ids)
             decision = reconcile(hello, self._situation(session, specs, rows, transaction), gone)
             await transaction.store(decision.changes)
         return decision

@@ -11,15 +11,14 @@ from controlplane.quota.rows import BucketKey, BucketRow, LeaseRow, RateRow
 class Rows:
     """What `load` read, under the locks of its buckets.
 
-    `holders` counts the open leases of a bucket, `fleet` the data planes that are connected (both may be some seconds
-    old: they shape fairness alone). A rate without a row was empty at `rates_since_us`; 0 when none was ever lost.
+    `holders` counts the open leases of a bucket, maybe as of some seconds ago: it shapes fairness alone. A rate without
+    a row was empty at `rates_since_us`; 0 when none was ever lost.
     """
 
     buckets: Mapping[BucketKey, BucketRow] = field(default_factory=dict)
     leases: Mapping[uuid.UUID, LeaseRow] = field(default_factory=dict)
     rates: Mapping[uuid.UUID, RateRow] = field(default_factory=dict)
     holders: Mapping[BucketKey, int] = field(default_factory=dict)
-    fleet: int = 1
     rates_since_us: int = 0
 
 

@@ -7,10 +7,9 @@ holds from the moment its ask was sent.
 from dataclasses import dataclass
 from typing import Final
 
-from dataplane.limits.buckets import HORIZON_MS, Kind
+from dataplane.limits.buckets import Kind
 from dataplane.limits.holding import Denied, Holding, Lease, Standing
 from dataplane.limits.holdings import Holdings
-from dataplane.limits.local_share import PARTS_PER_MILLION
 from tollway.quota.v1 import quota_pb2 as wire
 
 MAX_ITEMS: Final = 200
@@ -27,13 +26,13 @@ class _Sent:
 
 
 class Exchange:
-    """The process's side of the stream. `share_ppm` is its part of a rate, as the last grants told it."""
+    """The process's side of the stream. `fleet` is how many data planes there were when it was last told."""
 
     def __init__(self, holdings: Holdings) -> None:
         self._holdings = holdings
         self._sequence = 0
         self._sent: dict[int, _Sent] = {}
-        self.share_ppm = PARTS_PER_MILLION
+        self.fleet = 1
         self.asks = 0
 
     @property
@@ -77,6 +76,7 @@ class Exchange:
 
     def take(self, response: wire.LeaseResponse, now_ms: int) -> list[Holding]:
         """The holdings that an answer changed."""
+        self.fleet = response.fleet or self.fleet
         sent = self._sent.pop(response.ack_sequence, None)
         changed: dict[bytes, Holding] = {}
         for grant in response.grants if sent is not None else ():
@@ -145,10 +145,7 @@ class Exchange:
             return
         holding.per_call = grant.per_call
         resets_ms = sent_ms + grant.resets_in_ms if grant.resets_in_ms else 0
-        holding.standing = Standing(
-            grant.limit, grant.remaining, resets_ms, now_ms, grant.window_start_ms, grant.safe_amount
-        )
-        self._learn_share(holding, grant)
+        holding.standing = Standing(grant.limit, grant.remaining, resets_ms, now_ms, grant.window_start_ms)
         if grant.result == wire.GRANT_RESULT_EXHAUSTED:
             threshold = max(1, min(holding.asked_need, grant.remaining + 1))
             holding.denied = Denied(now_ms + max(1, grant.deny_ms), threshold, grant.is_reserved)
@@ -182,13 +179,6 @@ class Exchange:
             self._holdings.end(holding)
         else:
             self._holdings.granted(holding, lease)
-
-    def _learn_share(self, holding: Holding, grant: wire.Grant) -> None:
-        """A grant's safe amount per horizon, as a part of the whole rate: it holds for buckets not met yet too."""
-        bucket = holding.bucket
-        if bucket.kind is Kind.RATE and grant.safe_amount > 0 and bucket.amount > 0:
-            part = grant.safe_amount * bucket.window_ms * PARTS_PER_MILLION
-            self.share_ppm = max(1, min(PARTS_PER_MILLION, part // (bucket.amount * HORIZON_MS[bucket.kind])))
 
     def _take_recall(self, recall: wire.Recall) -> None:
         holding = self._holdings.find(recall.bucket_id)

@@ -69,7 +69,6 @@ class Standing:
     resets_ms: int = 0
     seen_ms: int = 0
     window_start_ms: int = 0
-    safe_amount: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -110,10 +109,10 @@ class Holding:
 
     def balance(self, now_ms: int) -> int:
         """What the next call may reserve at most; below 0 where earlier ones used more than was granted."""
-        lease = self.current
+        lease, owed = self.current, self.debt + self.unleased
         if lease is None or now_ms >= lease.expires_ms:
-            return -self.debt
-        return lease.granted - lease.returned - lease.used - lease.reserved - self.debt
+            return -owed
+        return lease.granted - lease.returned - lease.used - lease.reserved - owed
 
     def shortfall(self, now_ms: int) -> int:
         """What is missing for the first call that waits and is not covered, after all before it; 0 when none is.

@@ -12,7 +12,6 @@ from dataplane.limits.buckets import Bucket, Kind
 from dataplane.limits.exchange import Exchange
 from dataplane.limits.holding import Holding
 from dataplane.limits.holdings import Holdings
-from dataplane.limits.local_share import PARTS_PER_MILLION
 from dataplane.limits.reservations import Denial, Need, Reason, Reservation, State, Way, exhausted
 from dataplane.rules import OnUnavailable
 from tollway.quota.v1 import quota_pb2 as wire
@@ -179,11 +178,13 @@ class LeaseTable:
         return not bucket.is_enforced or bucket.on_unavailable is OnUnavailable.ALLOW
 
     def _missing_of_share_ms(self, need: Need, now_ms: int) -> int:
-        holding, share_ppm = need.holding, self.exchange.share_ppm
-        bucket = holding.bucket
+        holding, fleet = need.holding, self.exchange.fleet
+        bucket, standing = holding.bucket, holding.standing
         if bucket.kind is Kind.RATE:
-            return holding.share.missing_ms(bucket, share_ppm, need.amount, now_ms)
-        share = holding.standing.safe_amount or bucket.amount * share_ppm // PARTS_PER_MILLION
+            if standing.seen_ms:
+                holding.share.begin(bucket, standing.remaining, standing.seen_ms)
+            return holding.share.missing_ms(bucket, fleet, need.amount, now_ms)
+        share = bucket.amount // fleet
         return 0 if holding.reserved + holding.unleased + need.amount <= share else _RETRY_MS
 
     def _take(self, need: Need, way: Way, now_ms: int) -> None:
@@ -199,7 +200,7 @@ class LeaseTable:
             # The control plane knows nothing of it: grants that come late or later must not come on top of it.
             holding.owe(need.amount, now_ms)
             if way is Way.LOCAL_SHARE:
-                holding.share.take(holding.bucket, self.exchange.share_ppm, need.amount, now_ms)
+                holding.share.take(holding.bucket, self.exchange.fleet, need.amount, now_ms)
 
     def _wait(self, reservation: Reservation, ways: Sequence[Way], now_ms: int) -> None:
         if reservation.state is State.NEW:

@@ -39,7 +39,6 @@ class FakeAuthority:
     ttl_ms: int = 60_000
     refresh_ms: int = 20_000
     deny_ms: int = 300
-    safe_amount: int = 0
     window_start_ms: int = 0
     resets_in_ms: int = 0
 
@@ -90,7 +89,6 @@ class FakeAuthority:
             ttl_ms=self.ttl_ms,
             refresh_ms=self.refresh_ms,
             per_call=self.per_call,
-            safe_amount=self.safe_amount,
             limit=self.caps.get(bucket.rule, self.default_cap),
             remaining=max(0, available - (0 if is_refused else amount)),
             resets_in_ms=self.resets_in_ms,

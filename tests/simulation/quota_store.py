@@ -87,7 +87,6 @@ class QuotaStore:
             leases={lease_id: row for lease_id, row in found_leases if row is not None},
             rates={bucket_id: row for bucket_id, row in found_rates if row is not None},
             holders={key: self.index.holders(key) for key in keys},
-            fleet=max(1, len(self.database.table(SESSION))),
             rates_since_us=self.database.table(SETTING).get(RATES_LOST, 0),
         )
 

@@ -301,8 +301,13 @@ class LeaseResponse(_message.Message):
     ACK_SEQUENCE_FIELD_NUMBER: _builtins.int
     GRANTS_FIELD_NUMBER: _builtins.int
     RECALLS_FIELD_NUMBER: _builtins.int
+    FLEET_FIELD_NUMBER: _builtins.int
     ack_sequence: _builtins.int
     """Update.sequence that this answers; 0 for none."""
+    fleet: _builtins.int
+    """How many data planes were connected lately, this one among them; 0 for not told. While the control plane is away,
+    each has as great a share of what the rule says local_share of.
+    """
     @_builtins.property
     def grants(self) -> _containers.RepeatedCompositeFieldContainer[Global___Grant]: ...
     @_builtins.property
@@ -313,10 +318,11 @@ class LeaseResponse(_message.Message):
         ack_sequence: _builtins.int = ...,
         grants: _abc.Iterable[Global___Grant] | None = ...,
         recalls: _abc.Iterable[Global___Recall] | None = ...,
+        fleet: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_sequence", b"ack_sequence", "grants", b"grants", "recalls", b"recalls"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack_sequence", b"ack_sequence", "fleet", b"fleet", "grants", b"grants", "recalls", b"recalls"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -337,7 +343,6 @@ class Grant(_message.Message):
     PER_CALL_FIELD_NUMBER: _builtins.int
     DENY_MS_FIELD_NUMBER: _builtins.int
     IS_RESERVED_FIELD_NUMBER: _builtins.int
-    SAFE_AMOUNT_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     REMAINING_FIELD_NUMBER: _builtins.int
     RESETS_IN_MS_FIELD_NUMBER: _builtins.int
@@ -356,8 +361,6 @@ class Grant(_message.Message):
     """For how long it is of no use to ask again after EXHAUSTED."""
     is_reserved: _builtins.bool
     """True when running calls hold what is missing: it may come free before the window ends."""
-    safe_amount: _builtins.int
-    """What the holder may use per horizon of the kind when the control plane is away and the rule says local_share."""
     limit: _builtins.int
     """The whole limit, what is left of it after this grant, and when the window ends or a rate is full again; 0 for never."""
     remaining: _builtins.int
@@ -376,7 +379,6 @@ class Grant(_message.Message):
         per_call: _builtins.bool = ...,
         deny_ms: _builtins.int = ...,
         is_reserved: _builtins.bool = ...,
-        safe_amount: _builtins.int = ...,
         limit: _builtins.int = ...,
         remaining: _builtins.int = ...,
         resets_in_ms: _builtins.int = ...,
@@ -384,7 +386,7 @@ class Grant(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_id", b"bucket_id", "deny_ms", b"deny_ms", "granted_total", b"granted_total", "is_reserved", b"is_reserved", "lease_id", b"lease_id", "limit", b"limit", "per_call", b"per_call", "refresh_ms", b"refresh_ms", "remaining", b"remaining", "resets_in_ms", b"resets_in_ms", "result", b"result", "safe_amount", b"safe_amount", "ttl_ms", b"ttl_ms", "window_start_ms", b"window_start_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bucket_id", b"bucket_id", "deny_ms", b"deny_ms", "granted_total", b"granted_total", "is_reserved", b"is_reserved", "lease_id", b"lease_id", "limit", b"limit", "per_call", b"per_call", "refresh_ms", b"refresh_ms", "remaining", b"remaining", "resets_in_ms", b"resets_in_ms", "result", b"result", "ttl_ms", b"ttl_ms", "window_start_ms", b"window_start_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,7 +30,7 @@ class QuotaServiceStub:
     """QuotaService hands out parts of budgets, rates and slots to data planes, so that calls are admitted without a hop.
 
     Protocol. A data plane process opens Lease and sends exactly one Hello. Once that is committed, the control plane
-    answers with an empty LeaseResponse; the stream is open then, and the process sends Updates with rising sequence
+    answers with a LeaseResponse without grants; the stream is open then, and the process sends Updates with rising sequence
     numbers. The control plane answers each with one LeaseResponse that carries its number, after the commit of everything
     in it, and may send further ones with recalls only (ack_sequence 0). A bucket is one counter: a rule, one of its
     limits, and the values of the dimensions that the rule counts apart. Its id is derived from these alone
@@ -62,7 +62,7 @@ class QuotaServiceAsyncStub(QuotaServiceStub):
     """QuotaService hands out parts of budgets, rates and slots to data planes, so that calls are admitted without a hop.
 
     Protocol. A data plane process opens Lease and sends exactly one Hello. Once that is committed, the control plane
-    answers with an empty LeaseResponse; the stream is open then, and the process sends Updates with rising sequence
+    answers with a LeaseResponse without grants; the stream is open then, and the process sends Updates with rising sequence
     numbers. The control plane answers each with one LeaseResponse that carries its number, after the commit of everything
     in it, and may send further ones with recalls only (ack_sequence 0). A bucket is one counter: a rule, one of its
     limits, and the values of the dimensions that the rule counts apart. Its id is derived from these alone
@@ -90,7 +90,7 @@ class QuotaServiceServicer(metaclass=_abc_1.ABCMeta):
     """QuotaService hands out parts of budgets, rates and slots to data planes, so that calls are admitted without a hop.
 
     Protocol. A data plane process opens Lease and sends exactly one Hello. Once that is committed, the control plane
-    answers with an empty LeaseResponse; the stream is open then, and the process sends Updates with rising sequence
+    answers with a LeaseResponse without grants; the stream is open then, and the process sends Updates with rising sequence
     numbers. The control plane answers each with one LeaseResponse that carries its number, after the commit of everything
     in it, and may send further ones with recalls only (ack_sequence 0). A bucket is one counter: a rule, one of its
     limits, and the values of the dimensions that the rule counts apart. Its id is derived from these alone

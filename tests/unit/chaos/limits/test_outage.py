@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.chaos.limits.outage import PHASES, Trickle, judge_outage
+from tests.chaos.limits.outage import PHASES, PRESSED, Trickle, judge_outage
 from tests.chaos.load import Caller, Kind, Load
 
 CALLER = Caller("teams/a", "twk_x")
@@ -14,6 +14,13 @@ DENIED = {"rate deny": {"rates are over", "budgets are over"}, "budget deny": {"
 
 async def _nowhere() -> str:
     raise AssertionError("nothing is sent")
+
+
+def test_a_share_that_is_pressed_lets_no_more_through_than_the_rate() -> None:
+    pressed = trickle(PRESSED, rates_are_over="served " * 14)
+    assert judge_outage([pressed], is_budget_over=True, over_s=5.0).holds
+    pressed = trickle(PRESSED, rates_are_over="served " * 15)
+    assert not judge_outage([pressed], is_budget_over=True, over_s=5.0).holds
 
 
 def trickle(name: str, **seen: str) -> Trickle:
@@ -26,7 +33,7 @@ def trickle(name: str, **seen: str) -> Trickle:
 
 @pytest.mark.parametrize("name", ["rate deny", "rate allow", "rate local_share", "budget deny", "budget allow"])
 def test_a_rule_that_does_what_it_says_holds(name: str) -> None:
-    assert judge_outage([trickle(name)], is_budget_over=True).holds
+    assert judge_outage([trickle(name)], is_budget_over=True, over_s=5.0).holds
 
 
 @pytest.mark.parametrize(
@@ -43,13 +50,13 @@ def test_a_rule_that_does_what_it_says_holds(name: str) -> None:
     ],
 )
 def test_a_rule_that_does_something_else_is_found(name: str, phase: str, word: str) -> None:
-    assert not judge_outage([trickle(name, **{phase: word})], is_budget_over=True).holds
+    assert not judge_outage([trickle(name, **{phase: word})], is_budget_over=True, over_s=5.0).holds
 
 
 def test_a_phase_without_calls_is_found() -> None:
     silent = trickle("rate allow")
     del silent.seen["rates are over"]
-    assert not judge_outage([silent], is_budget_over=True).holds
+    assert not judge_outage([silent], is_budget_over=True, over_s=5.0).holds
     early = trickle("rate allow")
     del early.seen["budgets are over"]
-    assert judge_outage([early], is_budget_over=False).holds
+    assert judge_outage([early], is_budget_over=False, over_s=5.0).holds

@@ -111,3 +111,45 @@ def test_a_control_plane_that_has_not_taken_the_hello_is_away() -> None:
     table.greet()
     held = call(table, slots, NOW_MS + LOST_GRACE_MS)
     assert (held.state, held.needs[0].way) == (State.HELD, Way.LOCAL_SHARE)
+
+
+@pytest.mark.parametrize(("fleet", "let_through"), [(1, 4), (2, 2), (4, 1), (5, 0)])
+def test_without_a_control_plane_slots_are_shared_by_the_fleet(fleet: int, let_through: int) -> None:
+    slots = bucket("rateLimits/s", Kind.SLOTS, amount=4, on_unavailable=OnUnavailable.LOCAL_SHARE)
+    table = LeaseTable(Heard(), NOW_MS)
+    table.take(wire.LeaseResponse(fleet=fleet), NOW_MS)
+    away_ms = NOW_MS + LOST_GRACE_MS
+    states = [call(table, slots, away_ms).state for _ in range(5)]
+    assert states.count(State.HELD) == let_through
+
+
+def test_slots_that_were_taken_without_a_lease_count_against_the_next_one() -> None:
+    slots = bucket("rateLimits/s", Kind.SLOTS, amount=4, on_unavailable=OnUnavailable.LOCAL_SHARE)
+    table = LeaseTable(Heard(), NOW_MS)
+    away_ms = NOW_MS + LOST_GRACE_MS
+    assert {call(table, slots, away_ms).state for _ in range(3)} == {State.HELD}
+    table.opened()
+    waiting = call(table, slots, away_ms)
+    update = table.exchange.next_update(away_ms)
+    assert update is not None
+    assert update.asks[0].need == 4
+    answered(table, slots, update.sequence, 4, away_ms)
+    assert waiting.state is State.HELD
+    assert call(table, slots, away_ms).state is State.WAITING
+
+
+def test_a_share_of_a_rate_goes_on_from_what_was_left_of_the_whole() -> None:
+    """Half of it was left a moment ago: half a window's worth, of the fleet's four parts, is there at once."""
+    of = bucket("rateLimits/r", Kind.RATE, amount=100, burst=100, on_unavailable=OnUnavailable.LOCAL_SHARE)
+    table = LeaseTable(Heard(), NOW_MS)
+    table.opened()
+    table.take(wire.LeaseResponse(fleet=4), NOW_MS)
+    call(table, of, NOW_MS)
+    update = table.exchange.next_update(NOW_MS)
+    assert update is not None
+    refused = wire.Grant(bucket_id=of.id, result=wire.GRANT_RESULT_EXHAUSTED, deny_ms=1, limit=100, remaining=50)
+    table.take(wire.LeaseResponse(ack_sequence=update.sequence, grants=[refused]), NOW_MS)
+    table.lost(NOW_MS)
+    away_ms = NOW_MS + LOST_GRACE_MS + 1_000
+    states = [call(table, of, away_ms).state for _ in range(50)]
+    assert states.count(State.HELD) in (12, 13)
