@@ -103,11 +103,14 @@ def open_config_rooms(
     database: Database,
     secret: ConfigSecrets,
     *,
+    patient: Database | None = None,
     notify: bool = True,
     observe_applied_s: Callable[[float], None] = lambda _: None,
     registry: CollectorRegistry | None = None,
 ) -> ConfigRooms:
     """Builds the rooms; nothing is read from the database yet. `observe_applied_s` is as in FeedServer.
+
+    What takes its time to read is read through `patient`, which is the same database with a longer timeout.
 
     Metrics of quota are in `registry`.
     """
@@ -128,18 +131,21 @@ def open_config_rooms(
     rerating = rerating_worker(config)
     handlers = config_handlers(config, vault, mint, rerating.wake)
     metrics = QuotaMetrics(registry or CollectorRegistry())
-    quota = open_quota(database, feed, secret.plane_token, metrics)
-    reaper = Reaper(ReaperRepository(database), SeedRepository(database), feed.resource, metrics)
+    seeds = SeedRepository(database, patient or database)
+    stores = QuotaStores(QuotaRepository(database), SessionRepository(database), seeds)
+    quota = open_quota(stores, HoldingRepository(database), feed, secret.plane_token, metrics)
+    reaper = Reaper(ReaperRepository(database), seeds, feed.resource, metrics)
     return ConfigRooms(config, vault, pepper, handlers, feed, fleet, server, rerating, quota, reaper)
 
 
-def open_quota(database: Database, feed: ConfigFeed, plane_token: str, metrics: QuotaMetrics) -> QuotaServer:
+def open_quota(
+    stores: QuotaStores, holdings: HoldingRepository, feed: ConfigFeed, plane_token: str, metrics: QuotaMetrics
+) -> QuotaServer:
     """The lease service, by the configuration that `feed` has."""
-    stores = QuotaStores(QuotaRepository(database), SessionRepository(database), SeedRepository(database))
     service = QuotaService(stores, feed.resource, Sources(new_lease_id, secrets.randbelow), metrics)
     return QuotaServer(
         service,
-        HoldingRepository(database),
+        holdings,
         metrics,
         plane_token=plane_token,
         is_loaded=lambda: feed.state is not None,

@@ -24,6 +24,7 @@ from controlplane.ledger.api import ledger_handlers
 from controlplane.migrations import SchemaMismatch, require_current_schema
 from controlplane.prices.book import keep_retiring
 from controlplane.quota.alerts.room import AlertRoom
+from controlplane.quota.seeder import SEEDING_TIMEOUT_S, SEEDS_AT_ONCE
 from controlplane.quota.server import SERVICE_NAME as QUOTA_SERVICE
 from controlplane.secrets.checks import KeyMismatch
 from controlplane.settings import ADMIN_LISTEN, DATABASE_URL, GRPC_LISTEN, HELP, METRICS_LISTEN, TLS_CERT, Settings
@@ -59,6 +60,7 @@ class Parts:
     telemetry: Telemetry
     certificates: Certificates | None
     database: Database
+    patient: Database
     rooms: ConfigRooms
     alerts: AlertRoom
     methods: Sequence[BoundMethod]
@@ -83,6 +85,12 @@ def build(settings: Settings, environ: Mapping[str, str]) -> Parts:
     telemetry = Telemetry(registry, tracing)
     certificates = None if settings.listen.tls is None else Certificates(settings.listen.tls)
     database = Database(settings.database_url, application_name=SERVICE)
+    patient = Database(
+        settings.database_url,
+        application_name=SERVICE,
+        pool_size=SEEDS_AT_ONCE,
+        statement_timeout_s=SEEDING_TIMEOUT_S,
+    )
     secrets = ConfigSecrets(
         encryption_key=settings.secrets.encryption_key.reveal(),
         key_pepper=settings.secrets.key_pepper.reveal(),
@@ -92,6 +100,7 @@ def build(settings: Settings, environ: Mapping[str, str]) -> Parts:
     rooms = open_config_rooms(
         database,
         secrets,
+        patient=patient,
         notify=settings.is_notifying,
         observe_applied_s=telemetry.observe_feed_applied,
         registry=registry,
@@ -106,6 +115,7 @@ def build(settings: Settings, environ: Mapping[str, str]) -> Parts:
         telemetry=telemetry,
         certificates=certificates,
         database=database,
+        patient=patient,
         rooms=rooms,
         alerts=alerts,
         methods=bind(admin_methods(), {**rooms.handlers, **ledger_handlers(database), **alerts.handlers}),
@@ -141,6 +151,7 @@ class ControlPlane:
         try:
             async with AsyncExitStack() as closing:
                 closing.push_async_callback(self._parts.database.close)
+                closing.push_async_callback(self._parts.patient.close)
                 if self._parts.tracing is not None:
                     closing.push_async_callback(asyncio.to_thread, self._parts.tracing.close)
                 await self._serve(await self._listen(closing))

@@ -13,7 +13,8 @@ from controlplane.quota.seeds.repository import SeedRepository
 from controlplane.quota.specs import Lookup
 
 SEED_WAIT_S: Final = 0.25
-MAX_AT_ONCE: Final = 4
+SEEDS_AT_ONCE: Final = 4
+SEEDING_TIMEOUT_S: Final = 300
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ class Seeder:
     def __init__(self, seeds: SeedRepository, lookup: Lookup) -> None:
         self._seeds = seeds
         self._lookup = lookup
-        self._turns = asyncio.Semaphore(MAX_AT_ONCE)
+        self._turns = asyncio.Semaphore(SEEDS_AT_ONCE)
         self._under_way: dict[BucketKey, asyncio.Task[None]] = {}
 
     async def seed(self, specs: Collection[BucketSpec], within_s: float = SEED_WAIT_S) -> None:

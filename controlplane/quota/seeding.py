@@ -13,7 +13,7 @@ from typing import Protocol
 from controlplane.quota.rows import BucketKey, BucketSpec
 from tollway.config.v1 import resources_pb2 as pb
 from tollway.kernel.names import bare_id
-from tollway.kernel.rules import METADATA_PREFIX, Subject, bucket_values
+from tollway.kernel.rules import METADATA_PREFIX, UPSTREAM_DIMENSION, Subject, bucket_values
 from tollway.resources.rules import compile_match
 
 SUMMED_DIMENSIONS = ("team", "user", "key", "model", "upstream")
@@ -52,12 +52,14 @@ class Seeding:
         return tuple(sorted({*self.budget.per, *metadata} - set(SUMMED_DIMENSIONS)))
 
     @property
-    def equal(self) -> dict[str, str]:
-        """Values that calls of the only bucket must have; none where there are several."""
-        if len(self.specs) > 1:
-            return {}
-        pairs = zip(self.budget.per, self.specs[0].name.values, strict=True)
-        return {name: value for name, value in pairs if name != "upstream"}
+    def among(self) -> dict[str, set[str]]:
+        """Values one of which calls of these buckets must have; the ledger has full names of upstreams."""
+        found: dict[str, set[str]] = {name: set() for name in self.budget.per if name != UPSTREAM_DIMENSION}
+        for spec in self.specs:
+            for name, value in zip(self.budget.per, spec.name.values, strict=True):
+                if name in found:
+                    found[name].add(value)
+        return found
 
     def sums(self, costs: Iterable[Cost]) -> dict[BucketKey, int]:
         """What of `costs` falls into each bucket, in nano-USD."""

@@ -3,6 +3,8 @@
 A call whose leases cover it is admitted in one go, without I/O and without another task's turn.
 """
 
+import time
+
 from dataplane.call import Call, Outcome, Plan, Principal
 from dataplane.limits.buckets import Buckets
 from dataplane.limits.costs import CostBounds
@@ -40,11 +42,15 @@ class Admits:
                 at_attempts[upstream] = index.at_attempt(subject_of(call, outcome.principal, upstream))
         if not matched and not any(at_attempts.values()):
             return NO_TICKET
-        demand = Demand(call, size_of(call), self._learning, self._bounds)
+        demand = Demand(call, size_of(call), self._learning, self._bounds, _unix_ms)
         ticket = LimitedTicket(self._office, demand, subject, matched, at_attempts)
         outcome.limits = ticket
         await ticket.admit(list({id(target): target for target in plan.targets}.values()))
         return ticket
+
+
+def _unix_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def subject_of(call: Call, principal: Principal, upstream: str = "") -> Subject:

@@ -1,5 +1,6 @@
 """What a call asks of its rules: tokens and money, at each target that it may go to. Pure."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,18 +12,20 @@ from dataplane.snapshot import Target
 from tollway.kernel.pricing import Price
 from tollway.kernel.usage import SettlementState, Usage
 
+_ADMITTED_WITHIN_MS: Final = 2_000
 STRICT_OUTPUT_TOKENS: Final = 4_096
 """The limit of an answer under a strict budget, where the client set none: it is sent to the upstream."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """One call, how large it is, and what such calls took before."""
+    """One call, how large it is, and what such calls took before. `clock_ms` gives Unix milliseconds."""
 
     call: Call
     size: Size
     learning: ModelLearning
     bounds: CostBounds
+    clock_ms: Callable[[], int]
 
     @property
     def bound(self) -> Usage:
@@ -45,7 +48,7 @@ class Demand:
         """What a call to `target` takes of `rule` by what the client says alone, whatever past calls took."""
         size = self.size
         if isinstance(rule, CompiledBudget):
-            price = self._rating(rule, target)
+            price = self._rating(rule, target, self.clock_ms())
             return 0 if price is None else self.bounds.expected_nano_usd(price, size.least_input, 0)
         if rule.unit in (Unit.REQUESTS, Unit.CONCURRENT):
             return 1
@@ -54,13 +57,14 @@ class Demand:
 
     def cost(self, budget: CompiledBudget, target: Target) -> int | None:
         """Nano-USD that `budget` is to hold for an attempt at `target`; None when nothing is known about its price."""
-        price = self._rating(budget, target)
+        now_ms = self.clock_ms()
+        price = self._rating(budget, target, now_ms)
         if price is None:
             return None
         if budget.admission is Admission.STRICT:
-            return self.bounds.bound_nano_usd(
-                price, self.size.input_bound, self.size.output_bound(STRICT_OUTPUT_TOKENS)
-            )
+            # The attempt begins after a wait, when another price may be in force.
+            later = self._rating(budget, target, now_ms + _ADMITTED_WITHIN_MS) or price
+            return max(self._bound_nano_usd(one) for one in {id(price): price, id(later): later}.values())
         model = _model(target)
         return self.bounds.expected_nano_usd(
             price, self.learning.input_tokens(model, self.size), self.learning.output_tokens(model, self.size)
@@ -74,23 +78,26 @@ class Demand:
         if attempt.state is SettlementState.NOT_BILLED:
             return 0
         if budget.admission is Admission.STRICT and attempt.basis is not SettlementState.REPORTED:
-            bound = self.cost(budget, Target(attempt.upstream, attempt.upstream_model))
-            return max(held if bound is None else bound, attempt.cost_nano_usd)
+            target = Target(attempt.upstream, attempt.upstream_model)
+            price = self._rating(budget, target, attempt.start_time_us // 1000)
+            return max(held if price is None else self._bound_nano_usd(price), attempt.cost_nano_usd)
         if attempt.state is not SettlementState.UNPRICED:
             return attempt.cost_nano_usd
         cost = None if budget.ceiling is None else budget.ceiling.cost_nano_usd(attempt.usage, attempt.service_tier)
         return held if cost is None else cost
 
-    def _rating(self, budget: CompiledBudget, target: Target) -> Price | None:
+    def _bound_nano_usd(self, price: Price) -> int:
+        return self.bounds.bound_nano_usd(price, self.size.input_bound, self.size.output_bound(STRICT_OUTPUT_TOKENS))
+
+    def _rating(self, budget: CompiledBudget, target: Target, time_ms: int) -> Price | None:
         """What attempts at `target` are held at: its price or the budget's ceiling, whichever has rates for all."""
-        for price in (self.price(target), budget.ceiling):
+        for price in (self._price(target, time_ms), budget.ceiling):
             if price is not None and self.bounds.is_whole(price, has_output=self.size.has_output):
                 return price
         return None
 
-    def price(self, target: Target) -> Price | None:
-        call = self.call
-        return call.snapshot.prices.find(target.upstream.provider, target.model, call.start_time_us // 1000)
+    def _price(self, target: Target, time_ms: int) -> Price | None:
+        return self.call.snapshot.prices.find(target.upstream.provider, target.model, time_ms)
 
     def learn(self, attempt: Attempt) -> None:
         """Takes in what was reported of an attempt."""

@@ -1,6 +1,6 @@
 """Costs in a period by what rules can tell apart: from sums where they know it, from entries where they do not."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -38,13 +38,13 @@ class CostQuery:
     """Which costs: of calls that began in [start, end), whole quarter hours; `end` None leaves it open.
 
     `dimensions` are kept apart beside team, key, user, model and upstream: "end_user" and "metadata.NAME", which only
-    entries know. `equal` are values that a dimension must have.
+    entries know. `among` are values one of which a dimension must have.
     """
 
     start: datetime
     end: datetime | None
     dimensions: tuple[str, ...]
-    equal: Mapping[str, str]
+    among: Mapping[str, Collection[str]]
 
 
 class CostRow(NamedTuple):
@@ -56,7 +56,7 @@ class CostRow(NamedTuple):
 
 async def read_costs(connection: AsyncConnection, query: CostQuery) -> list[CostRow]:
     """Adjustments included. What has left the ledger with old days is only in sums."""
-    if query.dimensions or not set(query.equal) <= set(_COLUMNS):
+    if query.dimensions or not set(query.among) <= set(_COLUMNS):
         tables = await read_detached_tables(connection)
         first = query.start.date()
         kept = [tables.table(day.table_name) for day in tables.days.values() if day.is_kept and day.day >= first]
@@ -71,7 +71,7 @@ def _of_sums(query: CostQuery) -> Select[Any]:
     groups, rollup = usage_group.c, usage_rollup.c
     joined = usage_rollup.join(usage_group, groups.group_id == rollup.group_id)
     dimensions = [groups[column].label(name) for name, column in _COLUMNS.items()]
-    conditions = [groups[_COLUMNS[name]] == value for name, value in query.equal.items()]
+    conditions: list[ColumnElement[bool]] = [groups[_COLUMNS[name]].in_(values) for name, values in query.among.items()]
     return _summed(dimensions, rollup.cost_nano_usd, joined, [*conditions, _is_within(query)])
 
 
@@ -102,7 +102,9 @@ def _of_entries(query: CostQuery, tables: list[Table]) -> Select[Any]:
 
 def _entries(query: CostQuery, table: Table, names: list[str]) -> Select[Any]:
     dimensions = [_dimension(table, name).label(name) for name in names]
-    conditions = [_dimension(table, name) == value for name, value in query.equal.items()]
+    conditions: list[ColumnElement[bool]] = [
+        _dimension(table, name).in_(values) for name, values in query.among.items()
+    ]
     conditions += [table.c.event_id >= first_event_id(_ms(query.start)), table.c.start_time >= query.start]
     if query.end is not None:
         conditions += [table.c.event_id < first_event_id(_ms(query.end)), table.c.start_time < query.end]

@@ -60,9 +60,11 @@ from tollway.kernel.usage import SettlementState
 BATCH_ENTRIES = 5_000
 WORK_LOCK = 0x72657261746500
 _UNRATED_STATES = (SettlementState.CACHED, SettlementState.NOT_BILLED)
-# The difference, to each bucket that the entry charged: what is no first charge to its bucket has a fifth element.
+# The difference, to each bucket that the entry charged: what is no first charge to its bucket has a fifth element. What
+# had no price, state 4, was charged at a budget's ceiling, which its cost now takes the place of.
 _MOVED_CHARGES = literal_column(
-    "(SELECT jsonb_agg(jsonb_build_array(c->0, NULL, c->2, difference_nano_usd))"
+    "(SELECT jsonb_agg(jsonb_build_array(c->0, NULL, c->2, adjustment.difference_nano_usd"
+    " - CASE WHEN adjustment.prior_state = 4 THEN (c->>3)::bigint ELSE 0 END))"
     " FROM jsonb_array_elements(ledger_entry.charges) AS c WHERE jsonb_array_length(c) = 4)",
     JSONB,
 )
@@ -261,7 +263,7 @@ def _adjustment_rows(adjustments: Sequence[Adjustment]) -> Any:
     }
     arrays = [cast(literal(values, ARRAY(kind)), ARRAY(kind)) for kind, values in columns.values()]
     names = [column(name, kind) for name, (kind, _) in columns.items()]
-    return func.unnest(*arrays).table_valued(*names, name="adjustment").render_derived()
+    return func.unnest(*arrays).table_valued(*names).render_derived(name="adjustment")
 
 
 def _difference_rows(run: ReratingRun, differences: Differences) -> list[dict[str, Any]]:

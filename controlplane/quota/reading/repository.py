@@ -102,7 +102,12 @@ async def _ledger_sums(
     connection: AsyncConnection, period: BudgetPeriod, equal: Mapping[str, str]
 ) -> Mapping[tuple[str, ...], int]:
     start, end_ms = _time(period.window.start_ms), period.window.end_ms
-    query = CostQuery(start, None if end_ms is None else _time(end_ms), cost_dimensions(period.budget), equal)
+    query = CostQuery(
+        start,
+        None if end_ms is None else _time(end_ms),
+        cost_dimensions(period.budget),
+        {name: [value] for name, value in equal.items()},
+    )
     return bucket_sums(period.budget, await read_costs(connection, query))
 
 

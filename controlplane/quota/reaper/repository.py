@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from controlplane.db.engine import Database
 from controlplane.quota.reaping import Standing, reaped
 from controlplane.quota.repository import QuotaTransaction, to_bucket
-from controlplane.quota.rows import BucketRow, Kind, LeaseRow, LeaseState
+from controlplane.quota.rows import BucketKey, BucketRow, Kind, LeaseRow, LeaseState
 from controlplane.quota.situation import Wanted
 from controlplane.quota.workbook import Workbook
 
@@ -61,6 +61,11 @@ class ReaperRepository:
         async with self._database.transaction() as connection:
             rows = await connection.execute(_UNSETTLED, {"limit": limit})
             return [to_bucket(row) for row in rows.mappings()]
+
+    async def postpone_seed(self, key: BucketKey) -> None:
+        """As if the bucket had been seeded now."""
+        async with self._database.transaction() as connection:
+            await connection.execute(_POSTPONE, {"bucket_id": key.bucket_id, "window": key.window_start_ms})
 
     async def read_sums(self) -> QuotaSums:
         async with self._database.transaction() as connection:
@@ -132,8 +137,9 @@ _UNSETTLED = text(
     " AND (seeds = 1 AND seed_time < now() - interval '2 minutes'"
     " OR seeds = 2 AND seed_time < now() - interval '15 minutes')"
     " AND coalesce(window_end_ms > extract(epoch FROM now()) * 1000, true)"
-    " ORDER BY bucket_id, window_start_ms LIMIT :limit"
+    " ORDER BY seed_time LIMIT :limit"
 )
+_POSTPONE = text("UPDATE quota_bucket SET seed_time = now() WHERE bucket_id = :bucket_id AND window_start_ms = :window")
 _ESCROW = text("SELECT kind, sum(escrow)::bigint AS escrow FROM quota_bucket GROUP BY kind")
 _LOST = text(
     "SELECT coalesce(sum(greatest(0, granted - settled - returned)) FILTER (WHERE state = 3), 0)::bigint,"

@@ -57,8 +57,13 @@ class Reaper:
         for bucket in await self._repository.unsettled_seeds(SEEDS_A_TURN):
             spec = spec_of(bucket.name, self._lookup, bucket.key.window_start_ms * 1000)
             resource = self._lookup(bucket.name.rule)
-            if spec is not None and resource is not None and spec.key == bucket.key:
+            if spec is None or resource is None or spec.key != bucket.key:
+                continue
+            try:
                 await self._seeds.seed_again(Seeding(resource.budget, [spec]))
+            except Unavailable as error:
+                logger.warning("%s is not looked at again now: %s", bucket.name.rule, error.message)
+                await self._repository.postpone_seed(bucket.key)
 
     def _is_enforced(self, bucket: BucketRow) -> bool:
         resource = self._lookup(bucket.name.rule)

@@ -6,7 +6,7 @@ entries are booked that charge the bucket, so that no lock is held while the led
 
 from collections.abc import Mapping
 
-from sqlalchemy import BigInteger, Boolean, Uuid, bindparam, func, text, update
+from sqlalchemy import BigInteger, Boolean, Uuid, bindparam, case, func, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from controlplane.db.engine import Database
@@ -17,10 +17,11 @@ from controlplane.quota.tables import quota_bucket
 
 
 class SeedRepository:
-    """Raises Unavailable while the database is away, or where the ledger takes too long to read."""
+    """Raises Unavailable while a database is away, or where the ledger takes too long to read, through `patient`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, patient: Database) -> None:
         self._database = database
+        self._patient = patient
 
     async def seed(self, seeding: Seeding) -> None:
         """Makes the buckets that are missing, and counts in what the ledger holds for those without a seed."""
@@ -29,7 +30,10 @@ class SeedRepository:
         await self._count_in(seeding, is_first=True)
 
     async def seed_again(self, seeding: Seeding) -> None:
-        """Counts anew what the ledger holds for buckets that have a seed."""
+        """Counts anew what the ledger holds for buckets that have a seed; never less than before.
+
+        An entry whose data plane had a clock behind by some seconds may charge a window that its own time is not in.
+        """
         await self._count_in(seeding, is_first=False)
 
     async def _count_in(self, seeding: Seeding, *, is_first: bool) -> None:
@@ -50,8 +54,8 @@ class SeedRepository:
 
     async def _read_priors(self, seeding: Seeding) -> Mapping[BucketKey, int]:
         """What the ledger holds for each bucket less what charged it itself, as of one moment."""
-        query = CostQuery(seeding.start, seeding.end, seeding.entry_dimensions, seeding.equal)
-        async with self._database.snapshot() as connection:
+        query = CostQuery(seeding.start, seeding.end, seeding.entry_dimensions, seeding.among)
+        async with self._patient.snapshot() as connection:
             sums = seeding.sums(await read_costs(connection, query))
             charged = await connection.execute(_CHARGED, key_arrays(sums))
             own = {BucketKey(row.bucket_id, row.window_start_ms): row.charged_cost_nano_usd for row in charged}
@@ -90,6 +94,7 @@ def _named(spec: BucketSpec) -> dict[str, object]:
 
 _c = quota_bucket.c
 _PRIOR = bindparam("new_prior", type_=BigInteger)
+_SEEDED = case((_c.seeds == 0, _PRIOR), else_=func.greatest(_c.prior, _PRIOR))
 _IS_FIRST = bindparam("is_first", type_=Boolean)
 _MAKE = insert(quota_bucket).on_conflict_do_nothing()
 _SEED = (
@@ -105,8 +110,8 @@ _SEED = (
         dimension_values=bindparam("named_values", type_=_c.dimension_values.type),
         window_end_ms=bindparam("end", type_=BigInteger),
         cap=bindparam("capped", type_=BigInteger),
-        prior=_PRIOR,
-        spent=_c.spent - _c.prior + _PRIOR,
+        prior=_SEEDED,
+        spent=_c.spent - _c.prior + _SEEDED,
         seed_time=func.coalesce(_c.seed_time, func.now()),
         seeds=_c.seeds + 1,
     )

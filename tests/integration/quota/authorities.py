@@ -43,7 +43,7 @@ class Authority:
         self.resources = {} if resources is None else resources
         self.database = Database(url)
         database = self.database
-        stores = QuotaStores(QuotaRepository(database), SessionRepository(database), SeedRepository(database))
+        stores = QuotaStores(QuotaRepository(database), SessionRepository(database), SeedRepository(database, database))
         sources = Sources(uuid.uuid4, secrets.randbelow)
         self.service = QuotaService(stores, self.lookup, sources, QuotaMetrics(CollectorRegistry()))
 

@@ -24,7 +24,7 @@ BUDGET, SLOTS = spell(), spell("rateLimits/r", 0)
 def reaper(authority: Authority) -> Reaper:
     database = authority.database
     metrics = QuotaMetrics(CollectorRegistry())
-    return Reaper(ReaperRepository(database), SeedRepository(database), authority.lookup, metrics)
+    return Reaper(ReaperRepository(database), SeedRepository(database, database), authority.lookup, metrics)
 
 
 async def run(url: str, statement: str) -> None:

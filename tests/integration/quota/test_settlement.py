@@ -11,6 +11,10 @@ from controlplane.db.engine import Database
 from controlplane.ledger.convert import entry_of
 from controlplane.ledger.entries import LedgerEntry
 from controlplane.ledger.repository import LedgerRepository
+from controlplane.quota.rows import BucketName
+from controlplane.quota.seeding import Seeding
+from controlplane.quota.seeds.repository import SeedRepository
+from controlplane.quota.specs import spec_of
 from tests.fakes.usage_events import FakeDataPlane
 from tests.integration.quota.authorities import Authority, Plane, bucket_row, budget, count_drift, limits, spell
 from tollway.config.v1 import resources_pb2 as pb
@@ -143,6 +147,20 @@ async def test_seeding_is_exact_while_usage_is_booked(authority: Authority, data
     assert row["spent"] == 50 * 10_000 + 400 * 10
     assert row["seeds"] == 1, "whoever comes second changes nothing"
     assert await count_drift(authority.url) == 0
+
+
+async def test_a_later_look_never_takes_back_what_was_spent(authority: Authority, database: Database) -> None:
+    """The clock of a data plane may be behind as a period begins: by their time its entries are of the one before."""
+    authority.configure(budget(period=pb.BUDGET_PERIOD_DAY))
+    plane, producer, ledger = await Plane.connect(authority), FakeDataPlane(boot_id=1), LedgerRepository(database)
+    grant = await plane.ask(BUDGET, need=10_000)
+    before_us = grant.window_start_ms * 1000 - 2_000_000
+    await ledger.book([entry(producer, charge(grant, 700), cost_nano_usd=700, start_time_us=before_us)], [])
+    resource = authority.resources["budgets/b"]
+    spec = spec_of(BucketName(uuid.UUID(bytes=grant.bucket_id), "budgets/b", "g1", 0, ()), authority.lookup, NOW_US)
+    assert spec is not None
+    await SeedRepository(database, database).seed_again(Seeding(resource.budget, [spec]))
+    assert (await bucket_row(authority.url))["spent"] == 700
 
 
 async def test_a_ledger_that_is_slow_to_read_holds_up_no_other_bucket(authority: Authority) -> None:

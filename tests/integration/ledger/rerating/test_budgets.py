@@ -9,6 +9,7 @@ from controlplane.db.engine import Database
 from controlplane.ledger.entries import EntryCharge
 from tests.integration.controlplane.admin import Admin
 from tests.integration.ledger.rerating.ledger import book, random_calls, rerate, set_price
+from tollway.kernel.usage import SettlementState
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,37 @@ async def test_a_budget_follows_the_adjustments_of_what_charged_it(
     after = await cost_of_charging(ledger_url)
     assert after != before
     assert await spent_of(ledger_url, bucket_id) == Spent(after, after)
+
+
+async def test_what_was_charged_at_a_ceiling_is_charged_at_its_price_once_that_is_known(
+    admin: Admin, database: Database, ledger_url: str
+) -> None:
+    """An entry without a price costs nothing, and charged what the budget's ceiling made of it."""
+    bucket_id = uuid.uuid4()
+    unpriced = [
+        call._replace(
+            state=SettlementState.UNPRICED,
+            cost_nano_usd=0,
+            charges=(EntryCharge(bucket_id, None, 0, 7_000_000, True),),
+        )
+        for call in random_calls(50)
+    ]
+    await book(database, unpriced)
+    assert await spent_of(ledger_url, bucket_id) == Spent(50 * 7_000_000, 0)
+    await set_price(admin, "*", "7", "9")
+    await rerate(admin)
+    cost = await cost_of_charging(ledger_url)
+    assert cost > 0
+    rated = await count_rated(ledger_url)
+    assert await spent_of(ledger_url, bucket_id) == Spent(cost + (50 - rated) * 7_000_000, cost)
+    await set_price(admin, "*", "14", "18")
+    await rerate(admin)
+    cost = await cost_of_charging(ledger_url)
+    assert await spent_of(ledger_url, bucket_id) == Spent(cost + (50 - rated) * 7_000_000, cost)
+
+
+async def count_rated(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    count = await connection.fetchval("SELECT count(DISTINCT adjusts) FROM ledger_entry WHERE adjusts IS NOT NULL")
+    await connection.close()
+    return int(count)
