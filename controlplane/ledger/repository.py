@@ -186,6 +186,8 @@ async def _insert_entries(connection: AsyncConnection, entries: list[LedgerEntry
     await driver.copy_records_to_table(_STAGING_NAME, records=_records(entries), columns=ENTRY_COLUMNS)
     for day in detached:
         await drop_booked(connection, day)
+    if any(charge.lease_id is None and not charge.window_start_ms for entry in entries for charge in entry.charges):
+        await connection.execute(_FIND_WINDOWS)
     return await book_staged(connection, len(entries))
 
 
@@ -359,6 +361,18 @@ _LOCK_DAYS = text("SELECT pg_advisory_xact_lock_shared(:space, day) FROM unnest(
 _MAKE_STAGING = text(
     "CREATE TEMPORARY TABLE IF NOT EXISTS ledger_entry_staging (LIKE ledger_entry INCLUDING DEFAULTS)"
     " ON COMMIT DELETE ROWS"
+)
+# What was let through while no control plane could be asked may not know its window: that of the bucket at the time of
+# the entry, where there is one; until then the window 0, and whoever seeds the bucket later counts the entry in.
+_FIND_WINDOWS = text(
+    "UPDATE ledger_entry_staging s SET charges = (SELECT jsonb_agg(CASE WHEN c.value->>1 IS NULL AND c.value->>2 = '0'"
+    " THEN jsonb_set(c.value, '{2}', to_jsonb(coalesce((SELECT b.window_start_ms FROM quota_bucket b"
+    " WHERE b.bucket_id = (c.value->>0)::uuid AND b.window_start_ms <= t.ms"
+    " AND coalesce(b.window_end_ms > t.ms, true) ORDER BY b.window_start_ms DESC LIMIT 1), 0)))"
+    " ELSE c.value END ORDER BY c.ordinality)"
+    " FROM jsonb_array_elements(s.charges) WITH ORDINALITY AS c,"
+    " (SELECT (extract(epoch FROM s.start_time) * 1000)::bigint AS ms) AS t)"
+    " WHERE s.charges IS NOT NULL"
 )
 _DROP_DUPLICATES = text(
     "DELETE FROM ledger_entry_staging s WHERE NOT EXISTS"

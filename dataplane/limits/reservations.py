@@ -58,10 +58,12 @@ class Need:
         """Of the lease that a charge is to name; empty without one."""
         return b"" if self.lease is None else self.lease.id
 
-    @property
-    def window_start_ms(self) -> int:
-        """Unix milliseconds of the window that the call was admitted in; 0 where none is known."""
-        return self.holding.standing.window_start_ms if self.lease is None else self.lease.window_start_ms
+    def window_start_ms(self, now_ms: int) -> int:
+        """Unix milliseconds of the window that the call was admitted in; 0 where none is known, or it was over then."""
+        if self.lease is not None:
+            return self.lease.window_start_ms
+        standing = self.holding.standing
+        return 0 if standing.resets_ms and now_ms >= standing.resets_ms else standing.window_start_ms
 
 
 class State(Enum):

@@ -154,7 +154,7 @@ class LimitedTicket(Ticket):
     def begin_attempt(self, attempt: Attempt) -> Usage | None:
         self._attempt, self._has_attempts = attempt, True
         attempt.charges = tuple(
-            _charge(held.need, held.need.amount) for held in self._held_for_attempt() if _is_money(held)
+            self._charge(held, held.need.amount) for held in self._held_for_attempt() if _is_money(held)
         )
         return self._demand.bound if self._is_strict else None
 
@@ -166,7 +166,7 @@ class LimitedTicket(Ticket):
             if isinstance(held.rule, CompiledBudget):
                 amount = self._demand.charge(held.rule, held.need.amount, attempt)
                 if amount:
-                    charges.append(_charge(held.need, amount))
+                    charges.append(self._charge(held, amount))
             else:
                 amount = _counted(held.rule.unit, [attempt])
             self._settle(held, amount)
@@ -184,6 +184,10 @@ class LimitedTicket(Ticket):
         for held in self._call_held:
             if isinstance(held.rule, CompiledLimit):
                 self._settle(held, _counted(held.rule.unit, outcome.attempts if self._has_attempts else []))
+
+    def _charge(self, held: _Held, amount_nano_usd: int) -> Charge:
+        need = held.need
+        return Charge(need.holding.bucket.id, need.lease_id, need.window_start_ms(held.admitted_ms), amount_nano_usd)
 
     def _held_for_attempt(self) -> list[_Held]:
         return self._money_held + self._attempt_held
@@ -258,10 +262,6 @@ def _is_strict(rules: MatchedRules) -> bool:
 
 def _is_money(held: _Held) -> bool:
     return isinstance(held.rule, CompiledBudget)
-
-
-def _charge(need: Need, amount_nano_usd: int) -> Charge:
-    return Charge(need.holding.bucket.id, need.lease_id, need.window_start_ms, amount_nano_usd)
 
 
 def _counted(unit: Unit, attempts: Sequence[Attempt]) -> int:

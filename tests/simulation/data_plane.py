@@ -264,7 +264,12 @@ def bucket_of(rule: Rule, key: str) -> Bucket:
 def _charges(admission: Admission, amount: Callable[[Rule], int]) -> tuple[Charge, ...]:
     """What the attempt is charged with to each budget, as its events say."""
     return tuple(
-        Charge(rule.bucket(admission.call.key), need.window_start_ms, uuid.UUID(bytes=need.lease_id), amount(rule))
+        Charge(
+            rule.bucket(admission.call.key),
+            need.window_start_ms(admission.reservation.admitted_ms),
+            uuid.UUID(bytes=need.lease_id),
+            amount(rule),
+        )
         for rule, need in admission.needs()
         if rule.kind.is_budget
     )

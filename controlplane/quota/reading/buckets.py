@@ -11,11 +11,15 @@ from tollway.config.v1 import resources_pb2 as machine
 
 @dataclass(frozen=True, slots=True)
 class BudgetPeriod:
-    """The buckets of one budget in one of its periods."""
+    """The buckets of one budget in one of its periods.
+
+    `is_followed` says that the budget has stood as it is since the period began, so that all usage has charged it.
+    """
 
     rule: str
     budget: machine.Budget
     window: Window
+    is_followed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

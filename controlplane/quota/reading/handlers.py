@@ -7,14 +7,15 @@ from typing import cast
 from google.protobuf.message import Message
 
 from controlplane.authz import AdminPrincipal, Handler
-from controlplane.db.unit_of_work import ConfigStore, ReadView
+from controlplane.db.unit_of_work import ConfigStore
 from controlplane.errors import InvalidArgument
+from controlplane.prices.catalog import load_index
 from controlplane.quota.reading.buckets import BudgetPeriod, Place
-from controlplane.quota.reading.calls import described_call
+from controlplane.quota.reading.calls import PossibleTarget, described_call
 from controlplane.quota.reading.repository import BucketRepository
 from controlplane.quota.reading.rulebook import Hit, matching_rules, read_rules
 from controlplane.quota.reading.statuses import current_period, status_of
-from controlplane.quota.reading.verdicts import REFUSE, Situation, check_limit, specs_of
+from controlplane.quota.reading.verdicts import Situation, check_limit, is_allowed, specs_of
 from controlplane.quota.rows import BucketKey, BucketSpec, Kind
 from controlplane.quota.windows import Window
 from controlplane.resources.convert import resource_to_message
@@ -22,6 +23,8 @@ from controlplane.resources.names import check_name, missing
 from controlplane.resources.paging import make_page_token, page_limit, read_page_token
 from tollway.admin.v1 import budgets_pb2 as admin
 from tollway.admin.v1.limits_pb2 import CheckLimitsRequest, CheckLimitsResponse
+from tollway.kernel.price_index import PriceIndex
+from tollway.kernel.usage import Usage
 from tollway.resources.kinds import BUDGET
 from tollway.resources.violations import Violation
 
@@ -97,14 +100,18 @@ class LimitChecker:
         """Raises NotFound for the key, InvalidArgument for a call that could not be made."""
         request = cast(CheckLimitsRequest, message)
         async with self._config.read() as view:
-            hits = await _hits(view, request)
+            call, targets = await described_call(view, request)
+            hits = matching_rules(await read_rules(view), call, [target.upstream for target in targets])
+            prices = await load_index(view)
         now_us = int(self._config.now().timestamp() * 1_000_000)
         wanted = [(hit, spec) for hit in hits for spec in specs_of(hit, now_us)]
-        situation = await self._situation(wanted)
-        limits = [check_limit(hit, spec, situation) for hit, spec in wanted]
-        return CheckLimitsResponse(limits=limits, allowed=all(limit.verdict != REFUSE for limit in limits))
+        priced = frozenset(target.upstream for target in targets if _is_priced(prices, target, now_us // 1000))
+        situation = await self._situation(wanted, priced)
+        checked = [(hit, check_limit(hit, spec, situation)) for hit, spec in wanted]
+        allowed = is_allowed(checked, {target.upstream for target in targets})
+        return CheckLimitsResponse(limits=[limit for _, limit in checked], allowed=allowed)
 
-    async def _situation(self, wanted: Sequence[tuple[Hit, BucketSpec]]) -> Situation:
+    async def _situation(self, wanted: Sequence[tuple[Hit, BucketSpec]], priced: frozenset[str]) -> Situation:
         rates = await self._buckets.rates([spec.name.bucket_id for _, spec in wanted if spec.rate is not None])
         rows = await self._buckets.find([spec.key for _, spec in wanted if spec.rate is None])
         ledger: dict[BucketKey, int] = {}
@@ -112,12 +119,12 @@ class LimitChecker:
             if spec.kind is Kind.BUDGET and (spec.key not in rows or not rows[spec.key].seeded):
                 period = _period(hit, spec)
                 ledger[spec.key] = await self._buckets.spent(period, hit.values)
-        return Situation(rows, rates, ledger)
+        return Situation(rows, rates, ledger, priced)
 
 
-async def _hits(view: ReadView, request: CheckLimitsRequest) -> list[Hit]:
-    call, upstreams = await described_call(view, request)
-    return matching_rules(await read_rules(view), call, upstreams)
+def _is_priced(prices: PriceIndex, target: PossibleTarget, time_ms: int) -> bool:
+    price = prices.find(target.provider, target.model, time_ms)
+    return price is not None and price.cost_nano_usd(Usage(input=1)) is not None
 
 
 def _period(hit: Hit, spec: BucketSpec) -> BudgetPeriod:

@@ -25,8 +25,8 @@ _total = _c.spent + _c.escrow + _c.provisional
 class BucketRepository:
     """Everything raises Unavailable while the database is away.
 
-    A bucket of a budget counts as there once it has what the ledger held before. Where a budget has none in its
-    period, because nobody asked for a part of it yet, the ledger itself is read.
+    A bucket of a budget counts as there once it has what the ledger held before. Until somebody asks for a part of it,
+    the ledger itself is read, in the period in which the budget was made or changed.
     """
 
     def __init__(self, database: Database) -> None:
@@ -40,9 +40,10 @@ class BucketRepository:
             rows = (await connection.execute(_fullest_of(periods))).all()
             found = {row.rule: _fullness(row) for row in rows}
             for period in periods:
-                if period.rule not in found:
+                if period.rule not in found or not period.is_followed:
                     for _, fullness in (await _unleased(connection, period))[:1]:
-                        found[period.rule] = fullness
+                        if period.rule not in found or found[period.rule].total < fullness.total:
+                            found[period.rule] = fullness
         return found
 
     async def page(self, period: BudgetPeriod, after: Place | None, limit: int) -> Sequence[tuple[Place, Fullness]]:
@@ -50,10 +51,13 @@ class BucketRepository:
         async with self._database.snapshot() as connection:
             rows = (await connection.execute(_page_of(period, after, limit))).all()
             found = [(Place(row.total, row.bucket_id), _fullness(row)) for row in rows]
-            if found or (await connection.execute(_page_of(period, None, 1))).first() is not None:
+            any_there = bool(found) or (await connection.execute(_page_of(period, None, 1))).first() is not None
+            if any_there and period.is_followed:
                 return found
-            unleased = await _unleased(connection, period)
-        return [(place, fullness) for place, fullness in unleased if after is None or _is_after(place, after)][:limit]
+            found += [
+                each for each in await _unleased(connection, period) if after is None or _is_after(each[0], after)
+            ]
+        return sorted(found, key=_by_fullness)[:limit]
 
     async def spent(self, period: BudgetPeriod, values: tuple[str, ...]) -> int:
         """What the ledger holds for one bucket, in nano-USD, whether it has a row or not."""
@@ -87,7 +91,10 @@ class BucketRepository:
 
 
 async def _unleased(connection: AsyncConnection, period: BudgetPeriod) -> list[tuple[Place, Fullness]]:
-    """Buckets as the ledger would fill them, the fullest first; the only one of a budget without `per` always."""
+    """Buckets that are not there yet, as the ledger would fill them, the fullest first.
+
+    The only one of a budget without `per` is among them also when it is empty.
+    """
     sums = dict(await _ledger_sums(connection, period, {}))
     if not period.budget.per:
         sums.setdefault((), 0)
@@ -95,7 +102,21 @@ async def _unleased(connection: AsyncConnection, period: BudgetPeriod) -> list[t
         (Place(spent, bucket_id(period.rule, period.budget.generation, 0, values)), Fullness(values, spent, 0))
         for values, spent in sums.items()
     ]
-    return sorted(found, key=lambda each: (-each[0].total, each[0].bucket_id))
+    ids = [place.bucket_id for place, _ in found]
+    there = set((await connection.execute(_there(period, ids))).scalars()) if ids else set()
+    return sorted((each for each in found if each[0].bucket_id not in there), key=_by_fullness)
+
+
+def _by_fullness(each: tuple[Place, Fullness]) -> tuple[int, uuid.UUID]:
+    return -each[0].total, each[0].bucket_id
+
+
+def _there(period: BudgetPeriod, ids: Sequence[uuid.UUID]) -> Select[Any]:
+    return select(_c.bucket_id).where(
+        _c.bucket_id == any_(literal(ids, ARRAY(Uuid))),
+        _c.window_start_ms == period.window.start_ms,
+        _c.seed_time.is_not(None),
+    )
 
 
 async def _ledger_sums(

@@ -43,10 +43,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A rule that a call falls under, and the bucket that it would be counted in."""
+    """A rule that a call falls under, and the bucket that it would be counted in.
+
+    `upstreams` are those of the attempts that it looks at; none where it looks at the call.
+    """
 
     rule: Rule
     values: tuple[str, ...]
+    upstreams: frozenset[str] = frozenset()
 
 
 async def read_rules(view: ReadView) -> list[Rule]:
@@ -56,14 +60,16 @@ async def read_rules(view: ReadView) -> list[Rule]:
 
 def matching_rules(rules: Iterable[Rule], call: Subject, upstreams: Sequence[str]) -> list[Hit]:
     """What `call`, which has no upstream, falls under, and what its attempts at any of `upstreams`, bare ids, do."""
-    attempts = [replace(call, upstream=upstream) for upstream in upstreams]
-    hits = [
-        Hit(rule, bucket_values(rule.per, subject))
-        for rule in rules
-        for subject in (attempts if is_per_attempt(rule.match, rule.per) else [call])
-        if rule.match.admits(subject)
-    ]
-    return list({(hit.rule.name, hit.values): hit for hit in hits}.values())
+    attempts = [replace(call, upstream=upstream) for upstream in dict.fromkeys(upstreams)]
+    hits: dict[tuple[str, tuple[str, ...]], Hit] = {}
+    for rule in rules:
+        for subject in attempts if is_per_attempt(rule.match, rule.per) else [call]:
+            if rule.match.admits(subject):
+                values = bucket_values(rule.per, subject)
+                before = hits.get((rule.name, values), Hit(rule, values))
+                looked_at = {subject.upstream} if subject.upstream else set()
+                hits[rule.name, values] = replace(before, upstreams=before.upstreams | looked_at)
+    return list(hits.values())
 
 
 async def _rows(view: ReadView) -> AsyncIterator[StoredResource]:

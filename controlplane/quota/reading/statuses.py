@@ -12,7 +12,8 @@ from tollway.resources.budgets import project_budget
 def current_period(budget: Budget, now: datetime) -> BudgetPeriod:
     """The period of a stored budget that `now` is in."""
     form = project_budget(budget, 0).budget
-    return BudgetPeriod(budget.name, form, window_at(form.period, form.time_zone, now))
+    window = window_at(form.period, form.time_zone, now)
+    return BudgetPeriod(budget.name, form, window, budget.update_time.ToMilliseconds() < window.start_ms)
 
 
 def status_of(period: BudgetPeriod, fullness: Fullness) -> BudgetStatus:

@@ -1,6 +1,6 @@
 """What each limit that a call falls under would say to it now. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,15 +17,20 @@ from tollway.kernel.rules import bucket_id
 
 PASS, REFUSE, WOULD_REFUSE = "pass", "refuse", "would_refuse"
 _USD = "usd"
+_PRICE_UNKNOWN = "no price is known for what serves the model: add a Price, or give the budget ceiling_rates"
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is known of buckets: rows, TATs, and what the ledger holds for buckets of budgets without a seeded row."""
+    """What is known of buckets: rows, TATs, and what the ledger holds for buckets of budgets without a seeded row.
+
+    `priced` are the upstreams at which a price of the call is known.
+    """
 
     rows: Mapping[BucketKey, BucketRow]
     rates: Rates
     ledger_nano_usd: Mapping[BucketKey, int]
+    priced: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ def check_limit(hit: Hit, spec: BucketSpec, situation: Situation) -> CheckedLimi
     standing = _standing(spec, situation)
     unit = _unit(hit.rule.form, spec.name.limit)
     amount = format_usd if unit == _USD else str
-    is_refused = standing.remaining <= 0
+    is_unbounded = _is_unbounded(hit, situation)
+    is_refused = standing.remaining <= 0 or is_unbounded
     is_audited = hit.rule.is_audited
     return CheckedLimit(
         rule=hit.rule.name,
@@ -69,8 +75,26 @@ def check_limit(hit: Hit, spec: BucketSpec, situation: Situation) -> CheckedLimi
         reserved=amount(standing.reserved),
         remaining=amount(standing.remaining),
         verdict=PASS if not is_refused else WOULD_REFUSE if is_audited else REFUSE,
-        reason=_reason(standing, f"{amount(standing.remaining)} of {amount(standing.limit)} {_shown(unit)}"),
+        reason=_PRICE_UNKNOWN
+        if is_unbounded
+        else _reason(standing, f"{amount(standing.remaining)} of {amount(standing.limit)} {_shown(unit)}"),
     )
+
+
+def is_allowed(checked: Sequence[tuple[Hit, CheckedLimit]], upstreams: Collection[str]) -> bool:
+    """Whether nothing refuses the call, and there is an upstream of which nothing refuses an attempt at it."""
+    refusing = [hit for hit, limit in checked if limit.verdict == REFUSE]
+    if any(not hit.upstreams for hit in refusing):
+        return False
+    return any(all(upstream not in hit.upstreams for hit in refusing) for upstream in upstreams)
+
+
+def _is_unbounded(hit: Hit, situation: Situation) -> bool:
+    """Whether it is an enforced budget that could not bound the call: 402 price_unknown."""
+    form = hit.rule.form
+    if not form.HasField("budget") or hit.rule.is_audited or form.budget.ceiling_rates:
+        return False
+    return not (situation.priced & hit.upstreams if hit.upstreams else situation.priced)
 
 
 def _standing(spec: BucketSpec, situation: Situation) -> Standing:

@@ -147,6 +147,23 @@ async def test_the_fullest_bucket_of_the_current_period_is_the_status(admin: Adm
     }
 
 
+async def test_what_nobody_asked_for_yet_is_shown_beside_what_is_leased(admin: Admin, config_url: str) -> None:
+    """A budget made in mid month: the ledger has one team beyond it, and another one has made its first call."""
+    await apply(admin, *BASE, budget("b", per=["team"]))
+    await book(admin, [7_000_000_000])
+    form = await machine_form(admin, "budgets/b")
+    await put_bucket(config_url, form, ["teams/search"], Amounts(1_000_000_000))
+    pages = (await list_buckets(admin, "b")).buckets
+    assert [(dict(each.group)["team"], amounts_of(each)[1]) for each in pages] == [
+        ("teams/growth", "7.00"),
+        ("teams/search", "1.00"),
+    ]
+    first = await list_buckets(admin, "b", page_size=1)
+    second = await list_buckets(admin, "b", page_size=1, token=first.next_page_token)
+    assert [dict(page.buckets[0].group)["team"] for page in (first, second)] == ["teams/growth", "teams/search"]
+    assert second.next_page_token == ""
+
+
 async def test_lists_of_buckets_refuse_what_they_cannot_answer(admin: Admin) -> None:
     with pytest.raises(NotFound):
         await list_buckets(admin, "none")
@@ -185,6 +202,37 @@ async def test_a_call_is_told_every_limit_that_it_falls_under(admin: Admin, conf
     assert answer.limits[0].reason.startswith("3.50 of 5.00 USD are left, until 20")
     prod = await check(admin, metadata={"env": "prod"})
     assert "rateLimits/prod" in {limit.rule for limit in prod.limits}
+
+
+async def test_a_model_without_a_price_is_refused_by_budgets_that_could_not_bound_it(admin: Admin) -> None:
+    ceiling = [{"meter": name, "price_usd": "10"} for name in ("input", "output")]
+    other = manifest("Upstream", "other", {"provider": "openai_compatible", "base_url": "http://127.0.0.1:9/v1"})
+    rules = [budget("plain"), budget("bounded", ceiling_rates=ceiling), budget("audited", mode="audit")]
+    await apply(admin, *BASE, other, *rules)
+    answer = await check(admin, model="other/mine")
+    assert {limit.rule: limit.verdict for limit in answer.limits} == {
+        "budgets/plain": "refuse",
+        "budgets/bounded": "pass",
+        "budgets/audited": "pass",
+    }
+    assert not answer.allowed
+    assert "no price is known" in next(limit.reason for limit in answer.limits if limit.verdict == "refuse")
+    assert (await check(admin)).allowed
+
+
+async def test_an_upstream_that_is_passed_over_leaves_the_call_allowed(admin: Admin, config_url: str) -> None:
+    second = manifest("Upstream", "second", {"provider": "sim", "base_url": "http://127.0.0.1:9/v1"})
+    targets = [{"upstream": name, "model": "echo"} for name in ("sim", "second")]
+    slots = {"limits": [{"unit": "concurrent", "amount": 2}], "per": ["upstream"]}
+    route = manifest("Route", "either", {"model": "either", "targets": targets})
+    await apply(admin, *BASE, second, route, manifest("RateLimit", "each", slots))
+    form = await machine_form(admin, "rateLimits/each")
+    await put_bucket(config_url, form, ["sim"], Amounts(escrow=2))
+    answer = await check(admin, model="either")
+    assert sorted(limit.verdict for limit in answer.limits) == ["pass", "refuse"]
+    assert answer.allowed
+    await put_bucket(config_url, form, ["second"], Amounts(escrow=2))
+    assert not (await check(admin, model="either")).allowed
 
 
 async def test_a_limit_that_is_used_up_refuses_and_says_until_when(admin: Admin, config_url: str) -> None:

@@ -30,6 +30,11 @@ BASE = [
         "Upstream", "sim", {"provider": "sim", "base_url": "http://127.0.0.1:9/v1", "models": ["echo", "lorem-*"]}
     ),
     manifest("Route", "fast", {"model": "fast-model", "targets": [{"upstream": "sim", "model": "echo"}]}),
+    manifest(
+        "Price",
+        "sim",
+        {"provider": "sim", "model": "*", "rates": [{"meter": m, "price_usd": "1"} for m in ("input", "output")]},
+    ),
 ]
 
 
@@ -71,7 +76,7 @@ async def test_rules_that_name_what_exists_are_stored_and_applying_them_again_ch
         budget("growth", match={"upstreams": ["sim"]}, alerts={"webhook_url": "https://hooks.example/x"}),
     ]
     made = await apply(admin, *rules, *BASE)
-    assert [result.action for result in made.results] == ["created"] * 9
+    assert [result.action for result in made.results] == ["created"] * (len(rules) + len(BASE))
     again = await apply(admin, *rules)
     assert [result.action for result in again.results] == ["unchanged"] * 3
 

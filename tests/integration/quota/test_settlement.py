@@ -11,6 +11,7 @@ from controlplane.db.engine import Database
 from controlplane.ledger.convert import entry_of
 from controlplane.ledger.entries import LedgerEntry
 from controlplane.ledger.repository import LedgerRepository
+from controlplane.quota.checks.repository import BudgetCheckRepository
 from controlplane.quota.rows import BucketName
 from controlplane.quota.seeding import Seeding
 from controlplane.quota.seeds.repository import SeedRepository
@@ -147,6 +148,21 @@ async def test_seeding_is_exact_while_usage_is_booked(authority: Authority, data
     assert row["spent"] == 50 * 10_000 + 400 * 10
     assert row["seeds"] == 1, "whoever comes second changes nothing"
     assert await count_drift(authority.url) == 0
+
+
+async def test_a_charge_that_knows_no_window_is_of_the_one_at_its_time(
+    authority: Authority, database: Database
+) -> None:
+    authority.configure(budget(period=pb.BUDGET_PERIOD_DAY))
+    grant = await (await Plane.connect(authority)).ask(BUDGET, need=1)
+    unknown = Charge(bucket_id=grant.bucket_id, amount_nano_usd=700)
+    producer, ledger = FakeDataPlane(boot_id=1), LedgerRepository(database)
+    await ledger.book([entry(producer, unknown), entry(producer, charge(grant, 50))], [])
+    connection = await asyncpg.connect(authority.url)
+    rows = await connection.fetch("SELECT window_start_ms, spent FROM quota_bucket")
+    await connection.close()
+    assert [tuple(row) for row in rows] == [(grant.window_start_ms, 750)]
+    assert (await BudgetCheckRepository(database).verify()).drifts == []
 
 
 async def test_a_later_look_never_takes_back_what_was_spent(authority: Authority, database: Database) -> None:

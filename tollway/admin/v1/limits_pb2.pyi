@@ -87,7 +87,7 @@ class CheckLimitsResponse(_message.Message):
     LIMITS_FIELD_NUMBER: _builtins.int
     ALLOWED_FIELD_NUMBER: _builtins.int
     allowed: _builtins.bool
-    """No enforced rule would refuse the call."""
+    """No enforced rule would refuse the call, nor its attempts at all upstreams that it may go to."""
     @_builtins.property
     def limits(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckedLimit]: ...
     def __init__(

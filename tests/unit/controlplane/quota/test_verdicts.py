@@ -13,7 +13,7 @@ from tollway.resources.rules import compile_match, compile_per
 
 NOW_US = 1_795_262_400_000_000
 CALL = Subject("teams/t", "teams/t", "teams/t/keys/k", "m", "ann", {"env": "prod"})
-NOTHING = Situation({}, Rates(NOW_US), {})
+NOTHING = Situation({}, Rates(NOW_US), {}, frozenset({"u"}))
 
 
 def rule(form: machine.Resource) -> Rule:
@@ -79,8 +79,13 @@ def test_what_is_held_is_told_apart_from_what_is_spent() -> None:
     (spec,) = specs_of(hit, NOW_US)
     held = BucketRow(spec.key, spec.name, spec.kind, spec.cap, spent=1_000_000_000, escrow=4_000_000_000, seeded=True)
     spent = replace(held, spent=6_000_000_000, escrow=0)
-    by_row = [check_limit(hit, spec, Situation({spec.key: row}, Rates(NOW_US), {})) for row in (held, spent)]
+    by_row = [
+        check_limit(hit, spec, Situation({spec.key: row}, Rates(NOW_US), {}, frozenset({"u"}))) for row in (held, spent)
+    ]
     assert [limit.verdict for limit in by_row] == ["refuse", "refuse"]
     assert [limit.reason.endswith("may come free before") for limit in by_row] == [True, False]
     hit.rule.form.budget.mode = machine.ENFORCEMENT_MODE_AUDIT
-    assert check_limit(hit, spec, Situation({spec.key: spent}, Rates(NOW_US), {})).verdict == "would_refuse"
+    assert (
+        check_limit(hit, spec, Situation({spec.key: spent}, Rates(NOW_US), {}, frozenset({"u"}))).verdict
+        == "would_refuse"
+    )
