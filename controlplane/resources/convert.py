@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 
 from controlplane.resources.rows import StoredResource
+from tollway.admin.v1.budgets_pb2 import Budget
 from tollway.resources.kinds import KINDS, Kind
 from tollway.resources.messages import SERVER_FIELDS, AdminResource
 from tollway.resources.writing import write_message
@@ -30,12 +32,16 @@ def message_to_spec(message: AdminResource) -> dict[str, Any]:
 
 
 def resource_to_audit(row: StoredResource) -> Mapping[str, Any]:
-    """A row as the audit log shows it, in the words of the admin API; specs hold no secrets."""
+    """A row as the audit log shows it, in the words of the admin API; of a webhook's URL, a secret, only the host."""
     kind = KINDS.get(row.kind)
     if kind is None:
         shown = {field: value for field, value in row.spec.items() if field not in _LONG_FIELDS}
         return {"name": row.name, "uid": str(row.uid), "etag": row.etag, **shown}
-    return write_message(resource_to_message(kind, row), _is_audited, lambda _: True)
+    message = resource_to_message(kind, row)
+    if isinstance(message, Budget) and message.alerts.webhook_url:
+        parts = urlsplit(message.alerts.webhook_url)
+        message.alerts.webhook_url = f"{parts.scheme}://{parts.netloc}/..."
+    return write_message(message, _is_audited, lambda _: True)
 
 
 def _is_audited(field: FieldDescriptor) -> bool:
