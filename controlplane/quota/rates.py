@@ -8,9 +8,20 @@ from controlplane.quota.gcra import Rate
 from controlplane.quota.rows import BucketSpec, Kind, RateRow
 from controlplane.quota.session import RateLease
 from controlplane.quota.situation import Situation, Wish
-from controlplane.quota.terms import HOLDERS_US, REFUND_US, SAFE_HORIZON_US, SHARE_DIVISOR, TERMS
+from controlplane.quota.terms import (
+    HOLDERS_US,
+    LIGHT_PART,
+    LIGHT_TERMS,
+    REFUND_US,
+    SAFE_HORIZON_US,
+    SHARE_DIVISOR,
+    TERMS,
+    Terms,
+)
 from controlplane.quota.workbook import Workbook
 from tollway.quota.v1.quota_pb2 import GRANT_RESULT_EXHAUSTED, GRANT_RESULT_GRANTED, Grant
+
+_SECOND_US = 1_000_000
 
 
 @dataclass(slots=True)
@@ -53,10 +64,12 @@ class RateDesk:
             tat_us = gcra.take(rate, row.tat_us, now_us, amount)
             assert tat_us is not None
             row = replace(row, tat_us=tat_us)
-            lease = replace(lease, granted=lease.granted + amount, granted_us=now_us)
-            self.changed[lease.lease_id] = lease
+            lease = replace(lease, granted=lease.granted + amount)
+        if lease.granted:
+            lease = self.changed[lease.lease_id] = replace(lease, granted_us=now_us)
         self.book.put_rate(row)
-        grant = self._grant(spec, rate, row, lease)
+        is_light = (wish.has + (amount or 0)) * rate.window_us * LIGHT_PART * holders <= rate.amount * _SECOND_US
+        grant = self._grant(spec, rate, row, lease, LIGHT_TERMS if is_light else TERMS[Kind.RATE])
         grant.per_call = wish.is_small(share)
         if is_refused:
             grant.result = GRANT_RESULT_EXHAUSTED
@@ -64,8 +77,8 @@ class RateDesk:
             grant.deny_ms = max(1, -(-wait_us // 1000))
         return grant
 
-    def _grant(self, spec: BucketSpec, rate: Rate, row: RateRow, lease: RateLease) -> Grant:
-        terms, now_us = TERMS[Kind.RATE], self.situation.now_us
+    def _grant(self, spec: BucketSpec, rate: Rate, row: RateRow, lease: RateLease, terms: Terms) -> Grant:
+        now_us = self.situation.now_us
         return Grant(
             bucket_id=spec.name.bucket_id.bytes,
             lease_id=lease.lease_id.bytes if lease.granted else b"",

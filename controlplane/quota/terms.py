@@ -28,8 +28,14 @@ class Terms:
     deny_spread_ms: int = 0
 
 
+LIGHT_PART = 16
+"""Of what a rate admits in a second, shared by its holders: what is less than that part may be held for longer."""
+
 TERMS = {
     Kind.BUDGET: Terms(ttl_ms=60_000, refresh_ms=20_000, deny_ms=250, deny_spread_ms=750),
     Kind.RATE: Terms(ttl_ms=4_000, refresh_ms=1_000),
     Kind.SLOTS: Terms(ttl_ms=15_000, refresh_ms=5_000, deny_ms=100, deny_spread_ms=150),
 }
+
+LIGHT_TERMS = Terms(ttl_ms=30_000, refresh_ms=10_000)
+"""Of leases of rates that hold next to nothing: renewing them every other second would cost more than it spares."""

@@ -17,6 +17,10 @@ REFUND_MS: Final = 60_000
 """For how long after its admission a call gives back to a rate what it did not use."""
 _SHORTEST_MEASURE_MS: Final = {Kind.BUDGET: 2_000, Kind.RATE: 500, Kind.SLOTS: 500}
 _REFILL_PART: Final = 3
+_LIGHT_HORIZONS: Final = 15
+_LIGHT_PART: Final = 16
+"""Of what a rate gives in a second: what comes to less may be held for many horizons."""
+_SECOND_MS: Final = 1_000
 _SLOTS_SPARE_PART: Final = 5
 _DENIED_LATELY_MS: Final = 1_000
 _DEBT_PART: Final = 2
@@ -204,7 +208,14 @@ class Holding:
         if not self.burn:
             # Calls that come first are taken for the pace of the others.
             self.burn = need * HORIZON_MS[self.bucket.kind] // _SHORTEST_MEASURE_MS[self.bucket.kind]
-        return max(need, self.burn - max(0, self.balance(now_ms)))
+        return max(need, self.burn * self._horizons - max(0, self.balance(now_ms)))
+
+    @property
+    def _horizons(self) -> int:
+        """For how many horizons to ask: for many where they come to next to nothing of a rate, so that asks are few."""
+        bucket = self.bucket
+        held = self.burn * _LIGHT_HORIZONS * _LIGHT_PART * bucket.window_ms
+        return _LIGHT_HORIZONS if bucket.kind is Kind.RATE and held <= bucket.amount * _SECOND_MS else 1
 
     def _measure(self, now_ms: int) -> None:
         """How much goes in a horizon, at the pace since the last measure: quick to rise, slow to fall."""
