@@ -45,6 +45,10 @@ class CostBounds:
 
     def expected_nano_usd(self, price: Price, input_tokens: int, output_tokens: int) -> int:
         """What tokens of the plain kind cost; as a bound where the price has no rates for them."""
+        plain = self._dearest(price).plain
+        if plain is not None:
+            total = input_tokens * plain[0] + output_tokens * plain[1]
+            return plain[2] - (-total // UNITS_PER_RATE)
         cost = price.cost_nano_usd(Usage(input=input_tokens, output=output_tokens))
         return self.bound_nano_usd(price, input_tokens, output_tokens) if cost is None else cost
 
@@ -60,6 +64,7 @@ class CostBounds:
 class _Dearest(NamedTuple):
     """Nano-USD per million units, and per million calls; of calls with input up to `up_to_input_tokens`.
 
+    `plain` are nano-USD per million plain tokens of each side and per call; None where they depend on their number.
     `rates_input` and `rates_output` say whether plain tokens have a rate at all.
     """
 
@@ -67,6 +72,7 @@ class _Dearest(NamedTuple):
     output: int
     request: int
     up_to_input_tokens: int
+    plain: tuple[int, int, int] | None
     rates_input: bool
     rates_output: bool
 
@@ -81,9 +87,20 @@ def _dearest(price: Price, input_tokens: int) -> _Dearest:
         _most(reached, OUTPUT_METERS),
         _most(reached, REQUEST_METERS),
         min(further, default=sys.maxsize),
+        None if any(rate.above_input_tokens for rate in rates) else _plain(price),
         price.cost_nano_usd(Usage(input=1)) is not None,
         price.cost_nano_usd(Usage(output=1)) is not None,
     )
+
+
+def _plain(price: Price) -> tuple[int, int, int] | None:
+    costs = [
+        price.cost_nano_usd(Usage(input=n, output=m)) for n, m in ((0, 0), (UNITS_PER_RATE, 0), (0, UNITS_PER_RATE))
+    ]
+    call, million_in, million_out = costs
+    if call is None or million_in is None or million_out is None:
+        return None
+    return million_in - call, million_out - call, call
 
 
 def _most(rates: Sequence[Rate], meters: frozenset[Meter]) -> int:

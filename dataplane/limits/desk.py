@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
-from dataplane.limits.buckets import Bucket
 from dataplane.limits.leases import WAIT_MS, LeaseTable
 from dataplane.limits.reservations import Need, Reservation, State
 
@@ -30,10 +29,6 @@ class LeaseDesk:
     def now_ms(self) -> int:
         return self._clock_ms()
 
-    def need(self, bucket: Bucket, amount: int) -> Need:
-        """What a call needs of `bucket`."""
-        return self.table.need(bucket, amount, self._clock_ms())
-
     async def reserve(self, needs: Sequence[Need]) -> Reservation:
         """All of `needs`, or none: the reservation tells. Waits, bounded, only where a lease does not cover them.
 
@@ -44,10 +39,6 @@ class LeaseDesk:
         if reservation.state is State.WAITING:
             await self._wait(reservation)
         return reservation
-
-    def settle(self, need: Need, actual: int, admitted_ms: int) -> None:
-        """Ends what a call held since `admitted_ms`, of which it took `actual`."""
-        self.table.settle(need, actual, admitted_ms, self._clock_ms())
 
     def resolved(self, reservation: Reservation) -> None:
         future = self._waiting.get(reservation)

@@ -197,39 +197,52 @@ class LimitedTicket(Ticket):
     ) -> tuple[list[_Held], list[_Held]]:
         """What is to be reserved of limits, and of budgets. Raises LimitTooSmall and PriceUnknown."""
         buckets = self._office.buckets.of_all(rules, subject)
-        demand, split = self._demand, len(rules.limits)
+        demand, split, now_ms = self._demand, len(rules.limits), self._office.desk.now_ms
         limits = [
-            self._held(rule, demand.amount(rule, targets[0]), bucket, targets)
+            self._held(rule, demand.amount(rule, targets[0]), bucket, targets, now_ms)
             for rule, bucket in zip(rules.limits, buckets, strict=False)
         ]
         money = [
-            self._held(rule, self._cost(rule, targets), bucket, targets)
+            self._held(rule, self._cost(rule, targets), bucket, targets, now_ms)
             for rule, bucket in zip(rules.budgets, buckets[split:], strict=True)
         ]
         return limits, money
 
     def _held(
-        self, rule: CompiledLimit | CompiledBudget, amount: int, bucket: Bucket, targets: Sequence[Target]
+        self,
+        rule: CompiledLimit | CompiledBudget,
+        amount: int,
+        bucket: Bucket,
+        targets: Sequence[Target],
+        now_ms: int,
     ) -> _Held:
         """A need that is to be reserved. Raises LimitTooSmall when it alone passes the limit.
 
         What only past calls let expect refuses nobody: then all of the limit is held.
         """
         office = self._office
-        is_guess = not (isinstance(rule, CompiledBudget) and rule.admission is Admission.STRICT)
-        if is_guess and amount > bucket.most >= min(self._demand.least(rule, target) for target in targets):
-            amount = bucket.most
-        need = office.desk.need(bucket, amount)
+        most = bucket.most
+        if amount > most and self._is_guess(rule, most, targets):
+            amount = most
+        need = office.desk.table.need(bucket, amount, now_ms)
         self._seen.append(need)
-        if amount > bucket.most:
+        if amount > most:
             if bucket.is_enforced:
                 office.counts.refused(bucket, "too_small")
                 raise too_small(bucket, amount)
             need.way = Way.EXCEEDED
         return _Held(rule, need)
 
+    def _is_guess(self, rule: CompiledLimit | CompiledBudget, most: int, targets: Sequence[Target]) -> bool:
+        """Whether only past calls let expect that the call takes more than `most`."""
+        if isinstance(rule, CompiledBudget) and rule.admission is Admission.STRICT:
+            return False
+        return most >= min(self._demand.least(rule, target) for target in targets)
+
     def _cost(self, budget: CompiledBudget, targets: Sequence[Target]) -> int:
         """What `budget` is to hold: the dearest of `targets` of which a price is known. Raises PriceUnknown."""
+        if len(targets) == 1 and (cost := self._demand.cost(budget, targets[0])) is not None:
+            return cost
         costs = [self._demand.cost(budget, target) for target in targets]
         known = [cost for cost in costs if cost is not None]
         self._has_unpriced = self._has_unpriced or len(known) < len(costs)
@@ -253,7 +266,8 @@ class LimitedTicket(Ticket):
         return None
 
     def _settle(self, held: _Held, amount: int) -> None:
-        self._office.desk.settle(held.need, amount, held.admitted_ms)
+        desk = self._office.desk
+        desk.table.settle(held.need, amount, held.admitted_ms, desk.now_ms)
 
 
 def _is_strict(rules: MatchedRules) -> bool:
