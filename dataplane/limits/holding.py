@@ -17,7 +17,7 @@ REFUND_MS: Final = 60_000
 """For how long after its admission a call gives back to a rate what it did not use."""
 _SHORTEST_MEASURE_MS: Final = {Kind.BUDGET: 2_000, Kind.RATE: 500, Kind.SLOTS: 500}
 _REFILL_PART: Final = 3
-_LIGHT_HORIZONS: Final = 15
+_LIGHT_HORIZONS: Final = 8
 _LIGHT_PART: Final = 16
 """Of what a rate gives in a second: what comes to less may be held for many horizons."""
 _SECOND_MS: Final = 1_000
