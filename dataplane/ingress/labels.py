@@ -34,9 +34,10 @@ def parse_metadata(header: str | None) -> dict[str, str]:
 
 
 def parse_user(header: str | None) -> str:
-    """`x-tollway-user`, "" when absent. Raises InvalidRequest when it is too long."""
+    """`x-tollway-user`, "" when absent; bytes that are no UTF-8 are replaced. Raises InvalidRequest."""
     if header is None:
         return ""
+    header = header.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if len(header) > MAX_USER_CHARACTERS:
         raise _invalid("x-tollway-user", f"must have at most {MAX_USER_CHARACTERS} characters")
     if not _is_text(header):

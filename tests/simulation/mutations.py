@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controlplane.quota import reconciliation
+from controlplane.quota import reaping, reconciliation
 from controlplane.quota.authority import Decision
 from controlplane.quota.rows import LeaseRow, LeaseState
 from controlplane.quota.workbook import Changes
@@ -102,13 +102,15 @@ def _leases_last_from_the_answer() -> AbstractContextManager[None]:
     return _patched(exchange.Exchange, "take", late)
 
 
-def _lost_holders_are_forgiven() -> AbstractContextManager[None]:
-    """What a killed data plane held is free at once."""
+@contextmanager
+def _lost_holders_are_forgiven() -> Iterator[None]:
+    """What a killed data plane held is free at once, whoever notices."""
 
     def suspended(lease: LeaseRow, now_us: int) -> LeaseRow:
         return replace(lease, state=LeaseState.CLOSED)
 
-    return _patched(reconciliation, "suspended", suspended)
+    with _patched(reconciliation, "suspended", suspended), _patched(reaping, "suspended", suspended):
+        yield
 
 
 MUTATIONS = (
