@@ -67,15 +67,16 @@ def render_day(report: Json) -> str:
 
 def render_budgets(report: Json) -> str:
     """What differs of budgets."""
-    lines = [
-        [str(drift.get(name) or "") for name in ("budget", "period_start_time", "sum", "expected_usd", "found_usd")]
-        for drift in report.get("drifts") or ()
-    ]
-    for line, drift in zip(lines, report.get("drifts") or (), strict=True):
-        line.insert(1, ",".join(drift.get("values") or ()))
+    lines = [_budget_cells(drift) for drift in report.get("drifts") or ()]
     return f"budgets: {_count(report, 'drift_count')} sums differ\n" + render_table(
         _BUDGET_TITLES, lines, frozenset({4, 5})
     )
+
+
+def _budget_cells(drift: Json) -> list[str]:
+    values = ",".join(drift.get("values") or ())
+    period, *rest = (str(drift.get(name) or "") for name in ("period_start_time", "sum", "expected_usd", "found_usd"))
+    return [str(drift["budget"]), values, period, *rest]
 
 
 def budgets_line(report: Json) -> str:

@@ -64,9 +64,9 @@ class RateDesk:
             tat_us = gcra.take(rate, row.tat_us, now_us, amount)
             assert tat_us is not None
             row = replace(row, tat_us=tat_us)
-            lease = replace(lease, granted=lease.granted + amount)
-        if lease.granted:
-            lease = self.changed[lease.lease_id] = replace(lease, granted_us=now_us)
+        if amount or lease.granted:
+            lease = replace(lease, granted=lease.granted + (amount or 0), granted_us=now_us)
+            self.changed[lease.lease_id] = lease
         self.book.put_rate(row)
         is_light = (wish.has + (amount or 0)) * rate.window_us * LIGHT_PART * holders <= rate.amount * _SECOND_US
         grant = self._grant(spec, rate, row, lease, LIGHT_TERMS if is_light else TERMS[Kind.RATE])

@@ -221,16 +221,14 @@ class QuotaServer(QuotaServiceServicer):
 
     def _send(self, session: QuotaSession, response: LeaseResponse) -> None:
         """Beside all others: a data plane that hangs takes nothing, and holds up nobody."""
-        if session in self._sending or session not in self._streams:
+        context = self._streams.get(session)
+        if session in self._sending or context is None:
             return
-        sending = asyncio.create_task(self._send_recalls(session, response), name="quota-recall")
+        sending = asyncio.create_task(self._send_recalls(response, session, context), name="quota-recall")
         self._sending[session] = sending
         sending.add_done_callback(lambda _: self._sending.pop(session, None))
 
-    async def _send_recalls(self, session: QuotaSession, response: LeaseResponse) -> None:
-        context = self._streams.get(session)
-        if context is None:
-            return
+    async def _send_recalls(self, response: LeaseResponse, session: QuotaSession, context: Context) -> None:
         self._metrics.recalled(len(response.recalls))
         try:
             await self._write(response, session, context)

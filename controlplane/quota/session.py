@@ -93,8 +93,9 @@ def _read_name(identity: uuid.UUID, bucket: Bucket) -> BucketName | None:
     texts = (bucket.rule, bucket.generation, *values)
     if len(values) > MAX_VALUES or not 0 <= bucket.limit < MAX_LIMITS or any(len(text) > MAX_TEXT for text in texts):
         return None
-    if any("\0" in text for text in texts):
-        return None
-    if bucket_id(bucket.rule, bucket.generation, bucket.limit, values) != identity:
+    if (
+        any("\0" in text for text in texts)
+        or bucket_id(bucket.rule, bucket.generation, bucket.limit, values) != identity
+    ):
         return None
     return BucketName(identity, bucket.rule, bucket.generation, bucket.limit, values)

@@ -64,7 +64,7 @@ class Demand:
         if budget.admission is Admission.STRICT:
             # The attempt begins after a wait, when another price may be in force.
             later = self._rating(budget, target, now_ms + _ADMITTED_WITHIN_MS) or price
-            return max(self._bound_nano_usd(one) for one in {id(price): price, id(later): later}.values())
+            return max(self._bound_nano_usd(price), self._bound_nano_usd(later))
         model = _model(target)
         return self.bounds.expected_nano_usd(
             price, self.learning.input_tokens(model, self.size), self.learning.output_tokens(model, self.size)

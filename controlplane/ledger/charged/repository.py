@@ -4,7 +4,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from sqlalchemy import BigInteger, Select, Table, Uuid, cast, func, literal_column, select
@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from controlplane.ledger.retention.repository import read_detached_tables
 from controlplane.ledger.tables import ledger_entry
+from controlplane.ledger.times import EPOCH
 from tollway.kernel.periods import DAY_MS
-from tollway.kernel.usage import first_event_id
+from tollway.kernel.usage import event_time_ms, first_event_id
 
 _PARTS_A_DAY = 4
-_EPOCH_DAY = date(1970, 1, 1)
 
 Place = tuple[uuid.UUID, int]
 """A bucket, and the start of its window in Unix milliseconds."""
@@ -42,7 +42,7 @@ async def read_charges(connection: AsyncConnection, since_ms: int) -> LedgerChar
     """
     detached = await read_detached_tables(connection)
     charges = LedgerCharges()
-    charges.whole_from_ms = max((_day_ms(day) + DAY_MS for day in detached.days if detached.is_dropped(day)), default=0)
+    charges.whole_from_ms = max(map(_end_ms, filter(detached.is_dropped, detached.days)), default=0)
     first_ms = since_ms - DAY_MS
     tables = [detached.table(day.table_name) for day in detached.days.values() if day.is_kept]
     for table in (*tables, ledger_entry):
@@ -59,7 +59,9 @@ async def _parts(connection: AsyncConnection, table: Table, first_ms: int) -> li
     ids = select(table.c.event_id).limit(1)
     first = (await connection.execute(ids.order_by(table.c.event_id))).scalar()
     last = (await connection.execute(ids.order_by(table.c.event_id.desc()))).scalar()
-    return [] if first is None or last is None else list(_spans(max(first_ms, _ms(first)), _ms(last)))
+    return (
+        [] if first is None or last is None else list(_spans(max(first_ms, event_time_ms(first)), event_time_ms(last)))
+    )
 
 
 def _spans(first_ms: int, last_ms: int) -> Iterator[tuple[int, int]]:
@@ -85,10 +87,6 @@ def _sums(table: Table, start_ms: int, end_ms: int) -> Select[Any]:
     ).group_by(literal_column("1"), literal_column("2"))
 
 
-def _ms(event_id: uuid.UUID) -> int:
-    """When a UUIDv7 was made."""
-    return event_id.int >> 80
-
-
-def _day_ms(day: date) -> int:
-    return (day - _EPOCH_DAY) // timedelta(days=1) * DAY_MS
+def _end_ms(day: date) -> int:
+    """Unix milliseconds at which a UTC day is over."""
+    return ((day - EPOCH.date()).days + 1) * DAY_MS

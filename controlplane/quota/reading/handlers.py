@@ -102,7 +102,8 @@ class LimitChecker:
         async with self._config.read() as view:
             call, targets = await described_call(view, request)
             hits = matching_rules(await read_rules(view), call, [target.upstream for target in targets])
-            prices = await load_index(view)
+            has_budget = any(hit.rule.form.HasField("budget") for hit in hits)
+            prices = await load_index(view) if has_budget else PriceIndex()
         now_us = int(self._config.now().timestamp() * 1_000_000)
         wanted = [(hit, spec) for hit in hits for spec in specs_of(hit, now_us)]
         priced = frozenset(target.upstream for target in targets if _is_priced(prices, target, now_us // 1000))
