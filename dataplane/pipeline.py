@@ -127,7 +127,7 @@ class Pipeline:
     def _settle(self, work: "Work", span: CallSpan) -> None:
         outcome = work.outcome
         work.end_attempts()
-        work.ticket.end(outcome)
+        work.ticket.end()
         self._sink.emit(outcome)
         duration_s = time.monotonic() - outcome.call.start_s
         overhead_s = max(0.0, duration_s - outcome.call.body_wait_s - outcome.upstream_wait_s)

@@ -200,6 +200,7 @@ class DataPlane:
             asks=table.exchange.asks,
             waits=desk.waits,
             waited_s=desk.waited_s,
+            admitted_calls=self.admission_counts.admitted,
             waiting_calls=table.waiting,
             running_calls=self.admission_counts.running,
             buckets=len(table.holdings),

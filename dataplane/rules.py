@@ -190,16 +190,23 @@ class RuleIndex:
     rules: Mapping[str, CompiledRule] = field(default_factory=dict)
     _calls: _Shelf = field(init=False, repr=False, compare=False)
     _attempts: _Shelf = field(init=False, repr=False, compare=False)
+    _looks_at_metadata: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # The dataclass is frozen.
         object.__setattr__(self, "_calls", _Shelf(rule for rule in self.rules.values() if not rule.is_per_attempt))
         object.__setattr__(self, "_attempts", _Shelf(rule for rule in self.rules.values() if rule.is_per_attempt))
+        object.__setattr__(self, "_looks_at_metadata", any(rule.match.metadata for rule in self.rules.values()))
 
     @property
     def has_attempt_rules(self) -> bool:
         """Whether any rule looks at attempts at all."""
         return not self._attempts.is_empty
+
+    @property
+    def looks_at_metadata(self) -> bool:
+        """Whether any rule is about calls with certain metadata only."""
+        return self._looks_at_metadata
 
     def at_call(self, call: Subject) -> MatchedRules:
         """What `call`, which has no upstream, falls under once, whatever its attempts."""

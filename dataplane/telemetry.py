@@ -46,6 +46,7 @@ class LeaseReport:
     asks: int = 0
     waits: int = 0
     waited_s: float = 0.0
+    admitted_calls: int = 0
     waiting_calls: int = 0
     running_calls: int = 0
     buckets: int = 0
@@ -114,6 +115,7 @@ class Telemetry:
         families.lease_asks.inc(report.asks - before.asks)
         families.lease_waits.inc(report.waits - before.waits)
         families.lease_wait_seconds.inc(report.waited_s - before.waited_s)
+        families.admissions.labels("", "admitted", "").inc(report.admitted_calls - before.admitted_calls)
         families.lease_waiting.set(report.waiting_calls)
         families.reservations_open.set(report.running_calls)
         families.lease_buckets.set(report.buckets)

@@ -37,5 +37,5 @@ TERMS = {
     Kind.SLOTS: Terms(ttl_ms=15_000, refresh_ms=5_000, deny_ms=100, deny_spread_ms=150),
 }
 
-LIGHT_TERMS = Terms(ttl_ms=12_000, refresh_ms=4_000)
+LIGHT_TERMS = Terms(ttl_ms=24_000, refresh_ms=6_000)
 """Of leases of rates that hold next to nothing: renewing them every other second would cost more than it spares."""

@@ -4,24 +4,25 @@ A call whose leases cover it is admitted in one go, without I/O and without anot
 """
 
 import time
+from collections.abc import Sequence
 
-from dataplane.call import Call, Outcome, Plan, Principal
-from dataplane.limits.buckets import Buckets
+from dataplane.call import Call, Outcome, Plan
+from dataplane.limits.buckets import Buckets, Terms
 from dataplane.limits.costs import CostBounds
 from dataplane.limits.counts import AdmissionCounts
 from dataplane.limits.demand import Demand
 from dataplane.limits.desk import LeaseDesk
 from dataplane.limits.estimate import ModelLearning, size_of
 from dataplane.limits.ticket import NO_TICKET, LimitedTicket, Ticket, TicketOffice
-from dataplane.rules import MatchedRules
-from tollway.kernel.rules import Subject
+from dataplane.snapshot import Target, VirtualKey
 
 
 class Admits:
     """Admits calls by the rules of the snapshot that each pins. One per process."""
 
     def __init__(self, desk: LeaseDesk, counts: AdmissionCounts) -> None:
-        self._office = TicketOffice(desk, Buckets(), counts)
+        self._office = TicketOffice(desk, counts)
+        self._buckets = Buckets()
         self._learning = ModelLearning()
         self._bounds = CostBounds()
 
@@ -30,30 +31,32 @@ class Admits:
 
         Raises RateLimitExceeded, BudgetExceeded, LimitTooSmall, PriceUnknown and QuotaUnavailable.
         """
-        call = outcome.call
+        call, key = outcome.call, outcome.principal.key
         index = call.snapshot.limits
         if not index.rules:
             return NO_TICKET
-        subject = subject_of(call, outcome.principal)
-        matched = index.at_call(subject)
-        at_attempts: dict[str, MatchedRules] = {}
-        if index.has_attempt_rules:
-            for upstream in {target.upstream.id for target in plan.targets}:
-                at_attempts[upstream] = index.at_attempt(subject_of(call, outcome.principal, upstream))
-        if not matched and not any(at_attempts.values()):
+        terms = self._buckets.at_call(call, key)
+        at_attempts = self._at_attempts(call, key, plan) if index.has_attempt_rules else {}
+        if not terms and not at_attempts:
             return NO_TICKET
         demand = Demand(call, size_of(call), self._learning, self._bounds, _unix_ms)
-        ticket = LimitedTicket(self._office, demand, subject, matched, at_attempts)
-        outcome.limits = ticket
-        await ticket.admit(list({id(target): target for target in plan.targets}.values()))
+        ticket = outcome.limits = LimitedTicket(self._office, demand, terms, at_attempts)
+        await ticket.admit(_distinct(plan.targets))
         return ticket
+
+    def _at_attempts(self, call: Call, key: VirtualKey, plan: Plan) -> dict[str, Terms]:
+        """What attempts at each upstream of `plan` fall under, where they fall under anything, by the upstream's id."""
+        upstreams = {target.upstream.id for target in plan.targets}
+        found = {upstream: self._buckets.at_attempt(call, key, upstream) for upstream in upstreams}
+        return {upstream: terms for upstream, terms in found.items() if terms}
 
 
 def _unix_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def subject_of(call: Call, principal: Principal, upstream: str = "") -> Subject:
-    """`call` as rules see it."""
-    key = principal.key
-    return Subject(key.team, key.owner, key.name, call.model, call.end_user, call.metadata, upstream)
+def _distinct(targets: Sequence[Target]) -> Sequence[Target]:
+    first = targets[0]
+    if all(target is first for target in targets):
+        return (first,)
+    return list({id(target): target for target in targets}.values())

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from dataplane.rules import CompiledBudget, CompiledLimit, MatchedRules, Mode, OnUnavailable, Unit
+from dataplane.call import Call
+from dataplane.rules import Admission, CompiledBudget, CompiledLimit, MatchedRules, Mode, OnUnavailable, Unit
+from dataplane.snapshot import Snapshot, VirtualKey
 from tollway.kernel.rules import Subject, bucket_id, bucket_values
 
 USD: Final = "usd"
@@ -54,26 +56,60 @@ class Bucket:
         return self.burst if self.kind is Kind.RATE else self.amount
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a call or an attempt falls under: each limit and each budget with its bucket.
+
+    `is_strict` says that an enforced budget holds the most that an attempt can cost.
+    """
+
+    limits: tuple[tuple[CompiledLimit, Bucket], ...]
+    budgets: tuple[tuple[CompiledBudget, Bucket], ...]
+    is_strict: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.limits or self.budgets)
+
+
 class Buckets:
-    """The buckets that calls fall into, made once for each rule and set of values, within bounds."""
+    """The buckets that calls fall into, made once for each rule and set of values, within bounds.
+
+    What calls of a key fall under is remembered as long as one snapshot is asked about, where nothing but the key, the
+    model and the upstream matters to it.
+    """
 
     def __init__(self) -> None:
-        self._sets: dict[tuple[int, str, str, str, str], tuple[MatchedRules, tuple[Bucket, ...]]] = {}
+        self._snapshot: Snapshot | None = None
+        self._terms: dict[tuple[str, str, str], Terms] = {}
         self._made: dict[tuple[str, int, tuple[str, ...]], tuple[CompiledLimit | CompiledBudget, Bucket]] = {}
 
-    def of_all(self, matched: MatchedRules, subject: Subject) -> tuple[Bucket, ...]:
-        """The buckets of all that `subject` falls under: of its limits, then of its budgets."""
-        key = (id(matched), subject.key, subject.user, subject.model, subject.upstream)
-        known = self._sets.get(key)
-        if known is not None and known[0] is matched:
-            return known[1]
-        rules: tuple[CompiledLimit | CompiledBudget, ...] = (*matched.limits, *matched.budgets)
-        buckets = tuple(self.of(rule, subject) for rule in rules)
-        if all(per in _REMEMBERED_BY for rule in rules for per in rule.per):
-            if len(self._sets) >= _REMEMBERED:
-                self._sets.clear()
-            self._sets[key] = (matched, buckets)
-        return buckets
+    def at_call(self, call: Call, key: VirtualKey) -> Terms:
+        """What `call` falls under once, whatever its attempts."""
+        known = self._terms.get((key.name, call.model, "")) if call.snapshot is self._snapshot else None
+        if known is not None:
+            return known
+        subject = Subject(key.team, key.owner, key.name, call.model, call.end_user, call.metadata)
+        return self._find(call.snapshot, subject, call.snapshot.limits.at_call(subject))
+
+    def at_attempt(self, call: Call, key: VirtualKey, upstream: str) -> Terms:
+        """What an attempt of `call` falls under beyond what its call does."""
+        known = self._terms.get((key.name, call.model, upstream)) if call.snapshot is self._snapshot else None
+        if known is not None:
+            return known
+        subject = Subject(key.team, key.owner, key.name, call.model, call.end_user, call.metadata, upstream)
+        return self._find(call.snapshot, subject, call.snapshot.limits.at_attempt(subject))
+
+    def _find(self, snapshot: Snapshot, subject: Subject, matched: MatchedRules) -> Terms:
+        limits = tuple((limit, self.of(limit, subject)) for limit in matched.limits)
+        budgets = tuple((budget, self.of(budget, subject)) for budget in matched.budgets)
+        is_strict = any(b.admission is Admission.STRICT and b.mode is Mode.ENFORCE for b in matched.budgets)
+        terms = Terms(limits, budgets, is_strict)
+        if snapshot is not self._snapshot or len(self._terms) >= _REMEMBERED:
+            self._snapshot, self._terms = snapshot, {}
+        has_only_names = all(per in _REMEMBERED_BY for _, bucket in (*limits, *budgets) for per in bucket.per)
+        if has_only_names and not snapshot.limits.looks_at_metadata:
+            self._terms[subject.key, subject.model, subject.upstream] = terms
+        return terms
 
     def of(self, limit: CompiledLimit | CompiledBudget, subject: Subject) -> Bucket:
         """The bucket of `limit` that `subject` falls into."""

@@ -1,7 +1,6 @@
 """What a call asks of its rules: tokens and money, at each target that it may go to. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from dataplane.call import Attempt, Call
@@ -17,15 +16,21 @@ STRICT_OUTPUT_TOKENS: Final = 4_096
 """The limit of an answer under a strict budget, where the client set none: it is sent to the upstream."""
 
 
-@dataclass(frozen=True, slots=True)
 class Demand:
     """One call, how large it is, and what such calls took before. `clock_ms` gives Unix milliseconds."""
 
-    call: Call
-    size: Size
-    learning: ModelLearning
-    bounds: CostBounds
-    clock_ms: Callable[[], int]
+    __slots__ = ("_bounds", "_clock_ms", "_expected", "_expected_at", "_learning", "call", "size")
+
+    def __init__(
+        self, call: Call, size: Size, learning: ModelLearning, bounds: CostBounds, clock_ms: Callable[[], int]
+    ) -> None:
+        self.call = call
+        self.size = size
+        self._learning = learning
+        self._bounds = bounds
+        self._clock_ms = clock_ms
+        self._expected = (0, 0)
+        self._expected_at: Target | None = None
 
     @property
     def bound(self) -> Usage:
@@ -36,20 +41,17 @@ class Demand:
         """What `limit` is to hold for a call to `target`, in its unit."""
         if limit.unit in (Unit.REQUESTS, Unit.CONCURRENT):
             return 1
-        model = _model(target)
-        tokens = 0
-        if limit.unit is not Unit.OUTPUT_TOKENS:
-            tokens += self.learning.input_tokens(model, self.size)
-        if limit.unit is not Unit.INPUT_TOKENS:
-            tokens += self.learning.output_tokens(model, self.size)
-        return tokens
+        input_tokens, output_tokens = self._tokens(target)
+        if limit.unit is Unit.TOKENS:
+            return input_tokens + output_tokens
+        return input_tokens if limit.unit is Unit.INPUT_TOKENS else output_tokens
 
     def least(self, rule: CompiledLimit | CompiledBudget, target: Target) -> int:
         """What a call to `target` takes of `rule` by what the client says alone, whatever past calls took."""
         size = self.size
         if isinstance(rule, CompiledBudget):
-            price = self._rating(rule, target, self.clock_ms())
-            return 0 if price is None else self.bounds.expected_nano_usd(price, size.least_input, 0)
+            price = self._rating(rule, target, self._clock_ms())
+            return 0 if price is None else self._bounds.expected_nano_usd(price, size.least_input, 0)
         if rule.unit in (Unit.REQUESTS, Unit.CONCURRENT):
             return 1
         tokens = 0 if rule.unit is Unit.OUTPUT_TOKENS else size.least_input
@@ -57,7 +59,7 @@ class Demand:
 
     def cost(self, budget: CompiledBudget, target: Target) -> int | None:
         """Nano-USD that `budget` is to hold for an attempt at `target`; None when nothing is known about its price."""
-        now_ms = self.clock_ms()
+        now_ms = self._clock_ms()
         price = self._rating(budget, target, now_ms)
         if price is None:
             return None
@@ -65,10 +67,7 @@ class Demand:
             # The attempt begins after a wait, when another price may be in force.
             later = self._rating(budget, target, now_ms + _ADMITTED_WITHIN_MS) or price
             return max(self._bound_nano_usd(price), self._bound_nano_usd(later))
-        model = _model(target)
-        return self.bounds.expected_nano_usd(
-            price, self.learning.input_tokens(model, self.size), self.learning.output_tokens(model, self.size)
-        )
+        return self._bounds.expected_nano_usd(price, *self._tokens(target))
 
     def charge(self, budget: CompiledBudget, held: int, attempt: Attempt) -> int:
         """Nano-USD that a settled attempt takes from `budget`, which held `held` for it.
@@ -87,31 +86,26 @@ class Demand:
         return held if cost is None else cost
 
     def _bound_nano_usd(self, price: Price) -> int:
-        return self.bounds.bound_nano_usd(price, self.size.input_bound, self.size.output_bound(STRICT_OUTPUT_TOKENS))
+        return self._bounds.bound_nano_usd(price, self.size.input_bound, self.size.output_bound(STRICT_OUTPUT_TOKENS))
 
     def _rating(self, budget: CompiledBudget, target: Target, time_ms: int) -> Price | None:
         """What attempts at `target` are held at: its price or the budget's ceiling, whichever has rates for all."""
-        for price in (self._price(target, time_ms), budget.ceiling):
-            if price is not None and self.bounds.is_whole(price, has_output=self.size.has_output):
-                return price
-        return None
+        has_output = self.size.has_output
+        price = self.call.snapshot.prices.find(target.upstream.provider, target.model, time_ms)
+        if price is not None and self._bounds.is_whole(price, has_output=has_output):
+            return price
+        price = budget.ceiling
+        return price if price is not None and self._bounds.is_whole(price, has_output=has_output) else None
 
-    def _price(self, target: Target, time_ms: int) -> Price | None:
-        return self.call.snapshot.prices.find(target.upstream.provider, target.model, time_ms)
+    def _tokens(self, target: Target) -> tuple[int, int]:
+        """What is expected to go in and out at `target`; the same for as long as it is asked for one target."""
+        if target is not self._expected_at:
+            self._expected = self._learning.expected((target.upstream.provider, target.model), self.size)
+            self._expected_at = target
+        return self._expected
 
-    def learn(self, attempt: Attempt) -> None:
-        """Takes in what was reported of an attempt."""
+    def learn(self, attempt: Attempt, input_tokens: int, output_tokens: int) -> None:
+        """Takes in that `attempt` took so many tokens, where its upstream has reported them."""
         if attempt.basis is SettlementState.REPORTED:
-            usage = attempt.usage
             model = (attempt.upstream.provider, attempt.upstream_model)
-            self.learning.learn(model, self.size, usage.input_tokens, usage.output_tokens)
-
-
-def tokens_used(unit: Unit, usage: Usage) -> int:
-    """What a limit on tokens counts of `usage`."""
-    tokens = 0 if unit is Unit.OUTPUT_TOKENS else usage.input_tokens
-    return tokens if unit is Unit.INPUT_TOKENS else tokens + usage.output_tokens
-
-
-def _model(target: Target) -> tuple[str, str]:
-    return target.upstream.provider, target.model
+            self._learning.learn(model, self.size, input_tokens, output_tokens)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from dataplane.limits.leases import WAIT_MS, LeaseTable
-from dataplane.limits.reservations import Need, Reservation, State
+from dataplane.limits.reservations import Need, Reservation
 
 _MS_PER_S = 1000
 
@@ -29,15 +29,10 @@ class LeaseDesk:
     def now_ms(self) -> int:
         return self._clock_ms()
 
-    async def reserve(self, needs: Sequence[Need]) -> Reservation:
-        """All of `needs`, or none: the reservation tells. Waits, bounded, only where a lease does not cover them.
-
-        A call that is ended while it waits has reserved nothing.
-        """
+    def reserve(self, needs: Sequence[Need]) -> Reservation:
+        """All of `needs`, or none: the reservation tells. Where leases do not cover them it may have to `wait`."""
         reservation = Reservation(needs)
         self.table.reserve(reservation, self._clock_ms())
-        if reservation.state is State.WAITING:
-            await self._wait(reservation)
         return reservation
 
     def resolved(self, reservation: Reservation) -> None:
@@ -48,7 +43,11 @@ class LeaseDesk:
     def urged(self) -> None:
         self.urge()
 
-    async def _wait(self, reservation: Reservation) -> None:
+    async def wait(self, reservation: Reservation) -> None:
+        """Until a reservation that waits is held or refused, which is bounded.
+
+        A call that is ended while it waits has reserved nothing.
+        """
         loop = asyncio.get_running_loop()
         future = self._waiting[reservation] = loop.create_future()
         timer = loop.call_later(WAIT_MS / _MS_PER_S, self._expire)

@@ -24,13 +24,13 @@ FIRST_RATIO_PPM: Final = 330_000
 FIRST_OUTPUT_TOKENS: Final = 256
 _MOST_BYTES_OF_A_TOKEN: Final = 8
 _NO_INPUT: Final = frozenset(("model", "metadata", "user", "stream_options", "service_tier"))
-_TOOLS: Final = ("tools", "functions")
+_TOOLS: Final = frozenset(("tools", "functions"))
 _ENTRY_BYTES: Final = 12
 _NUMBER_BYTES: Final = 24
-_TOKENIZED: Final = ("prompt", "input")
-_CONTENT: Final = ("messages", "input")
+_TOKENIZED: Final = frozenset(("prompt", "input"))
+_CONTENT: Final = frozenset(("messages", "input"))
 _OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
-_COUNTS: Final = (*_OUTPUT_LIMITS, "n", "best_of")
+_COUNTS: Final = frozenset((*_OUTPUT_LIMITS, "n", "best_of"))
 _UNBOUNDED_PARTS: Final = frozenset(("file", "input_file", "video_url", "input_video"))
 """Types of content whose tokens follow from neither their bytes nor anything that is published."""
 _OPERATIONS_WITHOUT_OUTPUT: Final = frozenset(("embeddings",))
@@ -77,20 +77,24 @@ class Size:
 def size_of(call: Call) -> Size:
     """What `call` asks for, read from its body."""
     body = call.body
-    has_output = call.endpoint.operation not in _OPERATIONS_WITHOUT_OUTPUT
+    size = Size(has_output=call.endpoint.operation not in _OPERATIONS_WITHOUT_OUTPUT)
     messages = body.get("messages")
-    rounds = len(messages) + 1 if isinstance(messages, list) else 1
-    markup = TOKENS_PER_MESSAGE * rounds + TOKENS_PER_TOOLBOX * any(name in body for name in _TOOLS)
-    size = Size(0, markup, 0, 0, _answers(body), output_limit(body), has_output)
-    wrong = [name for name in _COUNTS if body.get(name) is not None and _count(body[name]) is None]
-    size.unbounded = wrong[0] if wrong else ""
+    size.markup_tokens = TOKENS_PER_MESSAGE * (len(messages) + 1 if isinstance(messages, list) else 1)
+    if not _TOOLS.isdisjoint(body):
+        size.markup_tokens += TOKENS_PER_TOOLBOX
+    if not _COUNTS.isdisjoint(body):
+        size.output_limit = output_limit(body)
+        wrong = [name for name in body if name in _COUNTS and not _is_count(body[name])]
+        size.unbounded = wrong[0] if wrong else ""
+    size.answers = _answers(body)
     for name, value in body.items():
-        if name not in _NO_INPUT:
-            tokens = _count_token_ids(value) if name in _TOKENIZED else None
-            if tokens is None:
-                _measure(value, size, has_media=name in _CONTENT)
-            else:
-                size.text_bytes += tokens
+        if name in _NO_INPUT:
+            continue
+        tokens = _count_token_ids(value) if name in _TOKENIZED else None
+        if tokens is None:
+            _measure(value, size, has_media=name in _CONTENT)
+        else:
+            size.text_bytes += tokens
     if "prediction" in body:
         predicted = Size()
         _measure(body["prediction"], predicted, has_media=False)
@@ -128,6 +132,11 @@ def _count(value: Any) -> int | None:
     return value if type(value) is int and value > 0 else None
 
 
+def _is_count(value: Any) -> bool:
+    """Whether a count is one or is left open."""
+    return value is None or _count(value) is not None
+
+
 def _measure(value: Any, size: Size, *, has_media: bool) -> None:
     """Adds to `size` what `value` holds, at any depth; whether images and sound are seen as such there."""
     pending = [value]
@@ -135,15 +144,19 @@ def _measure(value: Any, size: Size, *, has_media: bool) -> None:
     while pending:
         item = pending.pop()
         if isinstance(item, str):
-            text_bytes += _bytes_of(item)
+            text_bytes += len(item) if item.isascii() else _bytes_of(item)
         elif isinstance(item, dict):
             text_bytes += _ENTRY_BYTES * len(item)
             part = item.get("type") if has_media else None
             if isinstance(part, str) and part in _UNBOUNDED_PARTS:
                 size.unbounded = size.unbounded or str(part)
             for name, member in item.items():
-                text_bytes += _bytes_of(name)
-                if name != part or not _is_media(name, member, size):
+                text_bytes += len(name) if name.isascii() else _bytes_of(name)
+                if name == part and _is_media(name, member, size):
+                    continue
+                if isinstance(member, str) and member.isascii():
+                    text_bytes += len(member)
+                else:
                     pending.append(member)
         elif isinstance(item, list):
             text_bytes += _ENTRY_BYTES * len(item)
@@ -154,7 +167,7 @@ def _measure(value: Any, size: Size, *, has_media: bool) -> None:
 
 
 def _bytes_of(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return len(text.encode("utf-8", "surrogatepass"))
 
 
 def _is_media(name: str, value: Any, size: Size) -> bool:
@@ -181,20 +194,15 @@ class ModelLearning:
     def __init__(self) -> None:
         self._learned: dict[tuple[str, str], _Learned] = {}
 
-    def input_tokens(self, key: tuple[str, str], size: Size) -> int:
-        """What the input of a call of `size` is expected to be, never above its bound."""
-        known = self._learned.get(key)
-        ratio_ppm = FIRST_RATIO_PPM if known is None else known.ratio_ppm
-        tokens = -(-size.text_bytes * ratio_ppm // PARTS_PER_MILLION) + size.media_expected
-        return min(size.input_bound, tokens)
-
-    def output_tokens(self, key: tuple[str, str], size: Size) -> int:
-        """What its answers are expected to be, never above what the client allows."""
+    def expected(self, key: tuple[str, str], size: Size) -> tuple[int, int]:
+        """Tokens of input, never above the bound of `size`, and of output, never above what the client allows."""
+        known = self._learned.get(key, _NOTHING_LEARNED)
+        tokens = -(-size.text_bytes * known.ratio_ppm // PARTS_PER_MILLION) + size.media_expected
+        input_tokens = min(size.input_bound, tokens)
         if not size.has_output:
-            return 0
-        known = self._learned.get(key)
-        expected = FIRST_OUTPUT_TOKENS if known is None else known.output_tokens
-        return size.answers * (expected if size.output_limit is None else min(expected, size.output_limit))
+            return input_tokens, 0
+        answer, limit = known.output_tokens, size.output_limit
+        return input_tokens, size.answers * (answer if limit is None else min(answer, limit))
 
     def learn(self, key: tuple[str, str], size: Size, input_tokens: int, output_tokens: int) -> None:
         """Takes in what a provider reported of a call of `size`."""
@@ -213,6 +221,9 @@ class ModelLearning:
 class _Learned:
     ratio_ppm: int = FIRST_RATIO_PPM
     output_tokens: int = FIRST_OUTPUT_TOKENS
+
+
+_NOTHING_LEARNED: Final = _Learned()
 
 
 def _moved(known: int, seen: int, rise: int) -> int:

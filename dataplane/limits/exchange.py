@@ -204,8 +204,11 @@ def _refresh_ms(holding: Holding, grant: wire.Grant, sent_ms: int) -> int:
 
 
 def _ask(holding: Holding, now_ms: int) -> wire.Ask:
-    need = min(_MOST, holding.shortfall(now_ms))
-    wanted = sum(reservation.amount_of(holding) for reservation in holding.waiting) - holding.balance(now_ms)
+    need = wanted = 0
+    balance = holding.balance(now_ms)
+    if holding.waiting:
+        need = min(_MOST, holding.shortfall(now_ms))
+        wanted = sum(reservation.amount_of(holding) for reservation in holding.waiting) - balance
     current = holding.current
     holding.asked_need = need
     return wire.Ask(
@@ -213,7 +216,7 @@ def _ask(holding: Holding, now_ms: int) -> wire.Ask:
         lease_id=b"" if current is None else current.id,
         need=need,
         want=min(_MOST, max(need, wanted, holding.wants(need, now_ms))),
-        has=max(0, holding.balance(now_ms)),
+        has=max(0, balance),
         reserved=holding.reserved,
     )
 

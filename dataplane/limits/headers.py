@@ -1,54 +1,44 @@
 """The x-ratelimit-* headers: the tightest limit on requests and the tightest on tokens. Pure."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import Final
 
-from dataplane.limits.buckets import Kind
+from dataplane.limits.buckets import Bucket, Kind
 from dataplane.limits.holding import Holding
 
-_REQUESTS = "requests"
-_TOKENS = "tokens"
-
-
-@dataclass(frozen=True, slots=True)
-class RateState:
-    """A limit, what is left of what it gives at once, and the milliseconds until all of that is there."""
-
-    limit: int
-    burst: int
-    remaining: int
-    reset_ms: int
-
-    def is_tighter_than(self, other: "RateState") -> bool:
-        return self.remaining * other.burst < other.remaining * self.burst
+_REQUESTS: Final = "requests"
+_TOKENS: Final = "tokens"
+_NAMES: Final = {
+    word: (f"x-ratelimit-limit-{word}", f"x-ratelimit-remaining-{word}", f"x-ratelimit-reset-{word}")
+    for word in (_REQUESTS, _TOKENS)
+}
 
 
 def rate_headers(holdings: Iterable[Holding], now_ms: int) -> dict[str, str]:
     """Of what a call fell under, in the form that OpenAI's have; nothing where no rate that is known applied."""
-    tightest: dict[str, RateState] = {}
+    tightest: dict[str, tuple[int, Bucket]] = {}
     for holding in holdings:
         bucket = holding.bucket
         if bucket.kind is Kind.RATE and bucket.is_enforced and holding.standing.seen_ms:
             word = _REQUESTS if bucket.unit == _REQUESTS else _TOKENS
-            state = rate_state(holding, now_ms)
-            if word not in tightest or state.is_tighter_than(tightest[word]):
-                tightest[word] = state
+            remaining, known = _remaining(holding, now_ms), tightest.get(word)
+            if known is None or remaining * known[1].burst < known[0] * bucket.burst:
+                tightest[word] = remaining, bucket
     headers = {}
-    for word, state in tightest.items():
-        headers[f"x-ratelimit-limit-{word}"] = str(state.limit)
-        headers[f"x-ratelimit-remaining-{word}"] = str(state.remaining)
-        headers[f"x-ratelimit-reset-{word}"] = format_reset(state.reset_ms)
+    for word, (remaining, bucket) in tightest.items():
+        limit_name, remaining_name, reset_name = _NAMES[word]
+        headers[limit_name] = str(bucket.amount)
+        headers[remaining_name] = str(remaining)
+        headers[reset_name] = format_reset(-(-(bucket.burst - remaining) * bucket.window_ms // bucket.amount))
     return headers
 
 
-def rate_state(holding: Holding, now_ms: int) -> RateState:
-    """What the control plane said last, what is held here, and what has come back since then."""
+def _remaining(holding: Holding, now_ms: int) -> int:
+    """Of what a rate gives at once: what the control plane said last, what is held here, and what has come back."""
     bucket, standing = holding.bucket, holding.standing
     left = max(0, holding.balance(now_ms)) + standing.remaining
     left += bucket.amount * (now_ms - standing.seen_ms) // bucket.window_ms
-    remaining = max(0, min(bucket.burst, left))
-    reset_ms = -(-(bucket.burst - remaining) * bucket.window_ms // bucket.amount)
-    return RateState(bucket.amount, bucket.burst, remaining, reset_ms)
+    return max(0, min(bucket.burst, left))
 
 
 def format_reset(reset_ms: int) -> str:

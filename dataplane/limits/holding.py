@@ -17,7 +17,7 @@ REFUND_MS: Final = 60_000
 """For how long after its admission a call gives back to a rate what it did not use."""
 _SHORTEST_MEASURE_MS: Final = {Kind.BUDGET: 2_000, Kind.RATE: 500, Kind.SLOTS: 500}
 _REFILL_PART: Final = 3
-_LIGHT_HORIZONS: Final = 8
+_LIGHT_HORIZONS: Final = 12
 _LIGHT_PART: Final = 16
 """Of what a rate gives in a second: what comes to less may be held for many horizons."""
 _SECOND_MS: Final = 1_000
@@ -148,15 +148,19 @@ class Holding:
     def settle(self, lease: Lease, reserved: int, actual: int, age_ms: int) -> None:
         """Ends a reservation of `reserved` from `lease`, made `age_ms` ago, which used `actual`."""
         lease.reserved -= reserved
-        if self.bucket.kind is Kind.BUDGET:
+        kind = self.bucket.kind
+        if kind is Kind.BUDGET:
             lease.used += actual
             self.consumed += actual - reserved
-        elif self.bucket.kind is Kind.RATE:
+        elif kind is Kind.RATE:
             counted = actual if age_ms <= REFUND_MS else reserved
+            beyond = counted - reserved
+            self.consumed += beyond
             lease.used += min(counted, reserved)
-            self.consumed += counted - reserved
-            self.debt += max(0, counted - reserved)
-            self.pay_debt()
+            if beyond > 0:
+                self.debt += beyond
+            if self.debt:
+                self.pay_debt()
         if lease.is_ending:
             lease.give_back()
 
@@ -229,6 +233,6 @@ class Holding:
 
     def is_low(self, now_ms: int) -> bool:
         """Whether it is time to ask for more before a call has to wait."""
-        if self.burn <= 0 or self.per_call or self.bucket.kind is Kind.SLOTS or now_ms < self.denied.until_ms:
+        if self.balance(now_ms) * _REFILL_PART >= self.burn or self.burn <= 0:
             return False
-        return self.balance(now_ms) * _REFILL_PART < self.burn
+        return not (self.per_call or self.bucket.kind is Kind.SLOTS or now_ms < self.denied.until_ms)

@@ -61,17 +61,17 @@ class LeaseTable:
         """Ends a reservation that nobody waits for any more; what it held goes back."""
         if reservation.state is State.HELD:
             for need in reservation.needs:
-                self.settle(need, 0, reservation.admitted_ms, now_ms)
+                self.settle(need, 0, now_ms)
         self._leave(reservation, State.WITHDRAWN)
 
-    def settle(self, need: Need, actual: int, admitted_ms: int, now_ms: int) -> None:
+    def settle(self, need: Need, actual: int, now_ms: int) -> None:
         """Ends a need that was held; what it `actual`ly took stays taken. Only the first time counts."""
         if need.is_settled or need.way is Way.NOT_YET:
             return
         need.is_settled = True
-        holding = need.holding
-        if need.lease is not None:
-            holding.settle(need.lease, need.amount, actual, now_ms - admitted_ms)
+        holding, lease = need.holding, need.lease
+        if lease is not None:
+            holding.settle(lease, need.amount, actual, now_ms - need.admitted_ms)
         elif holding.bucket.kind is Kind.SLOTS and need.way is not Way.EXCEEDED:
             holding.unleased -= need.amount
         if holding.waiting:
@@ -137,7 +137,6 @@ class LeaseTable:
             return
         for need, way in zip(reservation.needs, ways, strict=True):
             self._take(need, way, now_ms)
-        reservation.admitted_ms = now_ms
         self._resolve(reservation, State.HELD)
 
     def _take_covered(self, reservation: Reservation, now_ms: int) -> bool:
@@ -146,8 +145,8 @@ class LeaseTable:
             if need.holding.waiting or not need.holding.covers(need.amount, now_ms):
                 return False
         for need in reservation.needs:
-            self._take(need, Way.LEASED, now_ms)
-        reservation.admitted_ms, reservation.state = now_ms, State.HELD
+            self._take_leased(need, now_ms)
+        reservation.state = State.HELD
         return True
 
     def _way(self, need: Need, reservation: Reservation, now_ms: int, *, is_new: bool) -> Way | Denial:
@@ -200,19 +199,25 @@ class LeaseTable:
         return 0 if holding.reserved + holding.unleased + need.amount <= share else _RETRY_MS
 
     def _take(self, need: Need, way: Way, now_ms: int) -> None:
-        holding, kind = need.holding, need.holding.bucket.kind
-        need.way = way
         if way is Way.LEASED:
-            need.lease = holding.take(need.amount, now_ms)
-            if holding.is_low(now_ms) and not holding.asked_sequence and self.is_connected:
-                self.holdings.asking[holding.bucket.id] = holding
-        elif kind is Kind.SLOTS and way is not Way.EXCEEDED:
+            self._take_leased(need, now_ms)
+            return
+        holding, kind = need.holding, need.holding.bucket.kind
+        need.way, need.admitted_ms = way, now_ms
+        if kind is Kind.SLOTS and way is not Way.EXCEEDED:
             holding.unleased += need.amount
         elif kind is Kind.RATE and way in (Way.UNLEASED, Way.LOCAL_SHARE):
             # The control plane knows nothing of it: grants that come late or later must not come on top of it.
             holding.owe(need.amount, now_ms)
             if way is Way.LOCAL_SHARE:
                 holding.share.take(holding.bucket, self.exchange.fleet, need.amount, now_ms)
+
+    def _take_leased(self, need: Need, now_ms: int) -> None:
+        holding = need.holding
+        need.way, need.admitted_ms = Way.LEASED, now_ms
+        need.lease = holding.take(need.amount, now_ms)
+        if holding.is_low(now_ms) and not holding.asked_sequence and self.is_connected:
+            self.holdings.asking[holding.bucket.id] = holding
 
     def _wait(self, reservation: Reservation, ways: Sequence[Way], now_ms: int) -> None:
         if reservation.state is State.NEW:

@@ -45,12 +45,13 @@ class Way(Enum):
 
 @dataclass(slots=True, eq=False)
 class Need:
-    """What a call needs of one bucket: an upper bound, or what it is expected to take."""
+    """What a call needs of one bucket: an upper bound, or what it is expected to take; held from `admitted_ms`."""
 
     holding: Holding
     amount: int
     way: Way = Way.NOT_YET
     lease: Lease | None = None
+    admitted_ms: int = 0
     is_settled: bool = False
 
     @property
@@ -58,12 +59,13 @@ class Need:
         """Of the lease that a charge is to name; empty without one."""
         return b"" if self.lease is None else self.lease.id
 
-    def window_start_ms(self, now_ms: int) -> int:
+    @property
+    def window_start_ms(self) -> int:
         """Unix milliseconds of the window that the call was admitted in; 0 where none is known, or it was over then."""
         if self.lease is not None:
             return self.lease.window_start_ms
         standing = self.holding.standing
-        return 0 if standing.resets_ms and now_ms >= standing.resets_ms else standing.window_start_ms
+        return 0 if standing.resets_ms and self.admitted_ms >= standing.resets_ms else standing.window_start_ms
 
 
 class State(Enum):
@@ -82,7 +84,6 @@ class Reservation:
     state: State = State.NEW
     denial: Denial | None = None
     deadline_ms: int = 0
-    admitted_ms: int = 0
 
     def amount_of(self, holding: Holding) -> int:
         """What it still waits for of one bucket; 0 when it waits no more."""

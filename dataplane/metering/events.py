@@ -4,12 +4,11 @@ Protocol Buffers lets a message be written in parts, one after another. What man
 where it goes, how it ended) is made once and kept; the rest is made per event.
 """
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
-from dataplane.call import Attempt, Charge, Outcome
-from dataplane.metering.wire import bounded, cost_field, meters_fields
+from dataplane.call import Attempt, Outcome
+from dataplane.metering.wire import charges_fields, cost_field, meters_fields
 from tollway.kernel.usage import SettlementState, event_id_bytes
 from tollway.usage.v1.usage_pb2 import UsageEvent
 
@@ -103,20 +102,8 @@ def _settled(attempt: Attempt, ending: _Ending, response_model: str) -> bytes:
     rating = (int(attempt.state), int(attempt.basis or 0), attempt.price, attempt.price_revision, tier)
     used = meters_fields(attempt.usage.readings())
     if attempt.charges:
-        used += _charged(attempt.charges)
+        used += charges_fields(attempt.charges)
     return _ended(ending, response_model, rating) + cost_field(attempt.cost_nano_usd) + used
-
-
-def _charged(charges: Iterable[Charge]) -> bytes:
-    event = UsageEvent()
-    for charge in charges:
-        event.charges.add(
-            bucket_id=charge.bucket_id,
-            lease_id=charge.lease_id,
-            window_start_ms=charge.window_start_ms,
-            amount_nano_usd=bounded(charge.amount_nano_usd),
-        )
-    return event.SerializeToString()
 
 
 def _final_ending(outcome: Outcome, error_code: str) -> _Ending:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
+from dataplane.call import Charge
 from tollway.kernel.usage import Meter
 
 _LARGEST: Final = 2**53
@@ -13,6 +14,8 @@ _READING: Final = b"\x92\x03%c\x08%c\x10%b"
 """Field 50 of UsageEvent, a MeterReading of so many bytes, whose own fields 1 and 2 are varints."""
 _COST_TAG: Final = b"\xa0\x03"
 """Field 52 of UsageEvent."""
+_CHARGE_TAG: Final = b"\xc2\x03"
+"""Field 56 of UsageEvent, a Charge, whose own fields 1 and 2 are bytes, 3 and 4 varints."""
 
 
 def bounded(number: int) -> int:
@@ -44,6 +47,21 @@ def events_field(event: bytes) -> bytes:
 def cost_field(cost_nano_usd: int) -> bytes:
     """An amount, `bounded`, as UsageEvent.cost_nano_usd."""
     return _COST_TAG + varint(bounded(cost_nano_usd))
+
+
+def charges_fields(charges: Iterable[Charge]) -> bytes:
+    """What was taken from budgets, amounts `bounded`, as UsageEvent.charges."""
+    fields = b""
+    for bucket_id, lease_id, window_start_ms, amount_nano_usd in charges:
+        charge = b"\x0a%c%b" % (len(bucket_id), bucket_id)
+        if lease_id:
+            charge += b"\x12%c%b" % (len(lease_id), lease_id)
+        if window_start_ms:
+            charge += b"\x18" + varint(window_start_ms)
+        if amount_nano_usd > 0:
+            charge += b"\x20" + varint(bounded(amount_nano_usd))
+        fields += b"%b%b%b" % (_CHARGE_TAG, varint(len(charge)), charge)
+    return fields
 
 
 def meters_fields(readings: Iterable[tuple[Meter, int]]) -> bytes:

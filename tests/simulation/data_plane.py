@@ -185,7 +185,7 @@ class DataPlane:
                 self._here.watches.rates[bucket_id].ended(now_us, need.amount, took)
             elif rule.kind is Kind.SLOTS:
                 self._here.watches.slots[bucket_id].ended(call.call_id)
-            self.table.settle(need, took, admission.reservation.admitted_ms, now_ms)
+            self.table.settle(need, took, now_ms)
 
     def _event(self, admission: Admission, cost_nano_usd: int, charges: tuple[Charge, ...]) -> Event:
         call = admission.call
@@ -266,7 +266,7 @@ def _charges(admission: Admission, amount: Callable[[Rule], int]) -> tuple[Charg
     return tuple(
         Charge(
             rule.bucket(admission.call.key),
-            need.window_start_ms(admission.reservation.admitted_ms),
+            need.window_start_ms,
             uuid.UUID(bytes=need.lease_id),
             amount(rule),
         )

@@ -49,11 +49,15 @@ Watcher = Callable[[list[Change]], None]
 
 
 class Database:
-    """Rows are values that are never changed in place. `unlogged` tables are empty after a crash."""
+    """Rows are values that are never changed in place. `unlogged` tables are empty after a crash.
+
+    `disorders` are waits for a row of a transaction that holds a later one of the same table: each could be a deadlock.
+    """
 
     def __init__(self, timeline: Timeline, unlogged: Iterable[str] = (), locks_rows: bool = True) -> None:
         self.is_up = True
         self.deadlocks = 0
+        self.disorders = 0
         self._timeline = timeline
         self._unlogged = frozenset(unlogged)
         self._locks_rows = locks_rows
@@ -129,6 +133,7 @@ class Database:
         lock = self._locks[place]
         lock.waiters.append((transaction, resume))
         transaction.waits_for = lock.owner
+        self.disorders += transaction.holds_beyond(place)
         if self._is_circle(transaction):
             self.deadlocks += 1
             transaction.fail(Deadlock(f"deadlock at {place}"))
@@ -190,6 +195,11 @@ class Transaction:
                 self._held.append(place)
             else:
                 yield self._wait_for(place)
+
+    def holds_beyond(self, place: Place) -> bool:
+        """Whether it has locked a row of the same table that comes after `place`."""
+        table, key = place
+        return any(held_table == table and held_key > key for held_table, held_key in self._held)  # type: ignore[operator]
 
     def read(self, table: str, key: Hashable) -> Row:
         """Raises DatabaseError when the transaction was ended meanwhile."""

@@ -63,10 +63,10 @@ def _no_fence() -> AbstractContextManager[None]:
 def _settled_twice() -> AbstractContextManager[None]:
     settle = LeaseTable.settle
 
-    def twice(self: LeaseTable, need: Need, actual: int, admitted_ms: int, now_ms: int) -> None:
-        settle(self, need, actual, admitted_ms, now_ms)
+    def twice(self: LeaseTable, need: Need, actual: int, now_ms: int) -> None:
+        settle(self, need, actual, now_ms)
         need.is_settled = False
-        settle(self, need, actual, admitted_ms, now_ms)
+        settle(self, need, actual, now_ms)
 
     return _patched(LeaseTable, "settle", twice)
 
@@ -75,9 +75,9 @@ def _never_settled() -> AbstractContextManager[None]:
     """Reservations of failed calls leak."""
     settle = LeaseTable.settle
 
-    def sometimes(self: LeaseTable, need: Need, actual: int, admitted_ms: int, now_ms: int) -> None:
+    def sometimes(self: LeaseTable, need: Need, actual: int, now_ms: int) -> None:
         if actual:
-            settle(self, need, actual, admitted_ms, now_ms)
+            settle(self, need, actual, now_ms)
 
     return _patched(LeaseTable, "settle", sometimes)
 

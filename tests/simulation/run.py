@@ -52,8 +52,9 @@ def run_plan(plan: Plan) -> Outcome:
 
 def check_rest(fleet: Fleet) -> None:
     """After load has ended nothing is reserved, nobody waits, and nothing is in escrow. Raises Violation."""
-    if fleet.database.deadlocks:
-        raise Violation("lock order", f"{fleet.database.deadlocks} deadlocks")
+    database = fleet.database
+    if database.disorders or database.deadlocks:
+        raise Violation("lock order", f"{database.disorders} waits out of order, {database.deadlocks} deadlocks")
     for node in fleet.nodes:
         plane = node.plane
         if plane is None or not plane.process.is_alive:

@@ -10,6 +10,7 @@ import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tollway.kernel.globs import compile_globs
 from tollway.kernel.names import bare_id
@@ -22,8 +23,7 @@ _ANY = "*"
 _ID_BYTES = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """A call, or with `upstream` an attempt of one, as rules see it.
 
     `team`, `user` and `key` are full resource names, `model` is the requested one, `upstream` a bare id and "" for a

@@ -60,7 +60,7 @@ async def read_rules(view: ReadView) -> list[Rule]:
 
 def matching_rules(rules: Iterable[Rule], call: Subject, upstreams: Sequence[str]) -> list[Hit]:
     """What `call`, which has no upstream, falls under, and what its attempts at any of `upstreams`, bare ids, do."""
-    attempts = [replace(call, upstream=upstream) for upstream in dict.fromkeys(upstreams)]
+    attempts = [call._replace(upstream=upstream) for upstream in dict.fromkeys(upstreams)]
     hits: dict[tuple[str, tuple[str, ...]], Hit] = {}
     for rule in rules:
         for subject in attempts if is_per_attempt(rule.match, rule.per) else [call]:

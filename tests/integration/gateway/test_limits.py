@@ -133,7 +133,7 @@ async def test_a_call_that_is_covered_asks_nobody_and_costs_no_turn_of_the_loop(
     assert not turns, "another task had its turn"
     assert len(scene.quota.updates) == told
     assert scene.reserved() > 0
-    ended.value.value.end(outcome)
+    ended.value.value.end()
     assert scene.reserved() == 0
 
 

@@ -330,6 +330,6 @@ def test_specs_follow_the_configuration() -> None:
 def test_leases_of_a_rate_that_hold_next_to_nothing_last_longer(tables: FakeQuotaTables) -> None:
     """Less than a sixteenth of what comes back in a second: the bound on what is held unused stays what it is."""
     plane = Plane(tables)
-    assert plane.ask(TOKENS, need=1).ttl_ms == 12_000
+    assert plane.ask(TOKENS, need=1).ttl_ms == 24_000
     assert plane.ask(TOKENS, need=100_000).ttl_ms == 4_000
     assert plane.ask(REQUESTS, need=1).ttl_ms == 4_000

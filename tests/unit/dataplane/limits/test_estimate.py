@@ -63,7 +63,7 @@ def test_output_is_bounded_by_what_the_client_says(fields: dict[str, Any], bound
 def test_embeddings_have_no_output() -> None:
     size = size_of(make_call(body={"input": "abc"}, endpoint=EMBEDDINGS))
     assert size.output_bound(100) == 0
-    assert ModelLearning().output_tokens(MODEL, size) == 0
+    assert ModelLearning().expected(MODEL, size)[1] == 0
 
 
 def test_images_and_sound_count_by_what_models_make_of_them() -> None:
@@ -130,17 +130,17 @@ def test_a_list_that_begins_with_a_number_hides_no_text() -> None:
 
 def test_expectations_rise_fast_fall_slowly_and_stay_within_bounds() -> None:
     learning, size = ModelLearning(), size_of(make_call(body=chat("x" * 1_000)))
-    before = learning.output_tokens(MODEL, size)
+    _, before = learning.expected(MODEL, size)
     learning.learn(MODEL, size, 900, before + 1_000)
-    risen = learning.output_tokens(MODEL, size)
+    _, risen = learning.expected(MODEL, size)
     assert risen == before + 500
     learning.learn(MODEL, size, 900, 0)
-    assert risen - risen // 100 < learning.output_tokens(MODEL, size) < risen
+    assert risen - risen // 100 < learning.expected(MODEL, size)[1] < risen
     for _ in range(40):
         learning.learn(MODEL, size, 10**9, 10)
-    assert learning.input_tokens(MODEL, size) == size.input_bound
+    assert learning.expected(MODEL, size)[0] == size.input_bound
     limited = size_of(make_call(body=chat("x", max_tokens=3)))
-    assert learning.output_tokens(MODEL, limited) == 3
+    assert learning.expected(MODEL, limited)[1] == 3
 
 
 def test_learned_ratios_cover_nearly_all_calls() -> None:
@@ -149,7 +149,7 @@ def test_learned_ratios_cover_nearly_all_calls() -> None:
     covered = 0
     for number in range(1_000):
         actual = 900 + number * 7_919 % 200
-        covered += number >= 100 and learning.input_tokens(MODEL, size) >= actual
+        covered += number >= 100 and learning.expected(MODEL, size)[0] >= actual
         learning.learn(MODEL, size, actual, 10)
     assert covered / 900 > 0.95
 

@@ -44,7 +44,7 @@ class Plane:
 
     def settle(self, reservation: Reservation, actual: int) -> None:
         for need in reservation.needs:
-            self.table.settle(need, actual, reservation.admitted_ms, self.now_ms)
+            self.table.settle(need, actual, self.now_ms)
 
     def balance(self, one: Bucket) -> int:
         holding = self.table.holdings.find(one.id)
@@ -152,7 +152,7 @@ def test_what_running_calls_of_a_budget_give_back_serves_those_that_wait() -> No
     assert waiting.state is State.WAITING
     plane.settle(running, 10)
     assert plane.heard.resolved_reservations[-1] is waiting
-    assert waiting.admitted_ms == plane.now_ms
+    assert waiting.needs[0].admitted_ms == plane.now_ms
 
 
 def test_a_crowd_is_bounded() -> None:

@@ -53,7 +53,7 @@ class LeaseMachine(RuleBasedStateMachine):
             actual = need.amount * part // 100
             if not need.is_settled and need.holding.bucket.kind is Kind.BUDGET:
                 self.authority.book(need.holding.bucket.id, need.lease_id, actual)
-            self.table.settle(need, actual, reservation.admitted_ms, self.now_ms)
+            self.table.settle(need, actual, self.now_ms)
 
     @rule(reservation=waiting)
     def leave(self, reservation: Reservation) -> None:

@@ -1,7 +1,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.metering.wire import cost_field, events_field, meters_fields, varint
+from dataplane.call import Charge
+from dataplane.metering.wire import charges_fields, cost_field, events_field, meters_fields, varint
 from tollway.kernel.usage import USAGE_METERS, Meter
 from tollway.usage.v1.usage_pb2 import MeterReading, UsageEvent, UsageEventBatch
 
@@ -35,3 +36,23 @@ def test_a_batch_is_its_events_one_after_another(client_request_ids: list[bytes]
     events = [UsageEvent(client_request_id=text.hex()) for text in client_request_ids]
     written = b"".join(events_field(event.SerializeToString()) for event in events)
     assert written == UsageEventBatch(events=events).SerializeToString()
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.binary(min_size=16, max_size=16),
+            st.sampled_from((b"", b"l" * 16)),
+            st.integers(0, 2**45),
+            st.integers(0, LARGEST),
+        ),
+        max_size=3,
+    )
+)
+def test_charges_are_written_as_protobuf_writes_them(charges: list[tuple[bytes, bytes, int, int]]) -> None:
+    event = UsageEvent()
+    for bucket_id, lease_id, window_start_ms, amount_nano_usd in charges:
+        event.charges.add(
+            bucket_id=bucket_id, lease_id=lease_id, window_start_ms=window_start_ms, amount_nano_usd=amount_nano_usd
+        )
+    assert charges_fields(Charge(*charge) for charge in charges) == event.SerializeToString()
