@@ -227,7 +227,12 @@ async def test_a_price_book_from_a_file_prices_calls_once_it_is_activated(
         assert "gpt-x" in await succeed(stack, "prices", "diff", name, "--limit=5000")
         await succeed(stack, "prices", "activate", name)
         assert name in await succeed(stack, "prices", "show", "echo", "--provider", "sim")
-        assert name in await succeed(stack, "doctor")
+
+        async def is_in_force() -> bool:
+            done = await tollctl(stack, "doctor")
+            return done.returncode == 0 and name in done.stdout
+
+        await eventually(is_in_force, 10, "the data plane to run the activated book")
 
         async def is_priced_by_it() -> bool:
             answer = await tollctl(stack, "chat", "sim/echo", "hello", f"--key={key}")
