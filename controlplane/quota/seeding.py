@@ -5,7 +5,7 @@ themselves, so that an entry counts once whichever comes first: the entry, or th
 was made carry no charge for it; two more looks, some minutes later, find them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -13,7 +13,7 @@ from typing import Protocol
 from controlplane.quota.rows import BucketKey, BucketSpec
 from tollway.config.v1 import resources_pb2 as pb
 from tollway.kernel.names import bare_id
-from tollway.kernel.rules import METADATA_PREFIX, UPSTREAM_DIMENSION, Subject, bucket_values
+from tollway.kernel.rules import METADATA_PREFIX, UPSTREAM_DIMENSION, Match, Subject, bucket_values
 from tollway.resources.rules import compile_match
 
 SUMMED_DIMENSIONS = ("team", "user", "key", "model", "upstream")
@@ -31,9 +31,12 @@ class Cost(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Seeding:
-    """Buckets of one budget in one window, to be seeded together."""
+    """Buckets to be seeded together: of one window, and of budgets that look at the same dimensions.
 
-    budget: pb.Budget
+    `budgets` are those of `specs`, by rule.
+    """
+
+    budgets: Mapping[str, pb.Budget]
     specs: Sequence[BucketSpec]
 
     @property
@@ -48,30 +51,67 @@ class Seeding:
     @property
     def entry_dimensions(self) -> tuple[str, ...]:
         """What must be read beside SUMMED_DIMENSIONS to tell which bucket a call is of."""
-        metadata = [METADATA_PREFIX + pair.key for pair in self.budget.match.metadata]
-        return tuple(sorted({*self.budget.per, *metadata} - set(SUMMED_DIMENSIONS)))
+        return entry_dimensions(next(iter(self.budgets.values())))
 
     @property
     def among(self) -> dict[str, set[str]]:
         """Values one of which calls of these buckets must have; the ledger has full names of upstreams."""
-        found: dict[str, set[str]] = {name: set() for name in self.budget.per if name != UPSTREAM_DIMENSION}
+        everywhere = set.intersection(*(set(budget.per) for budget in self.budgets.values())) - {UPSTREAM_DIMENSION}
+        found: dict[str, set[str]] = {name: set() for name in everywhere}
         for spec in self.specs:
-            for name, value in zip(self.budget.per, spec.name.values, strict=True):
+            for name, value in zip(self.budgets[spec.name.rule].per, spec.name.values, strict=True):
                 if name in found:
                     found[name].add(value)
         return found
 
     def sums(self, costs: Iterable[Cost]) -> dict[BucketKey, int]:
         """What of `costs` falls into each bucket, in nano-USD."""
-        match = compile_match(self.budget.match)
-        keys = {spec.name.values: spec.key for spec in self.specs}
+        index = _Matching(self.budgets)
+        keys = {(spec.name.rule, spec.name.values): spec.key for spec in self.specs}
         sums = dict.fromkeys(keys.values(), 0)
         for cost in costs:
             subject = subject_of(cost.values)
-            key = keys.get(bucket_values(self.budget.per, subject))
-            if key is not None and match.admits(subject):
-                sums[key] += cost.cost_nano_usd
+            for rule, per in index.of(subject):
+                key = keys.get((rule, bucket_values(per, subject)))
+                if key is not None:
+                    sums[key] += cost.cost_nano_usd
         return sums
+
+
+class _Matching:
+    """Which of many budgets a call falls under; those that are exact about keys or teams are found by them."""
+
+    def __init__(self, budgets: Mapping[str, pb.Budget]) -> None:
+        self._by_name: dict[str, list[_Matched]] = {}
+        self._others: list[_Matched] = []
+        for rule, budget in budgets.items():
+            matched = _Matched(compile_match(budget.match), rule, tuple(budget.per))
+            keys, teams = matched.match.keys.exact, matched.match.teams.exact
+            if keys is None and teams is None:
+                self._others.append(matched)
+            for name in (teams if keys is None else keys) or ():
+                self._by_name.setdefault(name, []).append(matched)
+
+    def of(self, call: Subject) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Rule and `per` of each."""
+        names = (call.key, bare_id(call.key), call.team, bare_id(call.team))
+        near = {matched.rule: matched for name in names for matched in self._by_name.get(name, ())}
+        for matched in (*near.values(), *self._others):
+            if matched.match.admits(call):
+                yield matched.rule, matched.per
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    match: Match
+    rule: str
+    per: tuple[str, ...]
+
+
+def entry_dimensions(budget: pb.Budget) -> tuple[str, ...]:
+    """Dimensions of `budget` that the ledger's sums do not know."""
+    metadata = [METADATA_PREFIX + pair.key for pair in budget.match.metadata]
+    return tuple(sorted({*budget.per, *metadata} - set(SUMMED_DIMENSIONS)))
 
 
 def subject_of(values: Mapping[str, str]) -> Subject:

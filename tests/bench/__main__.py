@@ -91,7 +91,7 @@ class Bench:
         ]  # fmt: skip
         cpu_before_s = server.cpu_s()
         measured = await run_load(LOAD_CPU, *arguments)
-        if measured["failed"]:
+        if measured["failed"] and turns is not None:
             raise SystemExit(f"{measured['failed']:.0f} of {measured['calls']:.0f} calls failed in {shape.name}")
         if turns is not None:
             turns.cpu_us.append(1e6 * (server.cpu_s() - cpu_before_s) / measured["calls"])
@@ -100,7 +100,10 @@ class Bench:
             turns.p99_ms.append(measured["p99_ms"])
 
     async def compare(self, shape: Shape, pairs: int) -> tuple[Turns, Turns]:
-        """Turns of the gateway and of the proxy, in alternating order, after one uncounted turn each."""
+        """Turns of the gateway and of the proxy, in alternating order, after one uncounted turn each.
+
+        What fails in an uncounted turn is for want of what it is there to fetch: connections, and leases.
+        """
         return await self._alternate((self.gateway, self.proxy), shape, pairs)
 
     async def compare_limits(self, folder: Path, pairs: int) -> tuple[Turns, Turns]:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from controlplane.quota.seeding import Cost, Seeding, subject_of
+from controlplane.quota.seeding import Cost, entry_dimensions, subject_of
 from tollway.config.v1 import resources_pb2 as machine
 from tollway.kernel.rules import bucket_values
 from tollway.resources.rules import compile_match
@@ -11,7 +11,7 @@ from tollway.resources.rules import compile_match
 
 def cost_dimensions(budget: machine.Budget) -> tuple[str, ...]:
     """What must be read of the ledger, beside what its sums know, to tell which bucket a call is of."""
-    return Seeding(budget, ()).entry_dimensions
+    return entry_dimensions(budget)
 
 
 def bucket_sums(budget: machine.Budget, costs: Iterable[Cost]) -> Mapping[tuple[str, ...], int]:

@@ -60,7 +60,7 @@ class Reaper:
             if spec is None or resource is None or spec.key != bucket.key:
                 continue
             try:
-                await self._seeds.seed_again(Seeding(resource.budget, [spec]))
+                await self._seeds.seed_again(Seeding({bucket.name.rule: resource.budget}, [spec]))
             except Unavailable as error:
                 logger.warning("%s is not looked at again now: %s", bucket.name.rule, error.message)
                 await self._repository.postpone_seed(bucket.key)

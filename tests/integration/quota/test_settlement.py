@@ -175,7 +175,7 @@ async def test_a_later_look_never_takes_back_what_was_spent(authority: Authority
     resource = authority.resources["budgets/b"]
     spec = spec_of(BucketName(uuid.UUID(bytes=grant.bucket_id), "budgets/b", "g1", 0, ()), authority.lookup, NOW_US)
     assert spec is not None
-    await SeedRepository(database, database).seed_again(Seeding(resource.budget, [spec]))
+    await SeedRepository(database, database).seed_again(Seeding({spec.name.rule: resource.budget}, [spec]))
     assert (await bucket_row(authority.url))["spent"] == 700
 
 
