@@ -1,25 +1,29 @@
 """The values that the stages of a call hand to one another."""
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from dataplane.snapshot import Snapshot, Target, Upstream, VirtualKey
 from tollway.kernel.usage import NO_USAGE, SettlementState, Usage
 
 JsonObject: TypeAlias = dict[str, Any]
+HUB: Final = "openai"
+"""The dialect that every other one is translated to and from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One path of the API that goes to upstreams.
 
-    `name` keys a provider's paths, e.g. "chat_completions"; `operation` is the GenAI operation, e.g. "chat".
+    `name` keys a provider's paths, e.g. "chat_completions"; `operation` is the GenAI operation, e.g. "chat"; `format`
+    names the dialect that the client speaks there.
     """
 
     name: str
     path: str
     operation: str
     can_stream: bool
+    format: str = HUB
 
 
 @dataclass(frozen=True, slots=True)

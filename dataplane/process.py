@@ -25,7 +25,7 @@ from dataplane.config.file_source import FileSource
 from dataplane.config.grpc_source import FeedSettings, GrpcSource
 from dataplane.config.holder import SnapshotHolder
 from dataplane.config.session import FeedClient
-from dataplane.dialects.catalog import DIALECTS, PROVIDERS
+from dataplane.dialects.catalog import CATALOG
 from dataplane.drain import drain
 from dataplane.exposition import metrics_listener
 from dataplane.ingress.openai import BodyLimits
@@ -108,7 +108,7 @@ class DataPlane:
         self.leases = self._lease_source()
         self.admission_counts = AdmissionCounts(self.telemetry)
         admission = Admits(self.desk, self.admission_counts)
-        dispatcher = Dispatcher(self.transport, PROVIDERS, DIALECTS, random.uniform)
+        dispatcher = Dispatcher(self.transport, CATALOG, random.uniform)
         pipeline = Pipeline(admission, dispatcher, self.presence, self.emitter, self.telemetry, random.random)
         limits = GatewayLimits(
             BodyLimits(settings.api.max_body_bytes, settings.api.body_timeout_s), settings.api.max_in_flight

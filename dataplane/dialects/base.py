@@ -1,11 +1,15 @@
-"""What a dialect is, and the frames that it parses answers into."""
+"""What a dialect is, and the frames that it parses answers into.
+
+The hub is OpenAI's chat format. A dialect is handed calls in its own format, which it forwards value for value, or in
+the hub's, which it translates; its frames are in the format of the call that it was handed.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from dataplane.call import Call, Endpoint, UpstreamRequest
-from dataplane.errors import UpstreamError
+from dataplane.call import HUB, Call, JsonObject, UpstreamRequest
+from dataplane.errors import GatewayError, UpstreamError
 from dataplane.snapshot import Target
 from tollway.kernel.usage import Usage
 
@@ -14,9 +18,12 @@ from tollway.kernel.usage import Usage
 class ProviderSpec:
     """One row of the provider catalog: where a provider is, how it is spoken to and how it wants its credential.
 
-    `paths` maps Endpoint.name to the path below the base URL; an endpoint that is not there is not offered.
-    `auth` is the header that carries the credential and the text before it. `output_limit` names the member that bounds
-    the tokens of an answer, by Endpoint.name, where it is not "max_tokens".
+    `paths` maps Endpoint.name to the path below the base URL; an endpoint that is not there is not offered. A stream
+    has a path of its own under NAME.stream, where it needs one. In paths and `base_url` stand {model}, the upstream
+    model, {region}, and {OPTION} for options of the upstream, whose defaults are `options`.
+    `auth` is the header that carries the credential and the text before it. `credentials` names what signs requests
+    instead, "" where `auth` does. `output_limit` names the member that bounds the tokens of an answer, by
+    Endpoint.name, where it is not "max_tokens". `traits` are what the dialect must know about this place.
     """
 
     name: str
@@ -25,6 +32,9 @@ class ProviderSpec:
     base_url: str = ""
     auth: tuple[str, str] = ("authorization", "Bearer ")
     output_limit: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+    credentials: str = ""
+    traits: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +49,8 @@ class SseEvent:
 class Frame:
     """One typed unit of response: a chunk of a stream, or the one result of a call.
 
-    `data` is the JSON text as the client gets it; that of a chunk holds no line break. `is_content` is False for
+    `data` is the JSON text in the format of the call; that of a chunk holds no line break. `event` names its event,
+    where the format has names for them; `format` is the dialect that it is in. `is_content` is False for
     what precedes the answer proper, so that an attempt can still be given up; `is_usage_only` marks the extra chunk
     that only reports usage.
     `text_bytes` and `deltas` count generated text, for estimates when no usage is reported. `service_tier` is the
@@ -54,6 +65,8 @@ class Frame:
     text_bytes: int = 0
     deltas: int = 0
     service_tier: str | None = None
+    event: str = ""
+    format: str = HUB
 
 
 class StreamParser(Protocol):
@@ -77,14 +90,14 @@ class Dialect(Protocol):
     """A wire format. Inputs are never mutated: a render runs again for each attempt."""
 
     def render_request(self, call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
-        """What `target` is sent."""
+        """What `target` is sent. Raises InvalidRequest for content that the dialect cannot say."""
         ...
 
-    def parse_result(self, endpoint: Endpoint, body: bytes) -> Frame:
-        """The one frame of a complete answer. Raises UpstreamError when it is not one."""
+    def parse_result(self, call: Call, body: bytes) -> Frame:
+        """The one frame of a complete answer to `call`. Raises UpstreamError when it is not one."""
         ...
 
-    def parse_result_chunks(self, endpoint: Endpoint, body: bytes) -> list[Frame]:
+    def parse_result_chunks(self, call: Call, body: bytes) -> list[Frame]:
         """A complete answer as the frames of a stream, at least one. Raises UpstreamError when it is not one."""
         ...
 
@@ -92,6 +105,51 @@ class Dialect(Protocol):
         """The error that an answer with a status of 400 or above stands for; header names are lower-case."""
         ...
 
-    def stream_parser(self, endpoint: Endpoint) -> StreamParser:
-        """A fresh parser for one stream."""
+    def stream_parser(self, call: Call) -> StreamParser:
+        """A fresh parser for the stream that answers `call`."""
         ...
+
+
+class StreamRenderer(Protocol):
+    """State of one answer on its way to a client that speaks another format than the hub's."""
+
+    def feed(self, frame: Frame) -> bytes:
+        """Server-sent events for a frame in the hub's format, or one that is in the client's already; b"" for none."""
+        ...
+
+    def finish(self) -> bytes:
+        """What ends the stream well."""
+        ...
+
+    def fail(self, error: GatewayError) -> bytes:
+        """What tells `error` inside the stream, and ends it."""
+        ...
+
+
+class ClientFormat(Protocol):
+    """A dialect as clients speak it."""
+
+    def parse_request(self, call: Call) -> Call:
+        """`call`, which is in this format, in the hub's. Raises InvalidRequest for content that the hub cannot say."""
+        ...
+
+    def render_result(self, call: Call, frame: Frame) -> bytes:
+        """The body of a complete answer, from a frame in the hub's format or one that is in this format already."""
+        ...
+
+    def stream_renderer(self, call: Call) -> StreamRenderer:
+        """A fresh renderer of the stream that answers `call`, which is in this format."""
+        ...
+
+    def render_error(self, error: GatewayError) -> JsonObject:
+        """The body of an answer that tells `error`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Providers and dialects by name, and client formats, other than the hub's, by the name of their dialect."""
+
+    providers: Mapping[str, ProviderSpec]
+    dialects: Mapping[str, Dialect]
+    formats: Mapping[str, ClientFormat]

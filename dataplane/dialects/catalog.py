@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dataplane.dialects.base import Dialect, ProviderSpec
+from dataplane.dialects.base import Catalog, Dialect, ProviderSpec
 from dataplane.dialects.openai import OpenAIDialect
 
 _OPENAI_PATHS: Mapping[str, str] = MappingProxyType(
@@ -34,3 +34,5 @@ PROVIDERS: Mapping[str, ProviderSpec] = MappingProxyType(
 )
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType({"openai": OpenAIDialect()})
+
+CATALOG = Catalog(PROVIDERS, DIALECTS, MappingProxyType({}))

@@ -21,7 +21,7 @@ class FrameStream:
     def __init__(self, response: UpstreamResponse, dialect: Dialect, call: Call, deadlines: Deadlines) -> None:
         self._response = response
         self._decoder = SseDecoder()
-        self._parser = dialect.stream_parser(call.endpoint)
+        self._parser = dialect.stream_parser(call)
         self._idle_s = deadlines.idle_s
         self._deadline_s = call.start_s + deadlines.total_s
         self._is_over = False

@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
 from dataplane.call import Attempt, Call, Outcome, Plan, UpstreamRequest
-from dataplane.dialects.base import Dialect, ProviderSpec
-from dataplane.errors import GatewayError, UpstreamError, UpstreamErrorKind
+from dataplane.dialects.base import Catalog, Dialect
+from dataplane.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamErrorKind
 from dataplane.snapshot import Target
 from dataplane.spans import CallSpan
 from dataplane.upstream.answer import FrameStream, UpstreamAnswer
@@ -30,26 +30,26 @@ class AttemptGate(Protocol):
 
 
 class Dispatcher:
-    """Sends calls upstream. `providers` and `dialects` are by name; `uniform(a, b)` draws the jitter of pauses."""
+    """Sends calls upstream. `uniform(a, b)` draws the jitter of pauses."""
 
     def __init__(
         self,
         transport: Transport,
-        providers: Mapping[str, ProviderSpec],
-        dialects: Mapping[str, Dialect],
+        catalog: Catalog,
         uniform: Callable[[float, float], float],
     ) -> None:
         self._transport = transport
-        self._providers = providers
-        self._dialects = dialects
+        self._catalog = catalog
         self._uniform = uniform
 
     async def open(self, call: Call, plan: Plan, outcome: Outcome, span: CallSpan, gate: AttemptGate) -> UpstreamAnswer:
         """The answer of the first attempt that gets to content; every attempt is added to `outcome`.
 
-        A target that `gate` does not admit is passed over like one that is not healthy. Raises GatewayError, as `gate`
-        does, and when the plan is exhausted or a failure allows no further attempt.
+        A target that `gate` does not admit, or that cannot be told the call, is passed over like one that is not
+        healthy. Raises GatewayError, as `gate` does, and when the plan is exhausted or a failure allows no further
+        attempt.
         """
+        tellings = _Tellings(call, self._catalog)
         failures: list[Failure] = []
         refusal: GatewayError | None = None
         deadline_s = call.start_s + plan.deadlines.total_s
@@ -61,6 +61,11 @@ class Dispatcher:
                 if time.monotonic() + shortest_s >= deadline_s:
                     continue
                 await asyncio.sleep(self._uniform(shortest_s, longest_s))
+            try:
+                telling = tellings.tell(target)
+            except InvalidRequest as error:
+                refusal = refusal or error
+                continue
             refused = await gate.admit(target)
             if refused is not None:
                 refusal = refusal or refused
@@ -69,19 +74,17 @@ class Dispatcher:
             gate.begin(attempt)
             outcome.attempts.append(attempt)
             try:
-                return await self._attempt(call, plan, target, attempt, span)
+                return await self._attempt(telling, plan, target, attempt, span)
             except UpstreamError as error:
                 failures.append((target, error))
         raise refusal if refusal is not None and not failures else client_error(call, failures)
 
     async def _attempt(
-        self, call: Call, plan: Plan, target: Target, attempt: Attempt, span: CallSpan
+        self, telling: "_Telling", plan: Plan, target: Target, attempt: Attempt, span: CallSpan
     ) -> UpstreamAnswer:
         """One try, up to its first content. Raises UpstreamError; the attempt then tells how it ended."""
         attempt_span = span.begin_attempt(attempt)
-        provider = self._providers[target.upstream.provider]
-        dialect = self._dialects[provider.dialect]
-        request = dialect.render_request(call, target, provider)
+        call, dialect, request = telling
         response: UpstreamResponse | None = None
         is_good = False
         try:
@@ -107,6 +110,39 @@ class Dispatcher:
                     response.release()
 
 
+class _Telling(NamedTuple):
+    """A call in the form that a dialect is handed it in, and what a target is sent."""
+
+    call: Call
+    dialect: Dialect
+    request: UpstreamRequest
+
+
+class _Tellings:
+    """One call, in its own format and, made once when a target needs it, in the hub's."""
+
+    __slots__ = ("_call", "_catalog", "_in_hub")
+
+    def __init__(self, call: Call, catalog: Catalog) -> None:
+        self._call = call
+        self._catalog = catalog
+        self._in_hub: Call | None = None
+
+    def tell(self, target: Target) -> _Telling:
+        """What `target` is told. Raises InvalidRequest for what it cannot be told."""
+        catalog = self._catalog
+        provider = catalog.providers[target.upstream.provider]
+        dialect = catalog.dialects[provider.dialect]
+        call = self._call if self._call.endpoint.format == provider.dialect else self._hub_call()
+        return _Telling(call, dialect, dialect.render_request(call, target, provider))
+
+    def _hub_call(self) -> Call:
+        if self._in_hub is None:
+            spoken = self._catalog.formats.get(self._call.endpoint.format)
+            self._in_hub = self._call if spoken is None else spoken.parse_request(self._call)
+        return self._in_hub
+
+
 def _first_byte_deadline_s(call: Call, plan: Plan) -> float:
     return min(call.start_s + plan.deadlines.total_s, time.monotonic() + plan.deadlines.first_byte_s)
 
@@ -124,11 +160,7 @@ async def _read_to_content(
         answer = UpstreamAnswer(attempt, response, await stream.read_to_content(), stream)
     else:
         body = await response.read(MAX_RESULT_BYTES, deadline_s)
-        frames = (
-            dialect.parse_result_chunks(call.endpoint, body)
-            if call.stream
-            else [dialect.parse_result(call.endpoint, body)]
-        )
+        frames = dialect.parse_result_chunks(call, body) if call.stream else [dialect.parse_result(call, body)]
         answer = UpstreamAnswer(attempt, response, frames, None)
     attempt.first_frame_time_us = time.time_ns() // 1000
     return answer

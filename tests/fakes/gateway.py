@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from dataplane.app import Gateway, GatewayLimits
 from dataplane.call import Attempt, Outcome, Plan
-from dataplane.dialects.catalog import DIALECTS, PROVIDERS
+from dataplane.dialects.catalog import CATALOG
 from dataplane.ingress.openai import BodyLimits
 from dataplane.ingress.presence import ClientPresence
 from dataplane.limits.admission import Admits
@@ -132,7 +132,7 @@ async def start_gateway(
     desk = desk or LeaseDesk()
     transport, presence, sink = Transport(), ClientPresence(), ListSink()
     telemetry = Telemetry(CollectorRegistry())
-    dispatcher = Dispatcher(transport, PROVIDERS, DIALECTS, lambda low, high: low)
+    dispatcher = Dispatcher(transport, CATALOG, lambda low, high: low)
     counts = AdmissionCounts(telemetry)
     admission = Admits(desk, counts)
     pipeline = Pipeline(admission, dispatcher, presence, sink, telemetry, lambda: 0.5)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from dataplane.call import Call, Endpoint, UpstreamRequest
+from dataplane.call import Call, UpstreamRequest
 from dataplane.dialects.base import Frame, ProviderSpec
 from dataplane.dialects.openai.chunks import parse_result_chunks
 from dataplane.dialects.openai.errors import parse_error
@@ -17,14 +17,14 @@ class OpenAIDialect:
     def render_request(self, call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
         return render_request(call, target, provider)
 
-    def parse_result(self, endpoint: Endpoint, body: bytes) -> Frame:
+    def parse_result(self, call: Call, body: bytes) -> Frame:
         return parse_result(body)
 
-    def parse_result_chunks(self, endpoint: Endpoint, body: bytes) -> list[Frame]:
+    def parse_result_chunks(self, call: Call, body: bytes) -> list[Frame]:
         return parse_result_chunks(body)
 
     def parse_error(self, status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
         return parse_error(status, headers, body)
 
-    def stream_parser(self, endpoint: Endpoint) -> OpenAIStreamParser:
+    def stream_parser(self, call: Call) -> OpenAIStreamParser:
         return OpenAIStreamParser()

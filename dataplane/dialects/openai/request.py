@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import orjson
-
 from dataplane.call import Call, UpstreamRequest
 from dataplane.dialects.base import ProviderSpec
+from dataplane.dialects.requests import upstream_request
 from dataplane.snapshot import Target
 
 _OUTPUT_LIMIT = "max_tokens"
@@ -21,16 +20,4 @@ def render_request(call: Call, target: Target, provider: ProviderSpec) -> Upstre
         body["stream_options"] = {**(call.body.get("stream_options") or {}), "include_usage": True}
     if call.output_limit is not None:
         body[provider.output_limit.get(call.endpoint.name, _OUTPUT_LIMIT)] = call.output_limit
-    upstream = target.upstream
-    headers = {
-        **call.forwarded_headers,
-        **upstream.headers,
-        "content-type": "application/json",
-        "accept": "text/event-stream" if call.stream else "application/json",
-        "accept-encoding": "identity",
-    }
-    if upstream.secret:
-        header, before = provider.auth
-        headers[header] = before + upstream.secret.reveal()
-    base_url = upstream.base_url or provider.base_url
-    return UpstreamRequest(base_url + provider.paths[call.endpoint.name], headers, orjson.dumps(body))
+    return upstream_request(call, target, provider, body)

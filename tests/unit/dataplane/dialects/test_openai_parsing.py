@@ -15,9 +15,10 @@ from dataplane.dialects.openai.response import parse_result
 from dataplane.dialects.openai.stream import OpenAIStreamParser
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from dataplane.ingress.openai import ENDPOINTS
+from tests.fakes.outcomes import make_call
 
 DIALECT = OpenAIDialect()
-CHAT = ENDPOINTS[0]
+CHAT, COMPLETION = (make_call(endpoint=endpoint) for endpoint in ENDPOINTS[:2])
 NAMES = st.sampled_from(
     [
         *("choices", "usage", "error", "model", "delta", "message", "text", "index", "finish_reason", "tool_calls"),
@@ -203,7 +204,7 @@ def test_result_told_as_chat_chunks(usage: dict[str, int] | None) -> None:
 
 def test_result_told_as_text_chunks() -> None:
     answer = {"object": "text_completion", "choices": [{"index": 0, "text": "hello", "finish_reason": "length"}]}
-    begun, ended = [json.loads(frame.data) for frame in DIALECT.parse_result_chunks(ENDPOINTS[1], encode(answer))]
+    begun, ended = [json.loads(frame.data) for frame in DIALECT.parse_result_chunks(COMPLETION, encode(answer))]
     assert begun["object"] == "text_completion"
     assert begun["choices"] == [{"index": 0, "text": "hello", "finish_reason": None}]
     assert (ended["choices"][0]["text"], ended["choices"][0]["finish_reason"]) == ("", "length")

@@ -9,6 +9,7 @@ from dataplane.dialects.catalog import DIALECTS
 from dataplane.errors import UpstreamError
 from dataplane.ingress.openai import ENDPOINTS
 from dataplane.upstream.sse import SseDecoder
+from tests.fakes.outcomes import make_call
 from tests.golden.recordings import Recording, read_recordings
 
 DIALECT = DIALECTS["openai"]
@@ -22,7 +23,7 @@ ERRORS = [r for r in RECORDINGS if r.status >= 400]
 
 def parse_stream(pieces: list[bytes]) -> tuple[list[Frame], str]:
     """Frames of a stream that arrives in `pieces`, and how it ended: "" or the error's kind."""
-    decoder, parser = SseDecoder(), DIALECT.stream_parser(ENDPOINTS[0])
+    decoder, parser = SseDecoder(), DIALECT.stream_parser(make_call(endpoint=ENDPOINTS[0]))
     frames: list[Frame] = []
     try:
         for piece in pieces:
@@ -66,7 +67,7 @@ def test_stream_parses_alike_however_it_is_split(recording: Recording) -> None:
 @pytest.mark.parametrize("recording", RESULTS, ids=lambda r: r.id)
 def test_result_passes_as_it_came_and_usage_adds_up(recording: Recording) -> None:
     payload = json.loads(recording.body)
-    frame = DIALECT.parse_result(ENDPOINTS[0], recording.body)
+    frame = DIALECT.parse_result(make_call(endpoint=ENDPOINTS[0]), recording.body)
     assert frame.data == recording.body
     reported = payload.get("usage") or {}
     if "prompt_tokens" in reported:
@@ -90,5 +91,5 @@ def test_error_keeps_the_providers_words(recording: Recording) -> None:
 def test_error_under_a_good_status_is_one() -> None:
     recording = next(r for r in RECORDINGS if r.id == ERROR_WITH_200)
     with pytest.raises(UpstreamError) as caught:
-        DIALECT.parse_result(ENDPOINTS[0], recording.body)
+        DIALECT.parse_result(make_call(endpoint=ENDPOINTS[0]), recording.body)
     assert (caught.value.kind.value, caught.value.status, caught.value.code) == ("invalid", 400, "content_filter")

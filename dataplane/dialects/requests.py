@@ -1,0 +1,79 @@
+"""The HTTP side of a request to any provider: where it goes and which headers it has. Pure."""
+
+from collections.abc import Mapping
+from functools import lru_cache
+from string import Formatter
+from typing import Final
+from urllib.parse import quote
+
+import orjson
+
+from dataplane.call import Call, JsonObject, UpstreamRequest
+from dataplane.dialects.base import ProviderSpec
+from dataplane.errors import InvalidRequest
+from dataplane.snapshot import Target, Upstream
+
+_EVENT_STREAM: Final = "text/event-stream"
+_JSON: Final = "application/json"
+
+
+def upstream_request(
+    call: Call, target: Target, provider: ProviderSpec, body: JsonObject, headers: Mapping[str, str] | None = None
+) -> UpstreamRequest:
+    """`body` for `target`, with the dialect's own `headers`. Raises InvalidRequest for a call without a path there."""
+    upstream = target.upstream
+    sent = {
+        **(headers or {}),
+        **call.forwarded_headers,
+        **upstream.headers,
+        "content-type": _JSON,
+        "accept": _EVENT_STREAM if call.stream else _JSON,
+        "accept-encoding": "identity",
+    }
+    if upstream.secret and not provider.credentials:
+        header, before = provider.auth
+        sent[header] = before + upstream.secret.reveal()
+    return UpstreamRequest(_url(call, target, provider), sent, orjson.dumps(body))
+
+
+def _url(call: Call, target: Target, provider: ProviderSpec) -> str:
+    upstream, name = target.upstream, call.endpoint.name
+    path = (provider.paths.get(f"{name}.stream") if call.stream else None) or provider.paths.get(name)
+    if path is None:
+        raise InvalidRequest(
+            f'The upstream "{upstream.id}" ({provider.name}) has nothing that answers {call.endpoint.path}. '
+            "Send the call to a model of another upstream.",
+            code="unsupported_endpoint",
+            param="model",
+        )
+    template = (upstream.base_url or provider.base_url) + path
+    return _filled(template, target, provider) if "{" in template else template
+
+
+def _filled(template: str, target: Target, provider: ProviderSpec) -> str:
+    upstream = target.upstream
+    values = {**provider.options, **upstream.options, "model": target.model}
+    if upstream.region:
+        values["region"] = upstream.region
+    missing = [name for name in _names(template) if not values.get(name)]
+    if missing:
+        raise InvalidRequest(
+            f'The upstream "{upstream.id}" says no {" and no ".join(missing)}. An admin must set it in its '
+            "region or options.",
+            code="upstream_incomplete",
+        )
+    return template.format_map({name: quote(value, safe="") for name, value in values.items()})
+
+
+@lru_cache(256)
+def _names(template: str) -> tuple[str, ...]:
+    return tuple(name for _, name, _, _ in Formatter().parse(template) if name)
+
+
+def missing_options(upstream: Upstream, provider: ProviderSpec) -> tuple[str, ...]:
+    """Names of what `upstream` must still say before any call can be sent to it."""
+    said = {"model", *(name for name, value in {**provider.options, **upstream.options}.items() if value)}
+    if upstream.region:
+        said.add("region")
+    templates = [(upstream.base_url or provider.base_url) + path for path in provider.paths.values()]
+    return tuple(sorted({name for template in templates for name in _names(template)} - said))
