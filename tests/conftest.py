@@ -3,8 +3,13 @@
 import os
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tollctl.local.ports import PORTS_VARIABLE
+
+# How fast data is made says something about the machine, not about the code.
+settings.register_profile("tollway", suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tollway")
 
 LOWEST_PORT, PORTS = 15_000, 4_000
 

@@ -28,9 +28,9 @@ class Recording:
         return {"completions": "/v1/completions", "embeddings": "/v1/embeddings"}.get(kind, "/v1/chat/completions")
 
 
-def read_recordings() -> list[Recording]:
-    """All recordings, in order of id."""
-    return [_read(path) for path in sorted(FOLDER.glob("*.json"))]
+def read_recordings(dialect: str = "") -> list[Recording]:
+    """All recordings of a dialect, OpenAI's where none is named, in order of id."""
+    return [_read(path) for path in sorted((FOLDER / dialect).glob("*.json"))]
 
 
 def _read(path: Path) -> Recording:
