@@ -5,6 +5,7 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 CONSTRAINTS := constraints.txt
+CLOUDS := --extra aws --extra google --extra azure
 SOURCES := dataplane controlplane tollway tollctl migrations tests
 
 .PHONY: help up test test-limits check bench bench-ledger bench-rerating chaos chaos-mutations scale scale-verify format proto proto-baseline lock clean
@@ -75,9 +76,9 @@ proto-baseline: $(VENV)/.dev ## accept today's schemas as what the breaking chec
 
 lock: $(BIN)/python ## pin dependencies anew: constraints.txt, and with hashes what the image installs
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile -q pyproject.toml --extra local --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile -q pyproject.toml --extra local --extra dev $(CLOUDS) --universal --python-version 3.11 \
 		--no-annotate --no-header -o $(CONSTRAINTS)
-	$(BIN)/uv pip compile -q pyproject.toml -c $(CONSTRAINTS) --universal --python-version 3.12 --generate-hashes \
+	$(BIN)/uv pip compile -q pyproject.toml -c $(CONSTRAINTS) $(CLOUDS) --universal --python-version 3.12 --generate-hashes \
 		--no-annotate --no-header -o deploy/requirements.txt
 	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['build-system']['requires'], sep='\n')" \
 		| $(BIN)/uv pip compile -q - --universal --python-version 3.12 --generate-hashes \

@@ -6,7 +6,7 @@ It is a plain aiohttp server with a table of paths: an aiohttp application costs
 import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -16,6 +16,7 @@ from aiohttp import web
 
 from dataplane.authn import authenticate, presented_key
 from dataplane.call import Endpoint, Principal
+from dataplane.dialects.base import ClientFormat
 from dataplane.errors import ClientGone, GatewayError, MethodNotAllowed, NotSupported, Overloaded, UnknownUrl
 from dataplane.ingress.models import get_model, list_models
 from dataplane.ingress.openai import ENDPOINTS, Arrival, BodyLimits, parse_body, parse_call, read_body
@@ -39,10 +40,6 @@ NOT_YET_SERVED = (
     "/v1/audio/speech",
     "/v1/audio/transcriptions",
     "/v1/audio/translations",
-    "/v1/rerank",
-    "/v2/rerank",
-    "/v1/messages",
-    "/v1/messages/count_tokens",
 )
 
 
@@ -60,11 +57,15 @@ Answer = Callable[[Visit], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What answers a path: `label` names it in spans and metrics, `answers` are by method."""
+    """What answers a path: `label` names it in spans and metrics, `answers` are by method.
+
+    `spoken` is the format of its answers, None for the hub's.
+    """
 
     label: str
     endpoint: str
     answers: dict[str, Answer]
+    spoken: ClientFormat | None = None
 
 
 class SnapshotSource(Protocol):
@@ -86,13 +87,20 @@ class Gateway:
     """Serves requests. `is_draining` fails readiness and ends keep-alive; `in_flight` counts running calls."""
 
     def __init__(
-        self, source: SnapshotSource, pipeline: Pipeline, sink: UsageSink, telemetry: Telemetry, limits: GatewayLimits
+        self,
+        source: SnapshotSource,
+        pipeline: Pipeline,
+        sink: UsageSink,
+        telemetry: Telemetry,
+        limits: GatewayLimits,
+        formats: Mapping[str, ClientFormat],
     ) -> None:
         self._source = source
         self._pipeline = pipeline
         self._sink = sink
         self._telemetry = telemetry
         self._limits = limits
+        self._formats = formats
         self._boot_id = secrets.randbits(BOOT_ID_BITS)
         self._requests = 0
         self._resources = self._table()
@@ -122,7 +130,10 @@ class Gateway:
         return response
 
     def _table(self) -> dict[str, Resource]:
-        calls = {e.path: Resource(e.path, e.name, {"POST": partial(self._serve, e)}) for e in ENDPOINTS}
+        calls = {
+            e.path: Resource(e.path, e.name, {"POST": partial(self._serve, e)}, self._formats.get(e.format))
+            for e in ENDPOINTS
+        }
         return calls | {
             MODELS_PATH: Resource(MODELS_PATH, "", {"GET": self._answer_models}),
             "/livez": Resource("/livez", "", {"GET": _answer_livez}),
@@ -152,8 +163,9 @@ class Gateway:
             if snapshot is not self._source.current:
                 snapshot, principal = self._authenticate(request)
             call = parse_call(endpoint, request.headers, fields, snapshot, principal.key, arrival)
-            stream = SseWriter(request, self._complete, call.wants_usage) if call.stream else None
-            writer = stream or JsonWriter(request, self._complete)
+            spoken = self._formats.get(endpoint.format)
+            stream = SseWriter(request, self._complete, call, spoken) if call.stream else None
+            writer = stream or JsonWriter(request, self._complete, spoken)
             span, visit.span = visit.span, NO_CALL_SPAN
             span.begin_operation(endpoint.operation, call.model)
             await self._pipeline.run(call, principal, Exchange(request, writer, span))
@@ -201,7 +213,7 @@ class Gateway:
     def _refuse(self, visit: Visit, resource: Resource | None, error: Exception) -> web.Response:
         refusal = error if isinstance(error, GatewayError) else _unknown_failure(visit.arrival, error)
         self._telemetry.record_refused(resource.endpoint if resource is not None else "", refusal.http_status)
-        return error_response(refusal, {})
+        return error_response(refusal, {}, resource.spoken if resource is not None else None)
 
 
 def _answer_of(resource: Resource | None, request: web.BaseRequest) -> Answer:

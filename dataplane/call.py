@@ -7,6 +7,8 @@ from dataplane.snapshot import Snapshot, Target, Upstream, VirtualKey
 from tollway.kernel.usage import NO_USAGE, SettlementState, Usage
 
 JsonObject: TypeAlias = dict[str, Any]
+COUNT_TOKENS: Final = "count_tokens"
+"""The operation that asks how large a call would be."""
 HUB: Final = "openai"
 """The dialect that every other one is translated to and from."""
 
@@ -154,6 +156,8 @@ class Outcome:
     upstream_wait_s: float = 0.0
     attempts: list[Attempt] = field(default_factory=list)
     limits: AppliedLimits | None = None
+    is_local: bool = False
+    """`is_local` says that the gateway answered by itself: nothing was used, and nothing goes to the ledger."""
 
     @property
     def cost_nano_usd(self) -> int:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from dataplane.call import Attempt, Call, Outcome, Principal
+from dataplane.call import COUNT_TOKENS, Attempt, Call, Outcome, Principal
 from dataplane.errors import (
     ClientGone,
     GatewayError,
@@ -25,6 +25,7 @@ from dataplane.ingress.presence import ClientPresence
 from dataplane.ingress.writers import ResponseWriter
 from dataplane.limits.admission import Admits
 from dataplane.limits.ticket import NO_TICKET, Ticket
+from dataplane.metering.estimate import counted
 from dataplane.metering.meter import Meter, estimate_bound, estimate_input, settle_failed
 from dataplane.routing.planner import plan
 from dataplane.snapshot import Target
@@ -113,6 +114,10 @@ class Pipeline:
         outcome = work.outcome
         way = plan(call, outcome.principal, self._random)
         outcome.route = way.route
+        if call.endpoint.operation == COUNT_TOKENS and not self._dispatcher.offers(call.endpoint, way):
+            outcome.is_local = True
+            await exchange.writer.write([counted(call)], outcome)
+            return
         with self._presence.watch(exchange.request, exchange.writer, outcome):
             ticket = work.ticket = await self._admission.admit(outcome, way)
             if ticket.output_limit is not None:
@@ -128,7 +133,8 @@ class Pipeline:
         outcome = work.outcome
         work.end_attempts()
         work.ticket.end()
-        self._sink.emit(outcome)
+        if not outcome.is_local:
+            self._sink.emit(outcome)
         duration_s = time.monotonic() - outcome.call.start_s
         overhead_s = max(0.0, duration_s - outcome.call.body_wait_s - outcome.upstream_wait_s)
         self._telemetry.record(outcome, overhead_s, duration_s)

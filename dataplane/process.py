@@ -25,6 +25,7 @@ from dataplane.config.file_source import FileSource
 from dataplane.config.grpc_source import FeedSettings, GrpcSource
 from dataplane.config.holder import SnapshotHolder
 from dataplane.config.session import FeedClient
+from dataplane.credentials.keeper import CredentialKeeper
 from dataplane.dialects.catalog import CATALOG
 from dataplane.drain import drain
 from dataplane.exposition import metrics_listener
@@ -103,23 +104,25 @@ class DataPlane:
         self.link = JetStreamLink(settings.usage.nats_urls, usage_subject(place.node), place.node, random.uniform)
         self.publisher = Publisher(self.usage.outbox, self.link, random.uniform)
         self.transport = Transport()
+        self.credentials = CredentialKeeper(self.holder, CATALOG.providers)
         self.presence = ClientPresence()
         self.desk = LeaseDesk()
         self.leases = self._lease_source()
         self.admission_counts = AdmissionCounts(self.telemetry)
         admission = Admits(self.desk, self.admission_counts)
-        dispatcher = Dispatcher(self.transport, CATALOG, random.uniform)
+        dispatcher = Dispatcher(self.transport, CATALOG, self.credentials, random.uniform)
         pipeline = Pipeline(admission, dispatcher, self.presence, self.emitter, self.telemetry, random.random)
         limits = GatewayLimits(
             BodyLimits(settings.api.max_body_bytes, settings.api.body_timeout_s), settings.api.max_in_flight
         )
-        self.gateway = Gateway(self.holder, pipeline, self.emitter, self.telemetry, limits)
+        self.gateway = Gateway(self.holder, pipeline, self.emitter, self.telemetry, limits, CATALOG.formats)
 
     async def background(self) -> dict[str, Run]:
         """What runs beside the serving of calls, by name. Raises SettingsError for manifests that are bad at start."""
         runs: dict[str, Run] = {
             "config": await self._config_source(),
             "config-secrets": self.applier.keep_secrets_fresh,
+            "credentials": self.credentials.run,
             "presence": self.presence.run,
             "usage-custody": self.usage.custody.run,
             "usage-spool": self.usage.custody.keep_up,

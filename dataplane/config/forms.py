@@ -58,6 +58,7 @@ def compile_upstream(
     row = PROVIDERS.get(form.provider)
     if row is None:
         raise ValueError(f'provider "{form.provider}" is none that this release speaks; it speaks {provider_names()}')
+    row = row.at("", dict(form.options))
     base_url = form.base_url.rstrip("/") or row.base_url
     if not base_url.startswith(("http://", "https://")):
         raise ValueError(f'base_url "{base_url}" is not an absolute http(s) URL')
@@ -67,7 +68,7 @@ def compile_upstream(
     return Upstream(
         name=resource.name,
         id=bare_id(resource.name),
-        provider=form.provider,
+        provider=row.name,
         base_url=base_url,
         region=form.region,
         headers=dict(form.headers),

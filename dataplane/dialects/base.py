@@ -6,35 +6,16 @@ the hub's, which it translates; its frames are in the format of the call that it
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from dataplane.call import HUB, Call, JsonObject, UpstreamRequest
 from dataplane.errors import GatewayError, UpstreamError
 from dataplane.snapshot import Target
 from tollway.kernel.usage import Usage
+from tollway.resources.providers import ProviderRow
 
-
-@dataclass(frozen=True, slots=True)
-class ProviderSpec:
-    """One row of the provider catalog: where a provider is, how it is spoken to and how it wants its credential.
-
-    `paths` maps Endpoint.name to the path below the base URL; an endpoint that is not there is not offered. A stream
-    has a path of its own under NAME.stream, where it needs one. In paths and `base_url` stand {model}, the upstream
-    model, {region}, and {OPTION} for options of the upstream, whose defaults are `options`.
-    `auth` is the header that carries the credential and the text before it. `credentials` names what signs requests
-    instead, "" where `auth` does. `output_limit` names the member that bounds the tokens of an answer, by
-    Endpoint.name, where it is not "max_tokens". `traits` are what the dialect must know about this place.
-    """
-
-    name: str
-    dialect: str
-    paths: Mapping[str, str]
-    base_url: str = ""
-    auth: tuple[str, str] = ("authorization", "Bearer ")
-    output_limit: Mapping[str, str] = field(default_factory=dict)
-    options: Mapping[str, str] = field(default_factory=dict)
-    credentials: str = ""
-    traits: frozenset[str] = frozenset()
+ProviderSpec: TypeAlias = ProviderRow
+"""One row of the provider catalog, in which no case is left open."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,38 +1,29 @@
-"""The provider catalog: one row per provider, keyed as tollway.resources.providers names them, and the dialects."""
+"""What data planes speak: the providers that both planes know, and the dialects and client formats by name."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dataplane.dialects.base import Catalog, Dialect, ProviderSpec
+from dataplane.dialects.anthropic import AnthropicDialect
+from dataplane.dialects.anthropic.client import AnthropicFormat
+from dataplane.dialects.base import Catalog, ClientFormat, Dialect, ProviderSpec
+from dataplane.dialects.bedrock import BedrockDialect
+from dataplane.dialects.cohere import CohereDialect
+from dataplane.dialects.gemini import GeminiDialect
 from dataplane.dialects.openai import OpenAIDialect
+from tollway.resources.providers import PROVIDERS as ROWS
 
-_OPENAI_PATHS: Mapping[str, str] = MappingProxyType(
+PROVIDERS: Mapping[str, ProviderSpec] = ROWS
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
-        "chat_completions": "/chat/completions",
-        "completions": "/completions",
-        "embeddings": "/embeddings",
+        "openai": OpenAIDialect(),
+        "anthropic": AnthropicDialect(),
+        "gemini": GeminiDialect(),
+        "bedrock": BedrockDialect(),
+        "cohere": CohereDialect(),
     }
 )
 
-_OPENAI_OUTPUT_LIMIT: Mapping[str, str] = MappingProxyType({"chat_completions": "max_completion_tokens"})
+FORMATS: Mapping[str, ClientFormat] = MappingProxyType({"anthropic": AnthropicFormat()})
 
-PROVIDERS: Mapping[str, ProviderSpec] = MappingProxyType(
-    {
-        spec.name: spec
-        for spec in (
-            ProviderSpec(
-                "openai",
-                "openai",
-                _OPENAI_PATHS,
-                base_url="https://api.openai.com/v1",
-                output_limit=_OPENAI_OUTPUT_LIMIT,
-            ),
-            ProviderSpec("openai_compatible", "openai", _OPENAI_PATHS),
-            ProviderSpec("sim", "openai", _OPENAI_PATHS),
-        )
-    }
-)
-
-DIALECTS: Mapping[str, Dialect] = MappingProxyType({"openai": OpenAIDialect()})
-
-CATALOG = Catalog(PROVIDERS, DIALECTS, MappingProxyType({}))
+CATALOG = Catalog(PROVIDERS, DIALECTS, FORMATS)

@@ -1,8 +1,6 @@
 """The HTTP side of a request to any provider: where it goes and which headers it has. Pure."""
 
 from collections.abc import Mapping
-from functools import lru_cache
-from string import Formatter
 from typing import Final
 from urllib.parse import quote
 
@@ -11,7 +9,8 @@ import orjson
 from dataplane.call import Call, JsonObject, UpstreamRequest
 from dataplane.dialects.base import ProviderSpec
 from dataplane.errors import InvalidRequest
-from dataplane.snapshot import Target, Upstream
+from dataplane.snapshot import Target
+from tollway.resources.catalog.row import placeholders
 
 _EVENT_STREAM: Final = "text/event-stream"
 _JSON: Final = "application/json"
@@ -22,9 +21,10 @@ def upstream_request(
 ) -> UpstreamRequest:
     """`body` for `target`, with the dialect's own `headers`. Raises InvalidRequest for a call without a path there."""
     upstream = target.upstream
+    is_native = call.endpoint.format == provider.dialect
     sent = {
         **(headers or {}),
-        **call.forwarded_headers,
+        **(call.forwarded_headers if is_native else {}),
         **upstream.headers,
         "content-type": _JSON,
         "accept": _EVENT_STREAM if call.stream else _JSON,
@@ -55,7 +55,7 @@ def _filled(template: str, target: Target, provider: ProviderSpec) -> str:
     values = {**provider.options, **upstream.options, "model": target.model}
     if upstream.region:
         values["region"] = upstream.region
-    missing = [name for name in _names(template) if not values.get(name)]
+    missing = [name for name in placeholders(template) if not values.get(name)]
     if missing:
         raise InvalidRequest(
             f'The upstream "{upstream.id}" says no {" and no ".join(missing)}. An admin must set it in its '
@@ -63,17 +63,3 @@ def _filled(template: str, target: Target, provider: ProviderSpec) -> str:
             code="upstream_incomplete",
         )
     return template.format_map({name: quote(value, safe="") for name, value in values.items()})
-
-
-@lru_cache(256)
-def _names(template: str) -> tuple[str, ...]:
-    return tuple(name for _, name, _, _ in Formatter().parse(template) if name)
-
-
-def missing_options(upstream: Upstream, provider: ProviderSpec) -> tuple[str, ...]:
-    """Names of what `upstream` must still say before any call can be sent to it."""
-    said = {"model", *(name for name, value in {**provider.options, **upstream.options}.items() if value)}
-    if upstream.region:
-        said.add("region")
-    templates = [(upstream.base_url or provider.base_url) + path for path in provider.paths.values()]
-    return tuple(sorted({name for template in templates for name in _names(template)} - said))

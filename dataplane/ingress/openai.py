@@ -1,4 +1,4 @@
-"""OpenAI's endpoints: which there are, and how a request to one becomes a Call."""
+"""The endpoints that go to upstreams: which there are, and how a request to one becomes a Call."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from dataplane.call import Call, Endpoint, JsonObject
+from dataplane.call import COUNT_TOKENS, HUB, Call, Endpoint, JsonObject
 from dataplane.errors import (
     BodyTimeout,
     BodyTooLarge,
@@ -24,8 +24,16 @@ ENDPOINTS = (
     Endpoint("chat_completions", "/v1/chat/completions", "chat", can_stream=True),
     Endpoint("completions", "/v1/completions", "text_completion", can_stream=True),
     Endpoint("embeddings", "/v1/embeddings", "embeddings", can_stream=False),
+    Endpoint("rerank", "/v1/rerank", "rerank", can_stream=False),
+    Endpoint("rerank", "/v2/rerank", "rerank", can_stream=False),
+    Endpoint("messages", "/v1/messages", "chat", can_stream=True, format="anthropic"),
+    Endpoint("count_tokens", "/v1/messages/count_tokens", COUNT_TOKENS, can_stream=False, format="anthropic"),
 )
-_FORWARDED = ("openai-beta",)
+_FORWARDED: Mapping[str, tuple[str, ...]] = {
+    HUB: ("openai-beta",),
+    "anthropic": ("anthropic-beta", "anthropic-version"),
+}
+"""Headers that a client means for the provider, by the format that it speaks."""
 _CONTINUE = "100-continue"
 _CLIENT_REQUEST_ID_LENGTH = 128
 _MODEL_LENGTH = 512
@@ -108,7 +116,9 @@ def parse_call(
         wants_usage=stream and _flag(_stream_options(fields), "include_usage", "stream_options."),
         end_user=parse_user(headers.get("x-tollway-user")),
         metadata=parse_metadata(headers.get("x-tollway-metadata")) | dict(key.metadata),
-        forwarded_headers={name: _plain(name, headers[name]) for name in _FORWARDED if name in headers},
+        forwarded_headers={
+            name: _plain(name, headers[name]) for name in _FORWARDED[endpoint.format] if name in headers
+        },
         timeout_s=parse_timeout_s(headers.get("x-tollway-timeout-ms")),
         start_time_us=arrival.start_time_us,
         start_s=arrival.start_s,

@@ -1,4 +1,7 @@
-"""Answers to clients: one JSON body, or server-sent events. The choice is the client's, whatever the upstream did."""
+"""Answers to clients: one JSON body, or server-sent events. The choice is the client's, whatever the upstream did.
+
+Clients that speak another format than the hub's are answered through its ClientFormat; None stands for the hub's.
+"""
 
 import asyncio
 import math
@@ -11,8 +14,8 @@ from urllib.parse import quote
 import orjson
 from aiohttp import web
 
-from dataplane.call import Outcome
-from dataplane.dialects.base import Frame
+from dataplane.call import Call, Outcome
+from dataplane.dialects.base import ClientFormat, Frame, StreamRenderer
 from dataplane.errors import ClientGone, GatewayError
 from tollway.kernel.money import format_usd
 from tollway.kernel.names import bare_id
@@ -78,13 +81,14 @@ def answer_headers(outcome: Outcome) -> dict[str, str]:
     return headers
 
 
-def error_response(error: GatewayError, headers: dict[str, str]) -> web.Response:
-    """The answer that tells `error` in OpenAI's shape."""
+def error_response(error: GatewayError, headers: dict[str, str], spoken: ClientFormat | None) -> web.Response:
+    """The answer that tells `error` in the client's shape."""
     if error.http_status in (429, 503):
         error.headers.setdefault("retry-after", "1")
         error.headers.setdefault("retry-after-ms", str(math.ceil(float(error.headers["retry-after"]) * 1000)))
+    body = error.body() if spoken is None else spoken.render_error(error)
     return web.Response(
-        status=error.http_status, body=orjson.dumps(error.body()), content_type=_JSON, headers=headers | error.headers
+        status=error.http_status, body=orjson.dumps(body), content_type=_JSON, headers=headers | error.headers
     )
 
 
@@ -93,16 +97,18 @@ class JsonWriter:
 
     is_waiting = False
 
-    def __init__(self, request: web.BaseRequest, complete: HeadCompletion) -> None:
+    def __init__(self, request: web.BaseRequest, complete: HeadCompletion, spoken: ClientFormat | None) -> None:
         self.response: web.StreamResponse | None = None
         self._request = request
         self._complete = complete
+        self._spoken = spoken
         self._body = b""
         self.last_write_s = time.monotonic()
         self.write_began_s = 0.0
 
     async def write(self, frames: list[Frame], outcome: Outcome) -> None:
-        self._body = frames[-1].data
+        frame = frames[-1]
+        self._body = frame.data if self._spoken is None else self._spoken.render_result(outcome.call, frame)
 
     async def keep_alive(self, outcome: Outcome) -> None:
         return
@@ -114,7 +120,7 @@ class JsonWriter:
         await self._send(web.Response(body=self._body, content_type=_JSON, headers=headers))
 
     async def fail(self, error: GatewayError, outcome: Outcome) -> None:
-        await self._send(error_response(error, answer_headers(outcome)))
+        await self._send(error_response(error, answer_headers(outcome), self._spoken))
 
     async def _send(self, response: web.Response) -> None:
         self.response = response
@@ -126,14 +132,35 @@ class JsonWriter:
             self.write_began_s = 0.0
 
 
+class _HubRenderer:
+    """OpenAI's server-sent events: chunks as they are, of which the usage is only for those who asked."""
+
+    __slots__ = ("_wants_usage",)
+
+    def __init__(self, call: Call) -> None:
+        self._wants_usage = call.wants_usage
+
+    def feed(self, frame: Frame) -> bytes:
+        return b"data: %b\n\n" % frame.data if self._wants_usage or not frame.is_usage_only else b""
+
+    def finish(self) -> bytes:
+        return _DONE
+
+    def fail(self, error: GatewayError) -> bytes:
+        return b"data: %b\n\n" % orjson.dumps(error.body())
+
+
 class SseWriter:
     """Server-sent events. Headers go out with the first frame, or with the first keep-alive."""
 
-    def __init__(self, request: web.BaseRequest, complete: HeadCompletion, wants_usage: bool) -> None:
+    def __init__(
+        self, request: web.BaseRequest, complete: HeadCompletion, call: Call, spoken: ClientFormat | None
+    ) -> None:
         self.response: web.StreamResponse | None = None
         self._request = request
         self._complete = complete
-        self._wants_usage = wants_usage
+        self._spoken = spoken
+        self._renderer: StreamRenderer = _HubRenderer(call) if spoken is None else spoken.stream_renderer(call)
         self._stream: web.StreamResponse | None = None
         self._turn = asyncio.Lock()
         self._is_over = False
@@ -145,9 +172,9 @@ class SseWriter:
         return not self._is_over
 
     async def write(self, frames: list[Frame], outcome: Outcome) -> None:
-        wanted = [frame.data for frame in frames if self._wants_usage or not frame.is_usage_only]
-        if wanted:
-            await self._send(b"data: " + b"\n\ndata: ".join(wanted) + b"\n\n", outcome)
+        data = b"".join([self._renderer.feed(frame) for frame in frames])
+        if data:
+            await self._send(data, outcome)
 
     async def keep_alive(self, outcome: Outcome) -> None:
         """A comment; a client that has left is for the next sweep to see."""
@@ -156,18 +183,18 @@ class SseWriter:
 
     async def finish(self, outcome: Outcome) -> None:
         self._is_over = True
-        await self._send(_DONE, outcome, is_last=True)
+        await self._send(self._renderer.finish(), outcome, is_last=True)
 
     async def fail(self, error: GatewayError, outcome: Outcome) -> None:
         self._is_over = True
         async with self._turn:
             has_begun = self._stream is not None
             if not has_begun:
-                response = self.response = error_response(error, answer_headers(outcome))
+                response = self.response = error_response(error, answer_headers(outcome), self._spoken)
                 self._complete(response)
                 await _send_whole(self._request, response)
         if has_begun:
-            await self._send(b"data: " + orjson.dumps(error.body()) + b"\n\n", outcome, is_last=True)
+            await self._send(self._renderer.fail(error), outcome, is_last=True)
 
     async def _send(self, data: bytes, outcome: Outcome, *, is_last: bool = False, is_comment: bool = False) -> None:
         async with self._turn:

@@ -3,13 +3,16 @@
 import re
 from typing import Any
 
+import orjson
+
 from dataplane.call import Call, JsonObject
-from tollway.kernel.usage import Usage
+from dataplane.dialects.base import Frame
+from tollway.kernel.usage import NO_USAGE, Usage
 
 BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_INLINE_FILE = 1000
-_TEXT_KEYS = ("messages", "prompt", "input", "tools", "functions")
+_TEXT_KEYS = ("messages", "system", "prompt", "input", "tools", "functions", "query", "documents")
 _OPERATIONS_WITHOUT_OUTPUT = frozenset(("embeddings",))
 _DATA_URL = re.compile(r"data:[^,\s]{0,128};base64,")
 
@@ -18,6 +21,12 @@ def usage_estimate(call: Call, text_bytes: int, deltas: int) -> Usage:
     """Estimated usage of `call`, of whose answer `text_bytes` of text in `deltas` pieces were seen."""
     output = output_tokens(text_bytes, deltas) if has_output(call) else 0
     return Usage(input=input_tokens(call.body), output=output)
+
+
+def counted(call: Call) -> Frame:
+    """The answer to how large `call` would be, where no upstream says it: an estimate."""
+    answer = orjson.dumps({"input_tokens": input_tokens(call.body)})
+    return Frame(answer, usage=NO_USAGE, format=call.endpoint.format)
 
 
 def has_output(call: Call) -> bool:

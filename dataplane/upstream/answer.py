@@ -4,26 +4,51 @@ import asyncio
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Final, Protocol
 
-from dataplane.call import Attempt, Call, Deadlines
-from dataplane.dialects.base import Dialect, Frame
+from dataplane.call import Attempt
+from dataplane.dialects.base import Frame, SseEvent, StreamParser
 from dataplane.errors import UpstreamError
+from dataplane.upstream.eventstream import EventStreamDecoder
 from dataplane.upstream.sse import SseDecoder
 from dataplane.upstream.transport import UpstreamResponse
 
+_SSE: Final = "text/event-stream"
+_AWS_EVENTS: Final = "application/vnd.amazon.eventstream"
 _MAX_PRELUDE_FRAMES = 64
 _TERMINATOR_WAIT_S = 0.2
 
 
-class FrameStream:
-    """Frames of one event stream; every wait ends at the call's deadline."""
+class EventDecoder(Protocol):
+    """Takes the bytes of a body apart into events, however they are split."""
 
-    def __init__(self, response: UpstreamResponse, dialect: Dialect, call: Call, deadlines: Deadlines) -> None:
+    def feed(self, data: bytes) -> list[SseEvent]:
+        """Events that `data` completes. Raises UpstreamError for what is none."""
+        ...
+
+    def finish(self) -> list[SseEvent]:
+        """The event that the end of the body completes. Raises UpstreamError when it breaks off."""
+        ...
+
+
+def event_decoder(response: UpstreamResponse) -> EventDecoder | None:
+    """What takes the body of `response` apart; None when it is no stream of events."""
+    if response.content_type == _SSE:
+        return SseDecoder()
+    return EventStreamDecoder() if response.content_type == _AWS_EVENTS else None
+
+
+class FrameStream:
+    """Frames of one event stream; every wait ends at `deadline_s` on the monotonic clock, and within `idle_s`."""
+
+    def __init__(
+        self, response: UpstreamResponse, decoder: EventDecoder, parser: StreamParser, idle_s: float, deadline_s: float
+    ) -> None:
         self._response = response
-        self._decoder = SseDecoder()
-        self._parser = dialect.stream_parser(call)
-        self._idle_s = deadlines.idle_s
-        self._deadline_s = call.start_s + deadlines.total_s
+        self._decoder = decoder
+        self._parser = parser
+        self._idle_s = idle_s
+        self._deadline_s = deadline_s
         self._is_over = False
         self._error: UpstreamError | None = None
 

@@ -3,14 +3,16 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from dataplane.call import Attempt, Call, Outcome, Plan, UpstreamRequest
-from dataplane.dialects.base import Catalog, Dialect
+from dataplane.call import Attempt, Call, Endpoint, Outcome, Plan, UpstreamRequest
+from dataplane.credentials.base import redact_sent
+from dataplane.dialects.base import Catalog, Dialect, ProviderSpec
 from dataplane.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamErrorKind
-from dataplane.snapshot import Target
+from dataplane.snapshot import Target, Upstream
 from dataplane.spans import CallSpan
-from dataplane.upstream.answer import FrameStream, UpstreamAnswer
+from dataplane.upstream.answer import FrameStream, UpstreamAnswer, event_decoder
 from dataplane.upstream.failures import Failure, backoff_bounds_s, client_error, may_try
 from dataplane.upstream.transport import MAX_ERROR_BYTES, MAX_RESULT_BYTES, Transport, UpstreamResponse
 
@@ -29,6 +31,14 @@ class AttemptGate(Protocol):
         ...
 
 
+class Authorizer(Protocol):
+    """Who holds credentials that are more than a header."""
+
+    def authorize(self, request: UpstreamRequest, upstream: Upstream, provider: ProviderSpec) -> None:
+        """Adds to `request` what makes it welcome, without waiting. Raises UpstreamError when nothing is to be had."""
+        ...
+
+
 class Dispatcher:
     """Sends calls upstream. `uniform(a, b)` draws the jitter of pauses."""
 
@@ -36,11 +46,19 @@ class Dispatcher:
         self,
         transport: Transport,
         catalog: Catalog,
+        credentials: Authorizer,
         uniform: Callable[[float, float], float],
     ) -> None:
         self._transport = transport
         self._catalog = catalog
+        self._credentials = credentials
         self._uniform = uniform
+
+    def offers(self, endpoint: Endpoint, plan: Plan) -> bool:
+        """Whether any target of `plan` has something that answers `endpoint`."""
+        providers = self._catalog.providers
+        rows = (providers[t.upstream.provider].at(t.model, t.upstream.options) for t in plan.targets)
+        return any(endpoint.name in row.paths for row in rows)
 
     async def open(self, call: Call, plan: Plan, outcome: Outcome, span: CallSpan, gate: AttemptGate) -> UpstreamAnswer:
         """The answer of the first attempt that gets to content; every attempt is added to `outcome`.
@@ -84,10 +102,12 @@ class Dispatcher:
     ) -> UpstreamAnswer:
         """One try, up to its first content. Raises UpstreamError; the attempt then tells how it ended."""
         attempt_span = span.begin_attempt(attempt)
-        call, dialect, request = telling
+        call, provider, dialect, request = telling
         response: UpstreamResponse | None = None
         is_good = False
         try:
+            if provider.credentials:
+                self._credentials.authorize(request, target.upstream, provider)
             response = await self._transport.send(request, _first_byte_deadline_s(call, plan))
             attempt.status = response.status
             answer = await _read_to_content(call, plan, attempt, response, dialect)
@@ -96,6 +116,7 @@ class Dispatcher:
             return answer
         except UpstreamError as error:
             error.redact(target.upstream.secret.reveal())
+            redact_sent(error, request)
             _note_failure(attempt, error, request)
             raise
         except BaseException:
@@ -114,6 +135,7 @@ class _Telling(NamedTuple):
     """A call in the form that a dialect is handed it in, and what a target is sent."""
 
     call: Call
+    provider: ProviderSpec
     dialect: Dialect
     request: UpstreamRequest
 
@@ -131,15 +153,16 @@ class _Tellings:
     def tell(self, target: Target) -> _Telling:
         """What `target` is told. Raises InvalidRequest for what it cannot be told."""
         catalog = self._catalog
-        provider = catalog.providers[target.upstream.provider]
+        provider = catalog.providers[target.upstream.provider].at(target.model, target.upstream.options)
         dialect = catalog.dialects[provider.dialect]
         call = self._call if self._call.endpoint.format == provider.dialect else self._hub_call()
-        return _Telling(call, dialect, dialect.render_request(call, target, provider))
+        return _Telling(call, provider, dialect, dialect.render_request(call, target, provider))
 
     def _hub_call(self) -> Call:
         if self._in_hub is None:
             spoken = self._catalog.formats.get(self._call.endpoint.format)
-            self._in_hub = self._call if spoken is None else spoken.parse_request(self._call)
+            said = self._call if spoken is None else spoken.parse_request(self._call)
+            self._in_hub = replace(said, forwarded_headers={})
         return self._in_hub
 
 
@@ -155,8 +178,9 @@ async def _read_to_content(
     if response.status != _HTTP_OK:
         body = await response.read(MAX_ERROR_BYTES, deadline_s)
         raise dialect.parse_error(response.status, response.headers, body)
-    if call.stream and response.is_event_stream:
-        stream = FrameStream(response, dialect, call, plan.deadlines)
+    decoder = event_decoder(response) if call.stream else None
+    if decoder is not None:
+        stream = FrameStream(response, decoder, dialect.stream_parser(call), plan.deadlines.idle_s, deadline_s)
         answer = UpstreamAnswer(attempt, response, await stream.read_to_content(), stream)
     else:
         body = await response.read(MAX_RESULT_BYTES, deadline_s)

@@ -69,6 +69,8 @@ def _client_error(call: Call, target: Target, last: UpstreamError, failures: Seq
         return _rate_limited(call, failures)
     if last.kind is UpstreamErrorKind.TIMEOUT:
         return UpstreamTimeout(f"No answer in time from {where}, {tries}. Try again, or allow more time.")
+    if last.kind is UpstreamErrorKind.AUTH and not last.status:
+        return UpstreamFailed(last.message)
     if last.kind is UpstreamErrorKind.AUTH:
         return UpstreamFailed(
             f"The {where} refused the gateway's own credential ({last.status}). "

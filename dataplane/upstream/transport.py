@@ -16,7 +16,6 @@ from dataplane.upstream.pool import ConnectionPool, Origin
 MAX_RESULT_BYTES = 64 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
 STALE_S = 1.0
-_EVENT_STREAM = "text/event-stream"
 _REMEMBERED_URLS = 1024
 _HTTPS_PORT, _HTTP_PORT = 443, 80
 
@@ -102,8 +101,9 @@ class UpstreamResponse:
         """Header names are lower-case."""
 
     @property
-    def is_event_stream(self) -> bool:
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower() == _EVENT_STREAM
+    def content_type(self) -> str:
+        """Without parameters, in lower case; "" where none is told."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     @property
     def is_reusable(self) -> bool:

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from dataplane.app import Gateway, GatewayLimits
 from dataplane.call import Attempt, Outcome, Plan
+from dataplane.credentials.keeper import CredentialKeeper
 from dataplane.dialects.catalog import CATALOG
 from dataplane.ingress.openai import BodyLimits
 from dataplane.ingress.presence import ClientPresence
@@ -132,20 +133,23 @@ async def start_gateway(
     desk = desk or LeaseDesk()
     transport, presence, sink = Transport(), ClientPresence(), ListSink()
     telemetry = Telemetry(CollectorRegistry())
-    dispatcher = Dispatcher(transport, CATALOG, lambda low, high: low)
+    credentials = CredentialKeeper(source, CATALOG.providers, interval_s=0.01)
+    dispatcher = Dispatcher(transport, CATALOG, credentials, lambda low, high: low)
     counts = AdmissionCounts(telemetry)
     admission = Admits(desk, counts)
     pipeline = Pipeline(admission, dispatcher, presence, sink, telemetry, lambda: 0.5)
     bounds = GatewayLimits(BodyLimits(max_body_bytes, 1.0), max_in_flight=64)
-    gateway = Gateway(source, pipeline, sink, telemetry, bounds)
+    gateway = Gateway(source, pipeline, sink, telemetry, bounds, CATALOG.formats)
     server = web.Server(gateway.handle, handler_cancellation=False, auto_decompress=False)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     sweep = asyncio.create_task(presence.run())
+    keeping = asyncio.create_task(credentials.run())
 
     async def stop() -> None:
         sweep.cancel()
+        keeping.cancel()
         await runner.cleanup()
         transport.close()
 

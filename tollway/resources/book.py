@@ -64,15 +64,18 @@ def build_price_book(known_providers: Iterable[ProviderRow] = tuple(PROVIDERS.va
 
     source = installed_source()
     writer = BookWriter(source, source.replace(" ", "-"))
-    known = {row.catalog_id: row for row in known_providers if row.catalog_id}
+    known: dict[str, list[ProviderRow]] = {}
+    for row in known_providers:
+        known.setdefault(row.catalog_id, []).append(row)
     for provider in providers:
-        row = known.get(provider.id)
-        if row is None:
+        rows = known.get(provider.id, [])
+        if not rows:
             subject = f"{provider.id} ({len(provider.models)} models)"
             writer.omit(subject, "is a provider that this release does not speak")
             continue
-        for model in provider.models:
-            _add_model(writer, row.name, model)
+        for row in rows:
+            for model in provider.models:
+                _add_model(writer, row.name, model)
     return writer.finish()
 
 

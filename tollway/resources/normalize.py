@@ -10,6 +10,7 @@ from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.kernel.names import bare_id, full_name
 from tollway.kernel.service_tiers import canonical_tier
+from tollway.resources.providers import canonical_provider
 from tollway.resources.rates import default_per
 
 DEFAULT_MAX_ATTEMPTS = 3
@@ -26,6 +27,7 @@ def normalize_virtual_key(key: VirtualKey) -> None:
 
 
 def normalize_upstream(upstream: Upstream) -> None:
+    upstream.provider = canonical_provider(upstream.provider)
     upstream.base_url = upstream.base_url.rstrip("/")
     headers = {name.lower(): value for name, value in upstream.headers.items()}
     if len(headers) == len(upstream.headers):
@@ -48,6 +50,7 @@ def normalize_route(route: Route) -> None:
 
 
 def normalize_price(price: Price) -> None:
+    price.provider = canonical_provider(price.provider)
     normalize_rates(price.rates)
 
 

@@ -1,32 +1,39 @@
 """Providers that upstreams may name."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+
+from tollway.resources.catalog import ROWS
+from tollway.resources.catalog.row import ProviderRow as ProviderRow
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderRow:
-    """What an upstream of this provider must and may say.
+class ProviderRows(Mapping[str, ProviderRow]):
+    """Rows by name. One is found under other spellings of its name too: "-", "_" and "." are the same in it."""
 
-    `base_url` is the provider's own address; without one every upstream must give its own. `needs_secret` holds for
-    calls to that address. `catalog_id` is the provider's id in the price catalog, "" when it is not in there.
-    """
+    def __init__(self, rows: Iterable[ProviderRow]) -> None:
+        self._rows = {row.name: row for row in rows}
+        self._spelled = {_spelling(name): row for name, row in self._rows.items()}
 
-    name: str
-    base_url: str = ""
-    needs_secret: bool = False
-    options: frozenset[str] = frozenset()
-    catalog_id: str = ""
+    def __getitem__(self, name: str) -> ProviderRow:
+        return self._spelled[_spelling(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
-PROVIDERS: Mapping[str, ProviderRow] = {
-    row.name: row
-    for row in (
-        ProviderRow("openai", base_url="https://api.openai.com/v1", needs_secret=True, catalog_id="openai"),
-        ProviderRow("openai_compatible"),
-        ProviderRow("sim"),
-    )
-}
+def _spelling(name: str) -> str:
+    return name.replace("_", "-").replace(".", "-")
+
+
+PROVIDERS: Mapping[str, ProviderRow] = ProviderRows(ROWS)
+
+
+def canonical_provider(name: str) -> str:
+    """The name of the provider that `name` is a spelling of; `name` itself where there is none."""
+    row = PROVIDERS.get(name)
+    return name if row is None else row.name
 
 
 def provider_names() -> str:

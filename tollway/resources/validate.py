@@ -16,7 +16,7 @@ from tollway.kernel.service_tiers import is_tier
 from tollway.resources.addresses import base_url_problem
 from tollway.resources.bands import band_violations
 from tollway.resources.messages import AdminResource
-from tollway.resources.providers import PROVIDERS, provider_names
+from tollway.resources.providers import PROVIDERS, ProviderRow, provider_names
 from tollway.resources.rates import METER_WORDS, discount_ppm, rate_problem
 from tollway.resources.secret_refs import is_own_variable, secret_ref_problem
 from tollway.resources.violations import Violation
@@ -108,9 +108,20 @@ def _validate_place(upstream: Upstream) -> Iterator[Violation]:
         yield Violation("base_url", f"is required: provider {row.name} has no address of its own")
     if row.needs_secret and not upstream.base_url and not upstream.HasField("secret"):
         yield Violation("secret", f"is required: {row.base_url} takes no calls without one; set `ref` or `value`")
-    for option in sorted(set(upstream.options) - row.options):
+    yield from _validate_options(upstream, row)
+
+
+def _validate_options(upstream: Upstream, row: ProviderRow) -> Iterator[Violation]:
+    for option in sorted(set(upstream.options) - row.options.keys()):
         valid = ", ".join(sorted(row.options)) or "none"
         yield Violation(f"options.{option}", f"unknown option; provider {row.name} has {valid}")
+    for name in row.missing(upstream.base_url, upstream.region, upstream.options):
+        field = f"options.{name}" if name in row.options else name
+        yield Violation(field, f"is required: provider {row.name} is called at an address that names it")
+    path = row.repeated_path(upstream.base_url, upstream.options)
+    if path:
+        text = f'ends with "{path}", which is added to it for each call of provider {row.name}; leave that out'
+        yield Violation("base_url", text)
 
 
 def _validate_secret(upstream: Upstream) -> Iterator[Violation]:

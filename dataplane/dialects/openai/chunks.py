@@ -5,15 +5,16 @@ from typing import Any
 
 import orjson
 
-from dataplane.call import JsonObject
+from dataplane.call import Call, JsonObject
 from dataplane.dialects.base import Frame, SseEvent
+from dataplane.dialects.openai.mending import fill_answer, mend_answer
 from dataplane.dialects.openai.response import parse_answer
 from dataplane.dialects.openai.stream import OpenAIStreamParser
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 
-def parse_result_chunks(body: bytes) -> list[Frame]:
-    """The frames of a complete answer: for each choice its content and its end, then the usage.
+def parse_result_chunks(body: bytes, call: Call | None = None) -> list[Frame]:
+    """The frames of a complete answer to `call`: for each choice its content and its end, then the usage.
 
     Raises UpstreamError when `body` is not an answer, or holds no choice.
     """
@@ -22,7 +23,9 @@ def parse_result_chunks(body: bytes) -> list[Frame]:
     choices = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
     if not choices:
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer holds no choice.")
-    parser = OpenAIStreamParser()
+    mend_answer(payload, call)
+    fill_answer(payload, choices, call)
+    parser = OpenAIStreamParser(call)
     frames: list[Frame] = []
     try:
         for chunk in _chunks(payload, choices):
@@ -39,9 +42,9 @@ def _chunks(payload: JsonObject, choices: list[JsonObject]) -> Iterator[JsonObje
     if is_chat:
         envelope["object"] = "chat.completion.chunk"
     nothing: JsonObject = {"delta": {}} if is_chat else {"text": ""}
-    for position, choice in enumerate(choices):
-        begun: JsonObject = {"index": choice.get("index", position), "finish_reason": None}
-        ended = begun | {"logprobs": None, "finish_reason": choice.get("finish_reason") or "stop"}
+    for choice in choices:
+        begun: JsonObject = {"index": choice["index"], "finish_reason": None}
+        ended = begun | {"logprobs": None, "finish_reason": choice["finish_reason"]}
         yield envelope | {"choices": [_begun(choice, is_chat) | begun]}
         yield envelope | {"choices": [nothing | ended]}
     if isinstance(usage, dict):

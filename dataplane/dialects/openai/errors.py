@@ -1,5 +1,6 @@
 """Errors in OpenAI's format, and in the variants of it that compatible providers send."""
 
+import re
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ _MAX_UNPACKED_BYTES = 256 * 1024
 _ANY_ZLIB_HEADER = 47
 _GZIP_MAGIC = b"\x1f\x8b"
 _FIRST_ERROR_STATUS, _LAST_ERROR_STATUS = 400, 599
+_REFUSED_KEY = re.compile(r"(?:incorrect|invalid) api key", re.IGNORECASE)
 _OUT_OF_CREDIT = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
 _KIND_OF_STATUS = {
     401: UpstreamErrorKind.AUTH,
@@ -28,11 +30,14 @@ _KIND_OF_STATUS = {
     504: UpstreamErrorKind.TIMEOUT,
     529: UpstreamErrorKind.OVERLOADED,
 }
+_KIND_OF_OWN_STATUS = {424: UpstreamErrorKind.SERVER, 498: UpstreamErrorKind.OVERLOADED}
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error that an answer of `status` stands for, in the provider's own words."""
-    error = _error(kind_of_status(status), status, _payload(body))
+    error = _error(_KIND_OF_OWN_STATUS.get(status) or kind_of_status(status), status, _payload(body))
+    if error.kind is UpstreamErrorKind.INVALID and _REFUSED_KEY.match(error.message):
+        error.kind = UpstreamErrorKind.AUTH
     if error.kind in (UpstreamErrorKind.INVALID, UpstreamErrorKind.RATE_LIMITED) and _is_out_of_credit(error):
         error.kind = UpstreamErrorKind.AUTH
     error.retry_after_s = parse_retry_after_s(headers)

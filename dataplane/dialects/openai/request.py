@@ -1,9 +1,10 @@
-"""A call as OpenAI's API takes it: the client's body, with the model and the stream's usage option set."""
+"""A call as OpenAI's API takes it: the client's body, but for what the provider of the target wants otherwise."""
 
 from typing import Any
 
 from dataplane.call import Call, UpstreamRequest
 from dataplane.dialects.base import ProviderSpec
+from dataplane.dialects.openai.quirks import adapt_body
 from dataplane.dialects.requests import upstream_request
 from dataplane.snapshot import Target
 
@@ -13,11 +14,13 @@ _OUTPUT_LIMIT = "max_tokens"
 def render_request(call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
     """Every value of the client's body but `model`, and `stream_options.include_usage`, which is forced on.
 
-    Where admission counts on a limit of the answer and the client set none, it is added.
+    Where admission counts on a limit of the answer and the client set none, it is added. What `provider` refuses or
+    names otherwise is left out or renamed.
     """
     body: dict[str, Any] = {**call.body, "model": target.model}
     if call.stream:
         body["stream_options"] = {**(call.body.get("stream_options") or {}), "include_usage": True}
     if call.output_limit is not None:
         body[provider.output_limit.get(call.endpoint.name, _OUTPUT_LIMIT)] = call.output_limit
-    return upstream_request(call, target, provider, body)
+    base_url = target.upstream.base_url or provider.base_url
+    return upstream_request(call, target, provider, adapt_body(body, provider, base_url))

@@ -1,24 +1,29 @@
-"""A complete answer in OpenAI's format: passed on as the bytes that came, read only for metering."""
+"""A complete answer in OpenAI's format: passed on as the bytes that came, but where it must be mended to be that."""
 
 from typing import Any
 
+from dataplane.call import Call
 from dataplane.dialects.base import Frame
 from dataplane.dialects.openai.content import message_bytes, text_bytes
 from dataplane.dialects.openai.errors import parse_error_object
+from dataplane.dialects.openai.mending import encode, mend_answer
 from dataplane.dialects.openai.payload import parse_payload
-from dataplane.dialects.openai.usage import parse_service_tier, parse_usage
+from dataplane.dialects.openai.usage import mend_usage, parse_service_tier, parse_usage
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 
-def parse_result(body: bytes) -> Frame:
-    """The answer as one frame. Raises UpstreamError when it is not a JSON object, or an error under a good status."""
+def parse_result(body: bytes, call: Call | None = None) -> Frame:
+    """The answer to `call` as one frame. Raises UpstreamError when it is not an object, or an error all the same."""
     payload = parse_answer(body)
-    model = payload.get("model")
+    model, usage = payload.get("model"), payload.get("usage")
+    reported = parse_usage(usage)
+    has_changed = mend_answer(payload, call)
+    has_changed |= mend_usage(usage)
     choices = payload.get("choices")
     return Frame(
-        body,
+        encode(payload) if has_changed else body,
         model=model if isinstance(model, str) else "",
-        usage=parse_usage(payload.get("usage")),
+        usage=reported,
         text_bytes=sum([_choice_bytes(choice) for choice in choices]) if isinstance(choices, list) else 0,
         service_tier=parse_service_tier(payload),
     )

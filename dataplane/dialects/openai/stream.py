@@ -1,26 +1,33 @@
-"""A stream of chat or text completion chunks in OpenAI's format: each chunk passes as the bytes that came."""
+"""A stream of chat or text completion chunks in OpenAI's format.
+
+Each chunk passes as the bytes that came, but where it must be mended to be OpenAI's.
+"""
 
 from collections.abc import Iterable
 from typing import Any
 
+from dataplane.call import Call
 from dataplane.dialects.base import Frame, SseEvent
+from dataplane.dialects.openai.chunk_mending import ChunkMender, is_ordinary
 from dataplane.dialects.openai.content import has_content, message_bytes, text_bytes
 from dataplane.dialects.openai.errors import parse_error_object
+from dataplane.dialects.openai.mending import encode
 from dataplane.dialects.openai.payload import parse_payload
-from dataplane.dialects.openai.usage import parse_service_tier, parse_usage
+from dataplane.dialects.openai.usage import mend_usage, parse_service_tier, parse_usage
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 _DONE = b"[DONE]"
 
 
 class OpenAIStreamParser:
-    """`_unfinished` holds the indexes of choices that have begun and have no finish_reason yet."""
+    """`_begun` and `_finished` hold the indexes of choices that have begun, and that have a finish_reason."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: Call | None = None) -> None:
+        self._begun: list[int] = []
+        self._mender = ChunkMender(call, self._begun)
         self._has_begun = False
         self._is_done = False
-        self._has_finished = False
-        self._unfinished: set[int] = set()
+        self._finished: set[int] = set()
 
     @property
     def is_over(self) -> bool:
@@ -30,19 +37,21 @@ class OpenAIStreamParser:
         data = event.data
         if data.startswith(_DONE):
             self._is_done = True
-            return ()
+            return self._on_done()
         payload = self._load(event)
         if payload is None:
             return ()
         if payload.get("error"):
             raise parse_error_object(payload["error"])
+        if not payload.get("choices") and self._mender.holds_back(payload):
+            return ()
         self._has_begun = True
         return (self._on_chunk(data.replace(b"\n", b" ") if b"\n" in data else data, payload),)
 
     def finish(self) -> Iterable[Frame]:
         if not self._has_begun:
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's stream holds no answer.")
-        if not self._is_done and (self._unfinished or not self._has_finished):
+        if not self._is_done and (self._unfinished() or not self._finished):
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream broke off its answer.")
         return ()
 
@@ -60,6 +69,14 @@ class OpenAIStreamParser:
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream sent a chunk that is not a JSON object.")
         return payload
 
+    def _on_done(self) -> Iterable[Frame]:
+        """An end for what has none, where the provider says that all is well."""
+        unfinished = self._unfinished()
+        return (Frame(encode(self._mender.end(unfinished))),) if unfinished else ()
+
+    def _unfinished(self) -> list[int]:
+        return [index for index in self._begun if index not in self._finished]
+
     def _on_chunk(self, data: bytes, payload: dict[str, Any]) -> Frame:
         """The frame of one chunk; a line break, which JSON has only between tokens, is no longer in `data`."""
         choices = payload.get("choices")
@@ -67,39 +84,43 @@ class OpenAIStreamParser:
             choices = []
         model = payload.get("model")
         frame = Frame(data, model=model if isinstance(model, str) else "")
+        has_changed = self._mender.mend_envelope(payload, choices)
         if "service_tier" in payload:
             frame.service_tier = parse_service_tier(payload)
         reported = payload.get("usage") or ("x_groq" in payload and _groq_usage(payload))
         if reported:
             frame.usage = parse_usage(reported)
             frame.is_usage_only = not choices and isinstance(reported, dict)
+            has_changed = mend_usage(reported) or has_changed
         finished = False
         for choice in choices:
-            if isinstance(choice, dict) and self._on_choice(choice, frame):
-                finished = True
+            if type(choice) is not dict:
+                continue
+            if not (choice.get("index") in self._begun and is_ordinary(choice)):
+                has_changed |= self._mender.mend_choice(choice)
+            finished |= self._on_choice(choice, frame)
+        if has_changed:
+            frame.data = encode(payload)
         frame.is_content = finished or frame.deltas > 0 or frame.is_usage_only
         return frame
 
     def _on_choice(self, choice: dict[str, Any], frame: Frame) -> bool:
         """Counts one choice into `frame`; True when it has come to its end."""
+        is_content = False
         delta = choice.get("delta")
-        if isinstance(delta, dict):
-            size = message_bytes(delta)
-            is_content = size > 0 or has_content(delta)
-        else:
+        if type(delta) is not dict:
             size = text_bytes(choice.get("text"))
-            is_content = size > 0
-        if is_content:
+        elif len(delta) == 1 and type(delta.get("content")) is str:
+            size = text_bytes(delta["content"])
+        else:
+            size = message_bytes(delta)
+            is_content = has_content(delta)
+        if size or is_content:
             frame.deltas += 1
             frame.text_bytes += size
-        index = choice.get("index")
-        if not isinstance(index, int):
-            index = 0
         if not choice.get("finish_reason"):
-            self._unfinished.add(index)
             return False
-        self._unfinished.discard(index)
-        self._has_finished = True
+        self._finished.add(choice["index"])
         return True
 
 

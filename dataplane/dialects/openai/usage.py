@@ -27,6 +27,32 @@ def parse_usage(reported: Any) -> Usage | None:
     return _disjoint(reported, prompt, completion, total)
 
 
+def mend_usage(reported: Any) -> bool:
+    """Puts a usage object right in place, so that it counts as OpenAI's does, and says whether it had to be.
+
+    Reasoning that comes on top of the completion is then in it, cached tokens are in the details of the prompt, and
+    what went in is told where a total alone was.
+    """
+    if not isinstance(reported, dict):
+        return False
+    total = _number(reported, "total_tokens")
+    prompt, completion = _number(reported, "prompt_tokens"), _number(reported, "completion_tokens")
+    has_changed = False
+    reasoning = _count(_object(reported, "completion_tokens_details"), "reasoning_tokens")
+    if reasoning and prompt is not None and completion is not None and total == prompt + completion + reasoning:
+        reported["completion_tokens"] = completion + reasoning
+        has_changed = True
+    if prompt is None and total is not None and total >= (completion or 0):
+        reported["prompt_tokens"] = total - (completion or 0)
+        has_changed = True
+    details = _object(reported, "prompt_tokens_details")
+    cached = 0 if _count(details, "cached_tokens") else _cache_read(reported, details)
+    if cached:
+        reported["prompt_tokens_details"] = details | {"cached_tokens": cached}
+        has_changed = True
+    return has_changed
+
+
 def parse_service_tier(payload: dict[str, Any]) -> str | None:
     """The class of service that an answer or a chunk says it is; None when it says none."""
     reported = payload.get("service_tier")

@@ -15,9 +15,11 @@ from tests.fakes.upstream import Script, ScriptedUpstream, json_script, sse_scri
 from tollway.kernel.usage import SettlementState
 
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
-BEGUN = {"model": "m-1", "choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": None}]}
-ENDED = {"model": "m-1", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-REPORT = {"model": "m-1", "choices": [], "usage": USAGE}
+CHUNK = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m-1"}
+DELTA = {"role": "assistant", "content": "hi"}
+BEGUN = {**CHUNK, "choices": [{"index": 0, "delta": DELTA, "finish_reason": None}]}
+ENDED = {**CHUNK, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+REPORT = {**CHUNK, "choices": [], "usage": USAGE}
 CHAT = {"messages": [{"role": "user", "content": "hello there"}]}
 END_OF_ANSWER = "end of an answer"
 EVENT_STREAM = {"content-type": "text/event-stream"}

@@ -93,3 +93,21 @@ def test_kind_of_an_error_inside_an_answer(payload: Any, kind: UpstreamErrorKind
 )
 def test_message_is_readable_text(body: bytes, message: str) -> None:
     assert parse_error(400, {}, body).message == message
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(424, UpstreamErrorKind.SERVER), (498, UpstreamErrorKind.OVERLOADED), (422, UpstreamErrorKind.INVALID)],
+)
+def test_statuses_that_compatible_providers_have_of_their_own(status: int, kind: UpstreamErrorKind) -> None:
+    assert parse_error(status, {}, b'{"detail":"x"}').kind is kind
+
+
+def test_key_that_is_refused_as_a_bad_request_is_a_refused_key() -> None:
+    said = b'{"code":"invalid-argument","error":"Incorrect API key provided: ab***yz."}'
+    error = parse_error(400, {}, said)
+    assert (error.kind, error.code, error.message) == (
+        UpstreamErrorKind.AUTH,
+        "invalid-argument",
+        "Incorrect API key provided: ab***yz.",
+    )

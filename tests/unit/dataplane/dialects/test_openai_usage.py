@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.dialects.openai.usage import parse_service_tier, parse_usage
+from dataplane.dialects.openai.usage import mend_usage, parse_service_tier, parse_usage
 from tollway.kernel.usage import Usage
 
 COUNTS = st.none() | st.integers(-5, 100) | st.floats() | st.text(max_size=3) | st.booleans()
@@ -91,3 +91,20 @@ def test_meters_are_disjoint_and_whole(reported: dict[str, Any]) -> None:
 )
 def test_the_service_tier_is_read_as_prices_name_it(payload: dict[str, Any], tier: str | None) -> None:
     assert parse_service_tier(payload) == tier
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "num_cached_tokens"]),
+        st.integers(-5, 50) | st.none() | st.floats(0, 9) | st.text(max_size=2),
+    ),
+    st.integers(0, 20),
+)
+def test_mended_usage_counts_as_before_and_is_right(reported: dict[str, Any], reasoning: int) -> None:
+    reported["completion_tokens_details"] = {"reasoning_tokens": reasoning}
+    before = parse_usage(reported)
+    has_changed = mend_usage(reported)
+    assert parse_usage(reported) == before
+    if before is not None and has_changed:
+        assert reported["prompt_tokens"] == before.input_tokens
+    assert not mend_usage(reported)

@@ -87,7 +87,7 @@ def test_what_is_right(resource: AdminResource) -> None:
         (VirtualKey(name=KEY, metadata={f"m{i}": "x" for i in range(17)}), "metadata"),
         (VirtualKey(name=KEY, metadata={"a": "x" * 129}), "metadata.a"),
         (Upstream(name="upstreams/a", base_url=SIM), "provider"),
-        (Upstream(name="upstreams/a", provider="anthropic", base_url=SIM), "provider"),
+        (Upstream(name="upstreams/a", provider="acme", base_url=SIM), "provider"),
         (Upstream(name="upstreams/a", provider="openai"), "secret"),
         (Upstream(name="upstreams/a", provider="sim"), "base_url"),
         (Upstream(name="upstreams/a", provider="sim", base_url="ftp://x"), "base_url"),

@@ -1,0 +1,74 @@
+"""JSON answers of models that cannot be held to a schema: a tool that the model must use, whose input is the answer."""
+
+from typing import Any, Final
+
+from dataplane.call import JsonObject
+from dataplane.dialects.anthropic.content import malformed
+from dataplane.dialects.anthropic.models import ModelTraits
+from dataplane.dialects.anthropic.schema import closed_schema, is_closable
+
+_NAME: Final = "json_answer"
+_DESCRIPTION: Final = (
+    "Gives the answer. Its input is the whole answer: the JSON object that the conversation asks for, with every member"
+    " filled in."
+)
+_INSTRUCTION: Final = "Answer with one JSON object only: no text before or after it, and no code fence around it."
+
+
+def answer_tool_name(body: JsonObject) -> str | None:
+    """The name of the tool by which a call for JSON may be answered, other than its own tools'; None for other calls.
+
+    A model that is not given the tool uses none of this name.
+    """
+    if not isinstance(body.get("response_format"), dict) or body["response_format"].get("type") == "text":
+        return None
+    listed, name = body.get("tools") or body.get("functions"), _NAME
+    tools = [tool for tool in listed if isinstance(tool, dict)] if isinstance(listed, list) else []
+    functions = [tool.get("function", tool) for tool in tools]
+    taken = [function.get("name") for function in functions if isinstance(function, dict)]
+    while name in taken:
+        name += "_"
+    return name
+
+
+def apply_response_format(body: JsonObject, rendered: JsonObject, traits: ModelTraits) -> None:
+    """Asks for JSON in `rendered` as `body` does: by a schema, by the tool, or else in words.
+
+    Raises InvalidRequest for a malformed `response_format`.
+    """
+    name = answer_tool_name(body)
+    if name is None:
+        return
+    schema = _schema(body["response_format"])
+    if schema is not None and traits.has_json_schema and (is_closable(schema) or not traits.takes_forced_tools):
+        form = {"type": "json_schema", "schema": closed_schema(schema)}
+        rendered["output_config"] = {**(rendered.get("output_config") or {}), "format": form}
+    elif traits.takes_forced_tools and (rendered.get("tool_choice") or {}).get("type") != "tool":
+        _force_tool(rendered, {"name": name, "description": _DESCRIPTION, "input_schema": schema or {"type": "object"}})
+    else:
+        rendered["system"] = [*rendered.get("system", ()), {"type": "text", "text": _INSTRUCTION}]
+
+
+def _force_tool(rendered: JsonObject, tool: JsonObject) -> None:
+    """Leaves the model only the tools that it had a choice of, and `tool`."""
+    choice = rendered.get("tool_choice") or {}
+    tools = rendered.get("tools") or []
+    rendered["tools"] = [*tools, tool]
+    if tools and choice.get("type") != "none":
+        rendered["tool_choice"] = {**choice, "type": "any"}
+    else:
+        rendered["tool_choice"] = {"type": "tool", "name": tool["name"], "disable_parallel_tool_use": True}
+
+
+def _schema(response_format: JsonObject) -> JsonObject | None:
+    """The schema that is asked for; None where any object will do."""
+    kind = response_format.get("type")
+    if kind == "json_object":
+        return None
+    described: Any = response_format.get("json_schema")
+    schema = described.get("schema") if isinstance(described, dict) else None
+    if kind != "json_schema" or not isinstance(schema, dict):
+        raise malformed("response_format", "text, json_object, or json_schema with a schema")
+    if schema.get("type", "object") != "object":
+        raise malformed("response_format.json_schema.schema", 'a JSON schema of type "object"')
+    return {**schema, "type": "object"} if "$ref" not in schema else schema

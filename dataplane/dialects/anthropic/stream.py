@@ -1,0 +1,221 @@
+"""A stream of the Messages API, translated into the hub's chunks."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from dataplane.call import Call, JsonObject
+from dataplane.dialects.anthropic.answer import (
+    annotations,
+    call_id,
+    encoded,
+    envelope,
+    finish_reason,
+    model_of,
+    openai_tier,
+    refusal_of,
+    text_of,
+)
+from dataplane.dialects.anthropic.answer_tool import answer_tool_name
+from dataplane.dialects.anthropic.events import check_ended, parse_event
+from dataplane.dialects.anthropic.reasoning import redacted_detail, signed_detail
+from dataplane.dialects.anthropic.usage import merged_usage, openai_usage, parse_service_tier, parse_usage
+from dataplane.dialects.base import Frame, SseEvent
+from dataplane.dialects.openai.content import text_bytes
+from tollway.kernel.usage import Usage
+
+_CALL: Final = "tool_use"
+
+
+@dataclass(slots=True)
+class _Block:
+    """A content block under way: `call` is its number among the client's tools, None for any other block.
+
+    `input` is what a tool's use began with: usually nothing, its text then comes in pieces.
+    """
+
+    kind: str
+    start: int = 0
+    call: int | None = None
+    input: Any = None
+    has_text: bool = False
+    text: str = ""
+    signature: str = ""
+    citations: list[Any] = field(default_factory=list)
+
+
+class AnthropicStreamParser:
+    """State of one stream: the blocks under way by index, and what was said of the whole message."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._answer_tool = answer_tool_name(call.body)
+        self._message: JsonObject = {}
+        self._envelope = envelope(call, {}, "chat.completion.chunk")
+        self._blocks: dict[Any, _Block] = {}
+        self._usage: JsonObject = {}
+        self._stop: JsonObject = {}
+        self._calls = 0
+        self._details = 0
+        self._characters = 0
+        self._has_begun = False
+        self._is_over = False
+
+    @property
+    def is_over(self) -> bool:
+        return self._is_over
+
+    def feed(self, event: SseEvent) -> Iterable[Frame]:
+        payload = None if self._is_over else parse_event(event)
+        if payload is None:
+            return ()
+        match payload["type"]:
+            case "message_start":
+                return self._on_message_start(payload)
+            case "content_block_start":
+                return self._on_block_start(payload)
+            case "content_block_delta":
+                return self._on_block_delta(payload)
+            case "content_block_stop":
+                return self._on_block_stop(payload)
+            case "message_delta":
+                return self._on_message_delta(payload)
+            case "message_stop":
+                return self._on_message_stop()
+        return ()
+
+    def finish(self) -> Iterable[Frame]:
+        check_ended(self._has_begun, self._is_over)
+        return ()
+
+    def _on_message_start(self, payload: JsonObject) -> list[Frame]:
+        self._has_begun = True
+        message = payload.get("message")
+        self._message = message if isinstance(message, dict) else {}
+        self._envelope = envelope(self._call, self._message, "chat.completion.chunk")
+        self._usage = merged_usage(self._usage, self._message.get("usage"))
+        frame = self._chunk({"role": "assistant", "content": ""})
+        frame.is_content = False
+        frame.usage = parse_usage(self._usage)
+        frame.service_tier = parse_service_tier(self._usage)
+        return [frame]
+
+    def _on_block_start(self, payload: JsonObject) -> list[Frame]:
+        begun = payload.get("content_block")
+        begun = begun if isinstance(begun, dict) else {}
+        block = _Block(text_of(begun.get("type")), start=self._characters)
+        self._blocks[_index(payload)] = block
+        if block.kind == _CALL:
+            return self._on_use(block, begun)
+        if block.kind == "text":
+            block.citations = list(begun["citations"]) if isinstance(begun.get("citations"), list) else []
+            return self._on_text(block, begun.get("text"))
+        if block.kind == "thinking":
+            block.signature = text_of(begun.get("signature"))
+            return self._on_thinking(block, begun.get("thinking"))
+        if block.kind == "redacted_thinking" and (data := text_of(begun.get("data"))):
+            self._details += 1
+            return [self._chunk({"reasoning_details": [redacted_detail(data, self._details - 1)]})]
+        return []
+
+    def _on_block_delta(self, payload: JsonObject) -> list[Frame]:
+        delta, block = payload.get("delta"), self._blocks.get(_index(payload))
+        if block is None or not isinstance(delta, dict):
+            return []
+        match delta.get("type"):
+            case "text_delta" if block.kind == "text":
+                return self._on_text(block, delta.get("text"))
+            case "input_json_delta" if block.kind == _CALL:
+                return self._on_input(block, text_of(delta.get("partial_json")))
+            case "thinking_delta" if block.kind == "thinking":
+                return self._on_thinking(block, delta.get("thinking"))
+            case "signature_delta":
+                block.signature += text_of(delta.get("signature"))
+            case "citations_delta":
+                block.citations.append(delta.get("citation"))
+        return []
+
+    def _on_block_stop(self, payload: JsonObject) -> list[Frame]:
+        block = self._blocks.pop(_index(payload), None)
+        if block is None:
+            return []
+        if block.kind == _CALL and not block.has_text:
+            return self._on_input(block, encoded(block.input or {}).decode())
+        if block.kind == "thinking" and block.signature:
+            self._details += 1
+            return [self._chunk({"reasoning_details": [signed_detail(block.text, block.signature, self._details - 1)]})]
+        noted = annotations(block.citations, block.start, self._characters)
+        return [self._chunk({"annotations": noted})] if noted else []
+
+    def _on_message_delta(self, payload: JsonObject) -> list[Frame]:
+        """Notes how the message ended and what it used: later words of both count."""
+        delta = payload.get("delta")
+        self._stop |= delta if isinstance(delta, dict) else {}
+        self._usage = merged_usage(self._usage, payload.get("usage"))
+        return []
+
+    def _on_message_stop(self) -> list[Frame]:
+        check_ended(self._has_begun, True)
+        self._is_over = True
+        owed = [frame for index in list(self._blocks) for frame in self._on_block_stop({"index": index})]
+        refusal = refusal_of(self._stop)
+        if refusal is not None:
+            owed.append(self._chunk({"refusal": refusal}))
+        ended = self._chunk({}, finish_reason(self._stop.get("stop_reason"), self._calls > 0))
+        usage = parse_usage(self._usage)
+        return [*owed, ended] if usage is None else [*owed, ended, self._usage_chunk(usage)]
+
+    def _on_use(self, block: _Block, begun: JsonObject) -> list[Frame]:
+        block.input = begun.get("input")
+        name = text_of(begun.get("name"))
+        if self._answer_tool is not None and name == self._answer_tool:
+            return []
+        block.call, self._calls = self._calls, self._calls + 1
+        function = {"name": name, "arguments": ""}
+        identity = call_id(self._call, begun, block.call)
+        call = {"index": block.call, "id": identity, "type": "function", "function": function}
+        return [self._chunk({"tool_calls": [call]}, size=text_bytes(name))]
+
+    def _on_input(self, block: _Block, text: str) -> list[Frame]:
+        if not text:
+            return []
+        block.has_text = True
+        if block.call is None:
+            return self._on_text(block, text)
+        call = {"index": block.call, "function": {"arguments": text}}
+        return [self._chunk({"tool_calls": [call]}, size=text_bytes(text))]
+
+    def _on_text(self, block: _Block, text: Any) -> list[Frame]:
+        if not isinstance(text, str) or not text:
+            return []
+        self._characters += len(text)
+        return [self._chunk({"content": text}, size=text_bytes(text))]
+
+    def _on_thinking(self, block: _Block, text: Any) -> list[Frame]:
+        if not isinstance(text, str) or not text:
+            return []
+        block.text += text
+        return [self._chunk({"reasoning_content": text}, size=text_bytes(text))]
+
+    def _chunk(self, delta: JsonObject, finish: str | None = None, size: int = 0) -> Frame:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        data = encoded({**self._envelope, "choices": [choice]})
+        return Frame(data, model=model_of(self._message), text_bytes=size, deltas=1 if size else 0)
+
+    def _usage_chunk(self, usage: Usage) -> Frame:
+        chunk: JsonObject = {**self._envelope, "choices": [], "usage": openai_usage(usage)}
+        if (tier := openai_tier(self._usage)) is not None:
+            chunk["service_tier"] = tier
+        return Frame(
+            encoded(chunk),
+            model=model_of(self._message),
+            usage=usage,
+            is_usage_only=True,
+            service_tier=parse_service_tier(self._usage),
+        )
+
+
+def _index(payload: JsonObject) -> Any:
+    """The number of a block: what cannot be one is 0."""
+    index = payload.get("index")
+    return index if isinstance(index, int) else 0

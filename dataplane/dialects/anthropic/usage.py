@@ -1,0 +1,99 @@
+"""Anthropic's usage object, normalised into disjoint meters, and told as OpenAI tells it."""
+
+from typing import Any
+
+from dataplane.call import JsonObject
+from tollway.kernel.service_tiers import canonical_tier
+from tollway.kernel.usage import Usage
+
+_MOST_TOKENS = 10**9
+_FAST = "fast"
+
+
+def merged_usage(reported: JsonObject, more: Any) -> JsonObject:
+    """`reported`, overruled by what a later event of the same stream says; what that leaves out or null stays."""
+    if not isinstance(more, dict):
+        return reported
+    return {**reported, **{name: value for name, value in more.items() if value is not None}}
+
+
+def parse_usage(reported: Any) -> Usage | None:
+    """Usage of an Anthropic usage object; None when `reported` does not tell what came out.
+
+    `input_tokens` are fresh ones only, `output_tokens` include thinking. What summing up a long conversation took is
+    told apart, in `iterations`, and added.
+    """
+    if not isinstance(reported, dict) or _number(reported, "output_tokens") is None:
+        return None
+    parts = [reported, *_compactions(reported)]
+    written = [_cache_writes(part) for part in parts]
+    output = sum(_count(part, "output_tokens") for part in parts)
+    return Usage(
+        input=sum(_count(part, "input_tokens") for part in parts),
+        cache_read=sum(_count(part, "cache_read_input_tokens") for part in parts),
+        cache_write_5m=sum(for_5m for for_5m, _ in written),
+        cache_write_1h=sum(for_1h for _, for_1h in written),
+        output=output,
+        reasoning=min(output, _count(_object(reported, "output_tokens_details"), "thinking_tokens")),
+        search=_count(_object(reported, "server_tool_use"), "web_search_requests"),
+    )
+
+
+def parse_service_tier(reported: Any) -> str | None:
+    """The class of service that a usage object says the answer had; None when it says none."""
+    if not isinstance(reported, dict):
+        return None
+    if reported.get("speed") == _FAST:
+        return _FAST
+    tier = reported.get("service_tier")
+    return canonical_tier(tier) if isinstance(tier, str) else None
+
+
+def openai_usage(usage: Usage) -> JsonObject:
+    """`usage` as OpenAI's usage object: cached and cache-written tokens inside the prompt's, reasoning in the rest."""
+    prompt, completion = usage.input_tokens, usage.output_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write_5m + usage.cache_write_1h,
+        },
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
+def _compactions(reported: JsonObject) -> list[JsonObject]:
+    iterations = reported.get("iterations")
+    if not isinstance(iterations, list):
+        return []
+    return [part for part in iterations if isinstance(part, dict) and part.get("type") == "compaction"]
+
+
+def _cache_writes(reported: JsonObject) -> tuple[int, int]:
+    """Tokens written for five minutes and for an hour. The split may be an earlier event's: the total counts."""
+    split = _object(reported, "cache_creation")
+    for_5m, for_1h = _count(split, "ephemeral_5m_input_tokens"), _count(split, "ephemeral_1h_input_tokens")
+    total = _number(reported, "cache_creation_input_tokens")
+    if total is None:
+        return for_5m, for_1h
+    for_1h = total if for_1h and not for_5m else min(total, for_1h)
+    return total - for_1h, for_1h
+
+
+def _object(parent: JsonObject, name: str) -> JsonObject:
+    value = parent.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _count(parent: JsonObject, name: str) -> int:
+    return _number(parent, name) or 0
+
+
+def _number(parent: JsonObject, name: str) -> int | None:
+    """The count under `name`, also when it is written as 12.0; None when it is no credible one."""
+    value = parent.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None

@@ -1,0 +1,116 @@
+"""Embeddings of Titan and Cohere models: texts in, vectors out, which the hub tells as numbers or as base64."""
+
+import sys
+from array import array
+from base64 import b64encode
+from typing import Any, Final
+
+from dataplane.call import Call, JsonObject
+from dataplane.dialects.base import Frame
+from dataplane.dialects.bedrock.answer import encoded, object_of, parse_answer
+from dataplane.dialects.bedrock.content import malformed, unsupported
+from dataplane.dialects.bedrock.errors import parse_error_object
+from dataplane.dialects.bedrock.usage import number
+from dataplane.errors import InvalidRequest, UpstreamError, UpstreamErrorKind
+from tollway.kernel.usage import Usage
+
+EMBEDDINGS: Final = "embeddings"
+MAX_TEXTS: Final = 96
+_INPUT_TYPE: Final = "search_document"
+_COHERE_EXTRAS: Final = ("embedding_types", "truncate", "max_tokens")
+
+
+def render_embeddings(body: JsonObject, model: str) -> JsonObject:
+    """The body of the model's own format. Raises InvalidRequest for input that it does not take, and other models.
+
+    For Cohere, what the vectors are for is told by the body's `input_type`; without it, they are for documents to be
+    found.
+    """
+    texts = _texts(body.get("input"))
+    if "cohere" in model:
+        return _cohere(body, texts)
+    if "titan" in model:
+        return _titan(body, texts, model)
+    raise InvalidRequest(
+        f'The model "{model}" makes no embeddings here. Choose a Titan or a Cohere embedding model.',
+        code="unsupported_endpoint",
+        param="model",
+    )
+
+
+def parse_embeddings(call: Call, body: bytes) -> Frame:
+    """The vectors as one frame. Raises UpstreamError when `body` holds none.
+
+    Titan counts the tokens; Cohere does not in its body, and then they are unknown.
+    """
+    payload = parse_answer(body)
+    vectors = _vectors(payload)
+    if call.body.get("encoding_format") == "base64":
+        vectors = [_base64(vector) for vector in vectors]
+    tokens = number(payload, "inputTextTokenCount")
+    answer = {
+        "object": "list",
+        "data": [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)],
+        "model": call.model,
+        "usage": {"prompt_tokens": tokens or 0, "total_tokens": tokens or 0},
+    }
+    return Frame(encoded(answer), usage=None if tokens is None else Usage(input=tokens))
+
+
+def _texts(value: Any) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not texts:
+        raise malformed("input", "a string, or a list of strings that is not empty")
+    if not all(isinstance(text, str) for text in texts):
+        raise unsupported("input", "more than strings", "Send texts, no tokens and no parts.")
+    return texts
+
+
+def _titan(body: JsonObject, texts: list[str], model: str) -> JsonObject:
+    if len(texts) > 1:
+        raise unsupported("input", "several texts at once for a Titan model", "Send one text in a call.")
+    rendered: JsonObject = {"inputText": texts[0]}
+    dimensions, normalize = body.get("dimensions"), body.get("normalize")
+    if "image" in model:
+        return rendered if dimensions is None else rendered | {"embeddingConfig": {"outputEmbeddingLength": dimensions}}
+    has_settings = "v1" not in model and "g1" not in model
+    if dimensions is not None and has_settings:
+        rendered["dimensions"] = dimensions
+    if isinstance(normalize, bool) and has_settings:
+        rendered["normalize"] = normalize
+    return rendered
+
+
+def _cohere(body: JsonObject, texts: list[str]) -> JsonObject:
+    if len(texts) > MAX_TEXTS:
+        raise malformed("input", f"a list of {MAX_TEXTS} texts at most for a Cohere model: send fewer in a call")
+    rendered: JsonObject = {"texts": texts, "input_type": body.get("input_type") or _INPUT_TYPE}
+    dimensions = body.get("dimensions") or body.get("output_dimension")
+    if dimensions is not None:
+        rendered["output_dimension"] = dimensions
+    return rendered | {name: body[name] for name in _COHERE_EXTRAS if body.get(name) is not None}
+
+
+def _vectors(payload: JsonObject) -> list[Any]:
+    """Titan's one vector, or Cohere's: a plain list of them, or told by type, floats first."""
+    if isinstance(payload.get("embedding"), list):
+        return [payload["embedding"]]
+    told = payload.get("embeddings")
+    by_type = object_of(told)
+    for vectors in (told, by_type.get("float"), *by_type.values()):
+        if isinstance(vectors, list) and all(isinstance(vector, list) for vector in vectors):
+            return vectors
+    if "embeddings" not in payload:
+        raise parse_error_object(payload)
+    raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer holds no embeddings.")
+
+
+def _base64(vector: list[Any]) -> str:
+    """`vector` as its numbers' bytes: 32-bit floats, little-endian."""
+    try:
+        floats = array("f", vector)
+    except (TypeError, OverflowError) as error:
+        raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's embedding is not made of numbers.") from error
+    if sys.byteorder == "big":
+        floats.byteswap()
+    return b64encode(floats.tobytes()).decode()

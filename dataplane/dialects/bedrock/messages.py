@@ -1,0 +1,168 @@
+"""The conversation of an OpenAI chat body as Converse's system blocks and messages of alternating roles."""
+
+import re
+from hashlib import sha256
+from typing import Any, Final
+
+from dataplane.call import JsonObject
+from dataplane.dialects.bedrock.content import Content, malformed, unsupported
+from dataplane.dialects.bedrock.reasoning import reasoning_blocks
+from dataplane.dialects.openai.payload import parse_payload
+
+_OPENING: Final = "(The conversation begins here.)"
+_NO_OUTPUT: Final = "(no output)"
+_SYSTEM: Final = ("system", "developer")
+_SYSTEM_BLOCKS: Final = frozenset(("text", "cachePoint", "guardContent"))
+_RESULT_BLOCKS: Final = frozenset(("text", "image", "document", "video", "searchResult"))
+_NOT_IN_ID: Final = re.compile(r"[^a-zA-Z0-9_.:-]")
+_ID_LENGTH: Final = 64
+_LEGACY_ID: Final = "call_legacy_"
+
+
+class Conversation:
+    """Turns as they are read: `system` are the blocks of all system and developer messages, in order.
+
+    A model that `takes_reasoning` is sent back what it reasoned.
+    """
+
+    def __init__(self, content: Content, takes_reasoning: bool) -> None:
+        self.system: list[JsonObject] = []
+        self.turns: list[JsonObject] = []
+        self._content = content
+        self._takes_reasoning = takes_reasoning
+        self._legacy_calls = 0
+
+    def add(self, message: Any, where: str) -> None:
+        """Reads one message; `where` names it in errors. Raises InvalidRequest for content that cannot be said."""
+        if not isinstance(message, dict):
+            raise malformed(where, "an object with role and content")
+        role, blocks = message.get("role"), self._content.blocks
+        if role in _SYSTEM:
+            self.system += self._marked(_system(blocks(message.get("content"), f"{where}.content"), where), message)
+        elif role == "user":
+            self._extend("user", self._marked(blocks(message.get("content"), f"{where}.content"), message))
+        elif role == "assistant":
+            self._extend("assistant", self._marked(self._assistant(message, where), message))
+        elif role in ("tool", "function"):
+            self._extend("user", self._result(message, where))
+        else:
+            raise malformed(f"{where}.role", "system, developer, user, assistant or tool")
+
+    def finish(self) -> tuple[list[JsonObject], list[JsonObject]]:
+        """System blocks and messages. Where only the system spoke, it is made the user's turn: there must be one."""
+        for turn in self.turns:
+            if turn["role"] == "user":
+                turn["content"].sort(key=lambda block: "toolResult" not in block)
+        if not self.turns and self.system:
+            return [], [{"role": "user", "content": self.system}]
+        if not self.turns or self.turns[0]["role"] == "assistant":
+            self.turns.insert(0, {"role": "user", "content": [{"text": _OPENING}]})
+        _strip_prefill(self.turns)
+        return self.system, self.turns
+
+    def _extend(self, role: str, blocks: list[JsonObject]) -> None:
+        """Adds to the turn of `role`, which is the last one or a new one."""
+        if not blocks:
+            return
+        if not self.turns or self.turns[-1]["role"] != role:
+            self.turns.append({"role": role, "content": []})
+        self.turns[-1]["content"] += blocks
+
+    def _marked(self, blocks: list[JsonObject], message: JsonObject) -> list[JsonObject]:
+        """`blocks`, with the cache point of the whole message at their end."""
+        return [*blocks, *self._content.cache_point(message)] if blocks else []
+
+    def _assistant(self, message: JsonObject, where: str) -> list[JsonObject]:
+        content = message.get("content") or message.get("refusal")
+        blocks = reasoning_blocks(message) if self._takes_reasoning else []
+        blocks += self._content.blocks(content, f"{where}.content")
+        calls = message.get("tool_calls")
+        if calls is not None and not isinstance(calls, list):
+            raise malformed(f"{where}.tool_calls", "a list")
+        for at, call in enumerate(calls or ()):
+            blocks += [_tool_use(call, f"{where}.tool_calls[{at}]"), *self._content.cache_point(call)]
+        legacy = message.get("function_call")
+        if legacy is not None:
+            self._legacy_calls += 1
+            call = {"id": f"{_LEGACY_ID}{self._legacy_calls}", "function": legacy}
+            blocks.append(_tool_use(call, f"{where}.function_call"))
+        return blocks
+
+    def _result(self, message: JsonObject, where: str) -> list[JsonObject]:
+        """The result of a tool, and after it the cache point that the message or a part of it asks for."""
+        identity = message.get("tool_call_id")
+        if message.get("role") == "function":
+            identity = f"{_LEGACY_ID}{self._legacy_calls}"
+        blocks = self._content.blocks(message.get("content"), f"{where}.content")
+        points = self._content.cache_point(message) or [block for block in blocks if "cachePoint" in block][-1:]
+        content = [block for block in blocks if "cachePoint" not in block]
+        if any(_RESULT_BLOCKS.isdisjoint(block) for block in content):
+            raise unsupported(f"{where}.content", "more than text, images and documents", "Send those alone.")
+        result = {
+            "toolUseId": _identity(identity, f"{where}.tool_call_id"),
+            "content": content or [{"text": _NO_OUTPUT}],
+        }
+        return [{"toolResult": result}, *points]
+
+
+def tool_names(turns: list[JsonObject]) -> list[str]:
+    """Names of the tools that `turns` use, in order of first use; a result alone is of a tool named "tool"."""
+    blocks = [block for turn in turns for block in turn["content"]]
+    names = [block["toolUse"]["name"] for block in blocks if "toolUse" in block]
+    if not names and any("toolResult" in block for block in blocks):
+        names = ["tool"]
+    return list(dict.fromkeys(names))
+
+
+def _system(blocks: list[JsonObject], where: str) -> list[JsonObject]:
+    if any(_SYSTEM_BLOCKS.isdisjoint(block) for block in blocks):
+        raise unsupported(f"{where}.content", "more than text in a system message", "Send it in a user message.")
+    return blocks
+
+
+def _tool_use(call: Any, where: str) -> JsonObject:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        if isinstance(call, dict) and call.get("type") == "custom":
+            raise unsupported(where, "a call of a custom tool", "Use function tools.")
+        raise malformed(where, "an object with a function")
+    name = function.get("name")
+    if not isinstance(name, str) or not name:
+        raise malformed(f"{where}.function.name", "the name of a function")
+    use = {
+        "toolUseId": _identity(call.get("id"), f"{where}.id"),
+        "name": name,
+        "input": _arguments(function.get("arguments"), f"{where}.function.arguments"),
+    }
+    return {"toolUse": use}
+
+
+def _arguments(arguments: Any, where: str) -> JsonObject:
+    if isinstance(arguments, dict):
+        return arguments
+    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
+        return {}
+    try:
+        value = parse_payload(arguments.encode()) if isinstance(arguments, str) else None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise malformed(where, "the text of a JSON object")
+    return value
+
+
+def _identity(identity: Any, where: str) -> str:
+    """`identity` in the characters and the length that are taken: other providers' ids may have more."""
+    if not isinstance(identity, str) or not identity:
+        raise malformed(where, "the id of a tool call")
+    if len(identity) > _ID_LENGTH:
+        identity = sha256(identity.encode()).hexdigest()
+    return _NOT_IN_ID.sub("_", identity)
+
+
+def _strip_prefill(turns: list[JsonObject]) -> None:
+    """Takes white space off the end of an answer that the model is to go on with: it is refused there."""
+    if turns[-1]["role"] == "assistant":
+        last = turns[-1]["content"][-1]
+        if isinstance(last.get("text"), str):
+            turns[-1]["content"][-1] = {**last, "text": last["text"].rstrip()}

@@ -1,0 +1,155 @@
+"""What the models that Bedrock serves take, read off a model's id: no list of models has to be kept.
+
+models                        reasoning              sampling       forced tool  JSON schema         cache points
+Claude to 3.6                 none                   yes            yes          forced tool         yes
+Claude 3.7 to 4.1             budget                 yes            yes          forced tool         yes
+Claude 4.5                    budget                 one of the two yes          native              yes
+Claude 4.6                    adaptive, effort       one of the two yes          native              yes
+Claude 4.7, 4.8               adaptive, effort       no             yes          forced tool         yes
+Claude 5                      adaptive by default    no             yes          native              yes
+Claude 5.1 and later          adaptive by default    no             no           native              yes
+Nova 1; Nova 2                none; effort           yes            yes          forced tool         not in tools
+gpt-oss                       effort                 yes            yes          native              no
+Qwen                          low or high            yes            yes          native from 3 on    no
+Llama, Titan                  none                   yes            no           none                no
+any other known vendor's      none                   yes            yes          some native         no
+an id that tells no vendor    none                   yes            yes          forced tool         yes
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+from typing import Final
+
+_VENDOR: Final = re.compile(
+    r"(?:^|[./])(ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot(?:ai)?|nvidia|openai|qwen"
+    r"|twelvelabs|writer|zai)\."
+)
+_GEOGRAPHY: Final = re.compile(r"^(?:us|eu|apac|jp|au|ca|global|us-gov)\.")
+_VERSION_AFTER: Final = re.compile(r"claude-([a-z]+)-(\d{1,2})(?!\d)(?:[-.](\d{1,2})(?!\d))?")
+_VERSION_BEFORE: Final = re.compile(r"claude-(?:v)?(\d{1,2})(?:[-.:](\d{1,2})(?!\d))?(?:-([a-z]+))?")
+_SCHEMA_MODELS: Final = re.compile(
+    r"qwen3|deepseek\.v3|gemma-3|minimax-m2|magistral|ministral|mistral-large-3|voxtral|kimi-k2|nemotron|gpt-oss"
+)
+_NEWEST: Final = (5, 5)
+_UNFORCEABLE: Final = frozenset(("meta",))
+_NO_LEVELS: Final[tuple[str, ...]] = ()
+
+
+class Reasoning(Enum):
+    """How a model is told to reason."""
+
+    NONE = "none"
+    BUDGET = "budget"
+    ADAPTIVE = "adaptive"
+    NOVA = "nova"
+    EFFORT = "effort"
+    QWEN = "qwen"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelTraits:
+    """What one model takes; `vendor` is "" where its id tells none.
+
+    `efforts` are its levels of reasoning, none where it has none. `off` is the `thinking.type` that stops a Claude
+    model from thinking that does by default: "" where none is needed, None where nothing does.
+    """
+
+    vendor: str
+    reasoning: Reasoning = Reasoning.NONE
+    efforts: tuple[str, ...] = ()
+    off: str | None = ""
+    hides_thinking: bool = False
+    takes_sampling: bool = True
+    takes_both_sampling: bool = True
+    takes_forced_tools: bool = True
+    has_json_schema: bool = False
+    has_cache_points: bool = False
+    is_claude: bool = False
+
+
+def base_model(model: str) -> str:
+    """`model` without the geography of a cross-region profile."""
+    return _GEOGRAPHY.sub("", model)
+
+
+@lru_cache(1024)
+def model_traits(model: str) -> ModelTraits:
+    """What `model`, an id or an ARN of any kind, takes."""
+    name = model.lower()
+    if "claude" in name:
+        return _claude(*_generation(name[name.index("claude") :]))
+    found = _VENDOR.search(name)
+    vendor = found[1] if found else ""
+    if not vendor:
+        return ModelTraits("", has_cache_points=True)
+    if vendor == "amazon":
+        return _amazon(name)
+    if vendor == "anthropic":
+        return _claude("", _NEWEST)
+    reasoning, efforts = Reasoning.NONE, _NO_LEVELS
+    if vendor == "openai":
+        reasoning, efforts = Reasoning.EFFORT, ("low", "medium", "high")
+    elif vendor == "qwen":
+        reasoning, efforts = Reasoning.QWEN, ("low", "high")
+    return ModelTraits(
+        vendor,
+        reasoning,
+        efforts,
+        takes_forced_tools=vendor not in _UNFORCEABLE,
+        has_json_schema=_SCHEMA_MODELS.search(name) is not None,
+    )
+
+
+def _amazon(name: str) -> ModelTraits:
+    is_nova = "nova" in name
+    reasons = "nova-2" in name
+    return ModelTraits(
+        "amazon",
+        Reasoning.NOVA if reasons else Reasoning.NONE,
+        ("low", "medium", "high") if reasons else _NO_LEVELS,
+        takes_forced_tools=is_nova,
+        has_cache_points=is_nova,
+    )
+
+
+def _claude(family: str, version: tuple[int, int]) -> ModelTraits:
+    early = version < (4, 6)
+    reasoning = Reasoning.ADAPTIVE
+    if early:
+        reasoning = Reasoning.NONE if version < (3, 7) else Reasoning.BUDGET
+    efforts: tuple[str, ...] = ("low", "medium", "high", "xhigh", "max")
+    if version <= (4, 6):
+        efforts = () if early else ("low", "medium", "high", "max")
+    return ModelTraits(
+        "anthropic",
+        reasoning,
+        efforts,
+        off=_off(family, version),
+        hides_thinking=version > (4, 6),
+        takes_sampling=version <= (4, 6),
+        takes_both_sampling=version < (4, 1),
+        takes_forced_tools=version <= (5, 0),
+        has_json_schema=version in ((4, 5), (4, 6)) or version >= (5, 0),
+        has_cache_points=True,
+        is_claude=True,
+    )
+
+
+def _generation(name: str) -> tuple[str, tuple[int, int]]:
+    """Family and version of a Claude model; one without a version is the newest, an instant one the oldest."""
+    if match := _VERSION_AFTER.match(name):
+        return match[1], (int(match[2]), int(match[3] or 0))
+    if match := _VERSION_BEFORE.match(name):
+        return match[3] or "", (int(match[1]), int(match[2] or 0))
+    family = name.split("-")[1] if "-" in name else ""
+    return family, (1, 0) if family == "instant" else _NEWEST
+
+
+def _off(family: str, version: tuple[int, int]) -> str | None:
+    if family in ("fable", "mythos") or (family == "opus" and version >= (5, 5)):
+        return None
+    if version < (5, 0):
+        return ""
+    return "between_tools" if family == "sonnet" and version >= (5, 5) else "disabled"

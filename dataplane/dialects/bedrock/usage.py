@@ -1,0 +1,85 @@
+"""Converse's usage object, normalised into disjoint meters, and told as the hub tells it."""
+
+from typing import Any, Final
+
+from dataplane.call import JsonObject
+from tollway.kernel.service_tiers import canonical_tier
+from tollway.kernel.usage import Usage
+
+_MOST_TOKENS: Final = 10**9
+_HOUR: Final = "1h"
+
+
+def parse_usage(reported: Any) -> Usage | None:
+    """Usage of a Converse usage object; None when it does not tell both what went in and what came out.
+
+    `inputTokens` are fresh ones only: tokens read from a cache and written to one come on top. Each of these counts
+    is told under two names. What was written for how long is told in `cacheDetails`, where it is. Reasoning is inside
+    the output, and not told apart.
+    """
+    if not isinstance(reported, dict):
+        return None
+    fresh, output = number(reported, "inputTokens"), number(reported, "outputTokens")
+    if fresh is None or output is None:
+        return None
+    written_5m, written_1h = _cache_writes(reported)
+    return Usage(
+        input=fresh,
+        cache_read=_cached(reported, "cacheRead") or 0,
+        cache_write_5m=written_5m,
+        cache_write_1h=written_1h,
+        output=output,
+    )
+
+
+def parse_service_tier(payload: JsonObject) -> str | None:
+    """The class of service that an answer, or the metadata of a stream, says it is; None when it says none."""
+    tier = tier_of(payload)
+    return None if tier is None else canonical_tier(tier)
+
+
+def tier_of(payload: JsonObject) -> str | None:
+    """The provider's own word for the class of service, which is OpenAI's too; None when it says none."""
+    reported = payload.get("serviceTier")
+    tier = reported.get("type") if isinstance(reported, dict) else None
+    return tier if isinstance(tier, str) else None
+
+
+def openai_usage(usage: Usage) -> JsonObject:
+    """`usage` as OpenAI's usage object: cached and cache-written tokens inside the prompt's."""
+    prompt, completion = usage.input_tokens, usage.output_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write_5m + usage.cache_write_1h,
+        },
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
+def number(parent: JsonObject, name: str) -> int | None:
+    """The count under `name`, also when it is written as 12.0; None when it is no credible one."""
+    value = parent.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+
+
+def _cache_writes(reported: JsonObject) -> tuple[int, int]:
+    """Tokens written for five minutes and for an hour; what the details do not account for was for five minutes."""
+    listed = reported.get("cacheDetails")
+    details = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
+    counts = [(item.get("ttl"), number(item, "inputTokens") or 0) for item in details]
+    total = _cached(reported, "cacheWrite")
+    if total is None:
+        total = sum(count for _, count in counts)
+    for_1h = min(total, sum(count for ttl, count in counts if ttl == _HOUR))
+    return total - for_1h, for_1h
+
+
+def _cached(reported: JsonObject, what: str) -> int | None:
+    count = number(reported, f"{what}InputTokens")
+    return number(reported, f"{what}InputTokenCount") if count is None else count

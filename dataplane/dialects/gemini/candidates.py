@@ -1,0 +1,164 @@
+"""Candidates as deltas in OpenAI's format: one reader for answers that come whole and for those in pieces."""
+
+from typing import NamedTuple
+
+from dataplane.call import Call, JsonObject
+from dataplane.dialects.gemini.calls import CallReader
+from dataplane.dialects.gemini.errors import raise_error_in
+from dataplane.dialects.gemini.fields import index_at, object_at, objects_at, text_at
+from dataplane.dialects.gemini.finish import CONTENT_FILTER, STOP, TOOL_CALLS, parse_finish
+from dataplane.dialects.gemini.grounding import render_annotations
+from dataplane.dialects.gemini.logprobs import render_logprobs
+from dataplane.dialects.gemini.signatures import extra_content, reasoning_detail
+from dataplane.dialects.gemini.sound import join_sound
+from dataplane.dialects.gemini.usage import parse_service_tier, parse_usage
+from dataplane.errors import UpstreamError, UpstreamErrorKind
+from tollway.kernel.usage import Usage
+
+_NO_BLOCK = "BLOCKED_REASON_UNSPECIFIED"
+
+
+class Piece(NamedTuple):
+    """What one response adds to the choice of this index; `finish` is "" until its end."""
+
+    choice: int
+    delta: JsonObject
+    logprobs: JsonObject | None = None
+    finish: str = ""
+
+
+class CandidateReader:
+    """One candidate. Parts that the provider ran itself (code, searches) and what came of them are passed over.
+
+    `_text` is what was said so far, which citations count in; `_finish` is "" until the candidate has told its end.
+    """
+
+    def __init__(self, request_id: str, index: int) -> None:
+        self._calls = CallReader(request_id, index)
+        self._sound_id = f"audio_{request_id}_{index}"
+        self._text: list[str] = []
+        self._signatures = 0
+        self._images = 0
+        self._grounding: JsonObject = {}
+        self._finish = ""
+
+    @property
+    def is_finished(self) -> bool:
+        return self._finish != ""
+
+    def read(self, candidate: JsonObject) -> JsonObject:
+        """What `candidate` adds."""
+        delta: JsonObject = {}
+        for part in objects_at(object_at(candidate, "content"), "parts"):
+            self._on_part(part, delta)
+        self._grounding = object_at(candidate, "groundingMetadata") or self._grounding
+        self._finish = parse_finish(candidate.get("finishReason")) or self._finish
+        return delta
+
+    def close(self, finish: str) -> tuple[JsonObject, str]:
+        """What is still owed, and the finish_reason: `finish` where the candidate told none."""
+        delta: JsonObject = {}
+        if calls := self._calls.close():
+            delta["tool_calls"] = calls
+        if annotations := render_annotations(self._grounding, "".join(self._text)):
+            delta["annotations"] = annotations
+        return delta, TOOL_CALLS if self._calls.count else self._finish or finish
+
+    def _on_part(self, part: JsonObject, delta: JsonObject) -> None:
+        signature, is_thought = text_at(part, "thoughtSignature"), bool(part.get("thought"))
+        if "functionCall" in part:
+            if calls := self._calls.read(object_at(part, "functionCall"), signature):
+                delta.setdefault("tool_calls", []).extend(calls)
+        elif "text" in part:
+            self._on_text(text_at(part, "text"), is_thought, signature, delta)
+        elif "inlineData" in part and not is_thought:
+            self._on_file(object_at(part, "inlineData"), signature, delta)
+
+    def _on_text(self, text: str, is_thought: bool, signature: str, delta: JsonObject) -> None:
+        if text:
+            name = "reasoning_content" if is_thought else "content"
+            delta[name] = delta.get(name, "") + text
+            if not is_thought:
+                self._text.append(text)
+        if signature:
+            delta.setdefault("reasoning_details", []).append(reasoning_detail(signature, self._signatures))
+            self._signatures += 1
+
+    def _on_file(self, file: JsonObject, signature: str, delta: JsonObject) -> None:
+        """An image, as an address that holds it, or sound; other files have no place in a message."""
+        media_type, data = text_at(file, "mimeType"), text_at(file, "data")
+        if media_type.startswith("image/") and data:
+            address = {"url": f"data:{media_type};base64,{data}"}
+            shown = {"type": "image_url", "image_url": address, "index": self._images}
+            delta.setdefault("images", []).append(shown | extra_content(signature))
+            self._images += 1
+        elif media_type.startswith("audio/") and data:
+            delta["audio"] = join_sound(delta.get("audio"), {"id": self._sound_id, "data": data, "transcript": ""})
+
+
+class AnswerReader:
+    """A whole answer, of one response or of many: its candidates by index, and what the last response says of it."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._candidates: dict[int, CandidateReader] = {}
+        self._is_blocked = False
+        self._id = ""
+        self.model = ""
+        self.usage: Usage | None = None
+        self.service_tier: str | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self._candidates)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every candidate has told its end, or the provider that it will not answer."""
+        return self._is_blocked or all(candidate.is_finished for candidate in self._candidates.values())
+
+    @property
+    def envelope(self) -> JsonObject:
+        """Members that every chunk and the answer have in common."""
+        identity = self._id or self._call.request_id
+        model = self.model or self._call.model
+        return {"id": f"chatcmpl-{identity}", "created": self._call.start_time_us // 1_000_000, "model": model}
+
+    def read(self, answer: JsonObject) -> list[Piece]:
+        """What a response adds to its choices. Raises UpstreamError for an error in it."""
+        raise_error_in(answer)
+        self._id = self._id or text_at(answer, "responseId")
+        self.model = text_at(answer, "modelVersion") or self.model
+        self.usage = parse_usage(answer) or self.usage
+        tier = parse_service_tier(answer)
+        self.service_tier = self.service_tier if tier is None else tier
+        candidates = objects_at(answer, "candidates")
+        pieces = [self._piece(candidate, at) for at, candidate in enumerate(candidates)]
+        reason = object_at(answer, "promptFeedback").get("blockReason")
+        if reason and reason != _NO_BLOCK:
+            self._is_blocked = True
+            if not self._candidates:
+                pieces.append(self._piece({}, 0))
+        return pieces
+
+    def close(self, is_complete: bool = False) -> list[Piece]:
+        """The ends of all choices; `is_complete` says that the answer came whole, whatever it tells of its end.
+
+        Raises UpstreamError when there is no answer, or one that broke off.
+        """
+        if not self.has_begun:
+            raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer holds no candidate.")
+        if not is_complete and not self.is_finished:
+            raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream broke off its answer.")
+        pieces = []
+        for index, candidate in self._candidates.items():
+            delta, finish = candidate.close(CONTENT_FILTER if self._is_blocked else STOP)
+            pieces.append(Piece(index, delta, finish=finish))
+        return pieces
+
+    def _piece(self, candidate: JsonObject, position: int) -> Piece:
+        index = index_at(candidate, "index", position)
+        reader = self._candidates.get(index)
+        if reader is None:
+            reader = self._candidates[index] = CandidateReader(self._call.request_id, index)
+        return Piece(index, reader.read(candidate), render_logprobs(candidate))

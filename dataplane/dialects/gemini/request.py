@@ -1,0 +1,74 @@
+"""A call in OpenAI's format as Gemini's API takes it."""
+
+from dataplane.call import Call, JsonObject, UpstreamRequest
+from dataplane.dialects.base import ProviderSpec
+from dataplane.dialects.gemini.embeddings import render_embeddings
+from dataplane.dialects.gemini.generation import json_instruction, render_generation
+from dataplane.dialects.gemini.messages import render_conversation
+from dataplane.dialects.gemini.models import parse_model
+from dataplane.dialects.gemini.tools import render_tools
+from dataplane.dialects.requests import upstream_request
+from dataplane.snapshot import Target
+
+VERTEX = "vertex"
+"""The trait of places that serve Gemini as Vertex AI does."""
+
+_FORMAT_FIELDS = ("responseMimeType", "responseJsonSchema")
+_COUNTED_BY_VERTEX = ("contents", "systemInstruction", "tools", "generationConfig")
+_SERVICE_TIERS = {"flex": "flex", "priority": "priority"}
+_PASSED = (("safety_settings", "safetySettings"), ("cached_content", "cachedContent"))
+_PASSED_BY_VERTEX = (*_PASSED, ("labels", "labels"), ("model_armor_config", "modelArmorConfig"))
+
+
+def render_request(call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
+    """What `target` is sent. Raises InvalidRequest for content that Gemini cannot be sent."""
+    is_vertex = VERTEX in provider.traits
+    match call.endpoint.name:
+        case "embeddings":
+            body = render_embeddings(call.body, target.model, is_vertex)
+        case "count_tokens":
+            body = _render_count(call, target, is_vertex)
+        case "chat_completions":
+            body = render_chat(call, target, is_vertex)
+        case _:
+            body = {}
+    return upstream_request(call, target, provider, body)
+
+
+def render_chat(call: Call, target: Target, is_vertex: bool) -> JsonObject:
+    """The GenerateContentRequest of a chat. Raises InvalidRequest as render_request does."""
+    body, model = call.body, parse_model(target.model)
+    contents, system = render_conversation(body.get("messages"), model, has_ids=not is_vertex)
+    tools = render_tools(body)
+    config = render_generation(body, model, call.output_limit)
+    if "responseMimeType" in config and not model.is_third and "tools" in tools:
+        config = {name: value for name, value in config.items() if name not in _FORMAT_FIELDS}
+        system = [*system, {"text": json_instruction(body)}]
+    rendered: JsonObject = {"contents": contents}
+    if system:
+        rendered["systemInstruction"] = {"parts": system}
+    rendered |= tools
+    if config:
+        rendered["generationConfig"] = config
+    return rendered | _extras(body, is_vertex)
+
+
+def _extras(body: JsonObject, is_vertex: bool) -> JsonObject:
+    """What Gemini knows beside OpenAI's fields, under its own name or the same in snake case."""
+    extras: JsonObject = {}
+    for name, ours in _PASSED_BY_VERTEX if is_vertex else _PASSED:
+        value = body.get(ours, body.get(name))
+        if value is not None:
+            extras[ours] = value
+    tier = body.get("service_tier")
+    if not is_vertex and isinstance(tier, str) and tier in _SERVICE_TIERS:
+        extras["serviceTier"] = _SERVICE_TIERS[tier]
+    return extras
+
+
+def _render_count(call: Call, target: Target, is_vertex: bool) -> JsonObject:
+    """A CountTokensRequest: Vertex takes the parts that count, the other the whole request, and so counts tools."""
+    chat = render_chat(call, target, is_vertex)
+    if is_vertex:
+        return {name: chat[name] for name in _COUNTED_BY_VERTEX if name in chat}
+    return {"generateContentRequest": {"model": f"models/{target.model}", **chat}}

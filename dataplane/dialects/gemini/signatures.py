@@ -1,0 +1,57 @@
+"""Thought signatures on their way through OpenAI's format and back.
+
+That of a call travels in `extra_content.google.thought_signature` of the tool call, as Google's own OpenAI surface has
+it; that of an image in the same place of the image; that of text in an entry of `reasoning_details`.
+"""
+
+from typing import Any, Final
+
+from dataplane.call import JsonObject
+from dataplane.dialects.gemini.fields import object_at, objects_at, text_at
+
+SKIPPED: Final = "skip_thought_signature_validator"
+"""What Google documents for history that it did not sign itself."""
+
+_FORMAT: Final = "google-gemini-v1"
+_TYPE: Final = "reasoning.encrypted"
+
+
+def extra_content(signature: str) -> JsonObject:
+    """Members that carry `signature` on a tool call or an image; none without one."""
+    return {"extra_content": {"google": {"thought_signature": signature}}} if signature else {}
+
+
+def signature_of(item: JsonObject) -> str:
+    """The signature that a tool call or an image of a message carries, "" without one."""
+    return text_at(object_at(object_at(item, "extra_content"), "google"), "thought_signature")
+
+
+def reasoning_detail(signature: str, index: int) -> JsonObject:
+    """The entry of `reasoning_details` for a signature of text; `index` counts them in a choice."""
+    return {"type": _TYPE, "format": _FORMAT, "data": signature, "index": index}
+
+
+def text_signature(message: JsonObject) -> str:
+    """The last signature of text in a message, "" without one; those of other providers are none."""
+    return _detailed(message).get("", "")
+
+
+def call_signature(call: JsonObject, message: JsonObject) -> str:
+    """The signature of a call of `message`: on the call, or in a detail that names it; "" without one."""
+    identity = text_at(call, "id")
+    return signature_of(call) or (_detailed(message).get(identity, "") if identity else "")
+
+
+def _detailed(message: JsonObject) -> dict[str, str]:
+    """Gemini's signatures in the details of a message, by the id of a call, or "" for text."""
+    return {
+        text_at(detail, "id"): signature
+        for detail in objects_at(message, "reasoning_details")
+        if detail.get("format") == _FORMAT and detail.get("type") == _TYPE and (signature := text_at(detail, "data"))
+    }
+
+
+def signed(part: JsonObject, signature: str) -> JsonObject:
+    """`part` with `signature`, where there is one."""
+    member: dict[str, Any] = {"thoughtSignature": signature} if signature else {}
+    return part | member

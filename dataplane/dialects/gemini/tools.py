@@ -1,0 +1,86 @@
+"""OpenAI's tools and the choice among them as function declarations and their calling mode."""
+
+from typing import Any
+
+from dataplane.call import JsonObject
+from dataplane.dialects.gemini.fields import object_at, objects_at, text_at
+from dataplane.dialects.gemini.schema import render_schema
+from dataplane.errors import InvalidRequest
+
+_MODES = {"none": "NONE", "auto": "AUTO", "required": "ANY", "any": "ANY"}
+
+
+def render_tools(body: JsonObject) -> JsonObject:
+    """The members `tools` and `toolConfig` of a request, as far as `body` says something of them.
+
+    Tools of Google's own, objects without a type such as {"googleSearch": {}}, pass as they are. Raises InvalidRequest
+    for tools of other kinds.
+    """
+    declarations, others = _split(body.get("tools"))
+    declarations = _allowed(declarations, object_at(body, "tool_choice"))
+    if body.get("web_search_options") is not None and not declarations and not others:
+        others = [{"googleSearch": {}}]
+    tools = [*others, *([{"functionDeclarations": declarations}] if declarations else [])]
+    rendered: JsonObject = {"tools": tools} if tools else {}
+    if declarations and (config := _calling_config(body.get("tool_choice"))):
+        rendered["toolConfig"] = {"functionCallingConfig": config}
+    return rendered
+
+
+def _split(tools: Any) -> tuple[list[JsonObject], list[JsonObject]]:
+    """Function declarations, and tools of Google's own."""
+    if tools is None:
+        return [], []
+    if not isinstance(tools, list):
+        raise InvalidRequest('The field "tools" must be a list.', code="invalid_value", param="tools")
+    declarations, others = [], []
+    for at, tool in enumerate(tools):
+        if not isinstance(tool, dict):
+            raise InvalidRequest(f'"tools[{at}]" must be an object.', code="invalid_value", param=f"tools[{at}]")
+        if isinstance(tool.get("function"), dict):
+            declarations.append(_declaration(tool["function"], f"tools[{at}].function"))
+        elif tool and "type" not in tool and "function" not in tool:
+            others.append(tool)
+        else:
+            raise InvalidRequest(
+                f'"tools[{at}]" is no function, and Gemini models know no other tools of clients.',
+                code="unsupported_content",
+                param=f"tools[{at}]",
+            )
+    return declarations, others
+
+
+def _declaration(function: JsonObject, param: str) -> JsonObject:
+    name = function.get("name")
+    if not isinstance(name, str) or not name:
+        raise InvalidRequest(f'"{param}.name" must be text.', code="invalid_value", param=f"{param}.name")
+    declaration: JsonObject = {"name": name}
+    if description := text_at(function, "description"):
+        declaration["description"] = description
+    if parameters := object_at(function, "parameters"):
+        declaration["parametersJsonSchema"] = render_schema(parameters)
+    return declaration
+
+
+def _allowed(declarations: list[JsonObject], choice: JsonObject) -> list[JsonObject]:
+    """The declarations that a choice of allowed tools leaves: Gemini limits names only where it forces a call."""
+    if choice.get("type") != "allowed_tools":
+        return declarations
+    named = {_function_name(tool) for tool in objects_at(object_at(choice, "allowed_tools"), "tools")}
+    return [declaration for declaration in declarations if declaration["name"] in named]
+
+
+def _calling_config(choice: Any) -> JsonObject:
+    """The functionCallingConfig for a tool_choice; {} where it says nothing that Gemini knows."""
+    if isinstance(choice, str):
+        return {"mode": _MODES[choice]} if choice in _MODES else {}
+    if not isinstance(choice, dict):
+        return {}
+    if choice.get("type") == "allowed_tools":
+        return _calling_config(text_at(object_at(choice, "allowed_tools"), "mode"))
+    name = _function_name(choice)
+    return {"mode": "ANY", "allowedFunctionNames": [name]} if name else {}
+
+
+def _function_name(tool: JsonObject) -> str:
+    return text_at(object_at(tool, "function"), "name") or text_at(tool, "name")

@@ -1,0 +1,194 @@
+"""A request in OpenAI's format as one place wants it: what its catalog row says, and what no row can say."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from dataplane.call import JsonObject
+from dataplane.dialects.base import ProviderSpec
+
+_SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
+_SHORT_ID_LENGTH = 9
+_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+def adapt_body(body: JsonObject, provider: ProviderSpec, base_url: str = "") -> JsonObject:
+    """`body` as `provider`, at `base_url`, takes it; `body` itself, which is never changed, where that is so already.
+
+    At another address than the provider's own one, where it has one, there may be something that takes more.
+    """
+    if provider.drop or provider.rename or provider.values or provider.defaults:
+        body = _with_members(body, provider)
+    if provider.drop_inside and provider.own_domain in base_url:
+        body = _without_inside(body, provider.drop_inside)
+    if provider.traits:
+        for trait, adapted in _QUIRKS.items():
+            if trait in provider.traits:
+                body = adapted(body)
+    return body
+
+
+def _with_members(body: JsonObject, provider: ProviderSpec) -> JsonObject:
+    """What is sent under its new name wins over what the client sent under that name."""
+    adapted: JsonObject = dict(provider.defaults)
+    renamed: JsonObject = {}
+    for name, value in body.items():
+        if name in provider.drop:
+            continue
+        others = provider.values.get(name)
+        if others is not None and isinstance(value, str) and value in others:
+            value = others[value]
+            if value is None:
+                continue
+        if name in provider.rename:
+            renamed[provider.rename[name]] = value
+        else:
+            adapted[name] = value
+    return adapted | renamed
+
+
+def _without_inside(body: JsonObject, names: frozenset[str]) -> JsonObject:
+    """`body` without `names` in its messages, their parts and its tools."""
+    adapted = {}
+    for member in ("messages", "tools"):
+        items = body.get(member)
+        if isinstance(items, list):
+            kept = [_without(item, names) for item in items]
+            if any(new is not old for new, old in zip(kept, items, strict=True)):
+                adapted[member] = kept
+    return body | adapted if adapted else body
+
+
+def _without(item: Any, names: frozenset[str]) -> Any:
+    """`item`, and the parts of its content, without `names`; the same object where there are none of them."""
+    if not isinstance(item, dict):
+        return item
+    if not names.isdisjoint(item):
+        item = {name: value for name, value in item.items() if name not in names}
+    content = item.get("content")
+    if type(content) is not list:
+        return item
+    for part in content:
+        if type(part) is dict and not names.isdisjoint(part):
+            return item | {"content": [_without(part, names) for part in content]}
+    return item
+
+
+def _with_messages(body: JsonObject, change: Callable[[JsonObject], JsonObject]) -> JsonObject:
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return body
+    return body | {"messages": [change(message) if isinstance(message, dict) else message for message in messages]}
+
+
+def _with_system_role(body: JsonObject) -> JsonObject:
+    """Instructions of a developer as the system's."""
+    return _with_messages(
+        body, lambda message: message | {"role": "system"} if message.get("role") == "developer" else message
+    )
+
+
+def _with_short_tool_ids(body: JsonObject) -> JsonObject:
+    """Ids of tool calls that other providers made as nine letters and digits."""
+    return _with_messages(body, _with_short_ids)
+
+
+def _with_short_ids(message: JsonObject) -> JsonObject:
+    calls, answered = message.get("tool_calls"), message.get("tool_call_id")
+    if isinstance(calls, list):
+        message = message | {
+            "tool_calls": [
+                call | {"id": _short_id(call["id"])} if isinstance(call, dict) and "id" in call else call
+                for call in calls
+            ]
+        }
+    return message | {"tool_call_id": _short_id(answered)} if answered is not None else message
+
+
+def _short_id(tool_id: Any) -> Any:
+    if not isinstance(tool_id, str) or _SHORT_ID.fullmatch(tool_id):
+        return tool_id
+    number = int.from_bytes(hashlib.sha256(tool_id.encode()).digest()[:8], "big")
+    digits = []
+    for _ in range(_SHORT_ID_LENGTH):
+        number, digit = divmod(number, len(_DIGITS))
+        digits.append(_DIGITS[digit])
+    return "".join(digits)
+
+
+def _with_answer_prefix(body: JsonObject) -> JsonObject:
+    """A last message of the assistant as what the answer begins with."""
+    messages = body.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if not isinstance(messages, list) or not isinstance(last, dict):
+        return body
+    if last.get("role") != "assistant" or last.get("tool_calls"):
+        return body
+    return body | {"messages": [*messages[:-1], {"prefix": True, **last}]}
+
+
+def _with_alternating_roles(body: JsonObject) -> JsonObject:
+    """Neighbouring messages of one role as one message."""
+    messages = body.get("messages")
+    if not isinstance(messages, list):
+        return body
+    merged: list[Any] = []
+    for message in messages:
+        before = merged[-1] if merged else None
+        if isinstance(before, dict) and isinstance(message, dict) and before.get("role") == message.get("role"):
+            merged[-1] = before | {"content": _joined(before.get("content"), message.get("content"))}
+        else:
+            merged.append(message)
+    return body | {"messages": merged}
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    return [*_parts(first), *_parts(second)]
+
+
+def _parts(content: Any) -> list[Any]:
+    if isinstance(content, list):
+        return content
+    return [{"type": "text", "text": content}] if isinstance(content, str) else []
+
+
+def _with_json_object(body: JsonObject) -> JsonObject:
+    """A schema that the answer must match as instructions, beside the demand for JSON."""
+    wanted = body.get("response_format")
+    if not isinstance(wanted, dict) or wanted.get("type") != "json_schema":
+        return body
+    asked = wanted.get("json_schema")
+    schema = asked.get("schema") if isinstance(asked, dict) else None
+    messages = body.get("messages")
+    if isinstance(messages, list):
+        text = "Answer with nothing but one JSON object"
+        if schema is not None:
+            text += f" that matches this JSON schema: {orjson.dumps(schema).decode()}"
+        messages = [{"role": "system", "content": text}, *messages]
+    return body | {"response_format": {"type": "json_object"}, "messages": messages}
+
+
+def _with_free_tool_choice(body: JsonObject) -> JsonObject:
+    """No demand for a tool: the model may call one all the same."""
+    if body.get("tool_choice") in (None, "auto", "none"):
+        return body
+    return {name: value for name, value in body.items() if name != "tool_choice"}
+
+
+_QUIRKS: Mapping[str, Callable[[JsonObject], JsonObject]] = MappingProxyType(
+    {
+        "system_role": _with_system_role,
+        "short_tool_ids": _with_short_tool_ids,
+        "answer_prefix": _with_answer_prefix,
+        "alternating_roles": _with_alternating_roles,
+        "json_object_only": _with_json_object,
+        "free_tool_choice": _with_free_tool_choice,
+    }
+)
+"""By the trait of a row that asks for it, in the order in which they are done."""

@@ -1,0 +1,212 @@
+"""What compatible providers write otherwise comes out as OpenAI writes it, and nothing else is touched."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dataplane.dialects.base import Frame, SseEvent
+from dataplane.dialects.openai.response import parse_result
+from dataplane.dialects.openai.stream import OpenAIStreamParser
+from dataplane.errors import UpstreamError, UpstreamErrorKind
+from tests.fakes.outcomes import REQUEST_ID, START_TIME_US, make_call
+
+CALL = make_call()
+AROUND = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+
+
+def encode(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def chunk(delta: Any, finish: Any = None, index: int = 0, **fields: Any) -> dict[str, Any]:
+    return {**AROUND, "choices": [{"index": index, "delta": delta, "finish_reason": finish}], **fields}
+
+
+def feed(*payloads: Any, done: bool = True) -> list[dict[str, Any]]:
+    parser = OpenAIStreamParser(CALL)
+    frames: list[Frame] = []
+    for payload in payloads:
+        frames += parser.feed(SseEvent("", encode(payload)))
+    if done:
+        frames += parser.feed(SseEvent("", b"[DONE]"))
+    return [json.loads(frame.data) for frame in [*frames, *parser.finish()]]
+
+
+def deltas(*payloads: Any) -> list[dict[str, Any]]:
+    return [part["choices"][0]["delta"] for part in feed({**chunk({"role": "assistant"})}, *payloads)]
+
+
+def answer(message: Any, finish: Any = "stop", **fields: Any) -> dict[str, Any]:
+    whole = {
+        **AROUND,
+        "object": "chat.completion",
+        "choices": [{"message": message, "finish_reason": finish}],
+        **fields,
+    }
+    return dict(json.loads(parse_result(encode(whole), CALL).data))
+
+
+@pytest.mark.parametrize(
+    ("said", "finish"),
+    [
+        *(("eos", "stop"), ("EOS_TOKEN", "stop"), ("end_turn", "stop"), ("STOP", "stop"), ("never seen", "stop")),
+        *(("model_length", "length"), ("MAX_TOKENS", "length"), ("tool_use", "tool_calls")),
+        *(
+            ("SAFETY", "content_filter"),
+            ("", "stop"),
+            ([1], "stop"),
+            ("function_call", "function_call"),
+        ),
+    ],
+)
+def test_finish_is_a_word_of_openais(said: Any, finish: str) -> None:
+    assert answer({"content": "a"}, said)["choices"][0]["finish_reason"] == finish
+    last = feed(chunk({"content": "a"}), chunk({}, said))[-1]
+    assert last["choices"][0]["finish_reason"] == finish
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [("error", UpstreamErrorKind.SERVER), ("insufficient_system_resource", UpstreamErrorKind.OVERLOADED)],
+)
+def test_finish_that_is_a_failure_is_an_error(said: str, kind: UpstreamErrorKind) -> None:
+    with pytest.raises(UpstreamError) as caught:
+        answer({"content": "a"}, said)
+    assert caught.value.kind is kind
+    with pytest.raises(UpstreamError):
+        feed(chunk({"content": "a"}), chunk({}, said))
+
+
+def test_error_of_a_choice_is_told_in_its_own_words() -> None:
+    broken = {"finish_reason": "error", "message": {"content": ""}, "error": {"message": "no GPU", "code": 502}}
+    with pytest.raises(UpstreamError) as caught:
+        parse_result(encode({**AROUND, "choices": [broken]}), CALL)
+    assert (caught.value.message, caught.value.status) == ("no GPU", 502)
+
+
+THINKING = [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "42"}]
+
+
+@pytest.mark.parametrize(
+    ("message", "text", "reasoning"),
+    [
+        ({"content": THINKING}, "42", "hm"),
+        ({"content": [{"type": "reasoning", "summary": [{"text": "hm"}]}, {"type": "text", "text": "42"}]}, "42", "hm"),
+        ({"content": [{"type": "reference", "reference_ids": [1]}, "4", {"type": "text", "text": "2"}]}, "42", None),
+        ({"content": {"a": 1}}, '{"a":1}', None),
+        ({"content": "42", "reasoning": "hm"}, "42", "hm"),
+        ({"content": "42", "reasoning": "", "reasoning_details": [{"text": "hm"}, {"data": "x"}]}, "42", "hm"),
+        ({"content": "42", "reasoning": "other", "reasoning_content": "hm"}, "42", "hm"),
+        ({"content": "42", "reasoning": None, "reasoning_details": 3}, "42", None),
+    ],
+)
+def test_content_is_text_and_reasoning_is_in_one_place(message: Any, text: str, reasoning: str | None) -> None:
+    whole = answer({"role": "assistant", **message})["choices"][0]["message"]
+    assert (whole["content"], whole.get("reasoning_content")) == (text, reasoning)
+    (_, delta, _) = deltas(chunk(message))
+    assert (delta["content"], delta.get("reasoning_content")) == (text, reasoning)
+
+
+def test_members_around_the_choices_are_filled_in() -> None:
+    first, second = feed({"choices": [{"delta": {"content": "a"}}]}, {**chunk({}, "stop"), "id": "x", "model": ""})
+    made = REQUEST_ID.removeprefix("req_")
+    assert first == {
+        "id": f"chatcmpl-{made}",
+        "object": "chat.completion.chunk",
+        "created": START_TIME_US // 1_000_000,
+        "model": "smart",
+        "choices": [{"index": 0, "delta": {"role": "assistant", "content": "a"}}],
+    }
+    assert (second["id"], second["model"]) == ("x", "smart")
+    text = json.loads(parse_result(b'{"choices":[{"text":"a","finish_reason":"eos"}]}', CALL).data)
+    assert (text["id"], text["object"]) == (f"cmpl-{made}", "text_completion")
+    assert "message" not in text["choices"][0]
+
+
+def test_what_is_said_of_the_prompt_goes_out_with_the_first_chunk() -> None:
+    aside = {"choices": [], "created": 0, "id": "", "model": "", "object": "", "prompt_filter_results": [{"x": 1}]}
+    first, second = feed(aside, chunk({"role": "assistant", "content": "a"}), chunk({}, "stop"))
+    assert first["prompt_filter_results"] == [{"x": 1}]
+    assert (first["id"], first["choices"][0]["delta"]["content"]) == ("c", "a")
+    assert "prompt_filter_results" not in second
+    with pytest.raises(UpstreamError):
+        feed(aside)
+
+
+def test_stream_that_is_over_without_an_end_gets_one() -> None:
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    *_, last = feed(
+        chunk({"content": "a"}), chunk({"tool_calls": [call]}, index=1), chunk({"content": "b"}, "length", 2)
+    )
+    assert [(c["index"], c["finish_reason"]) for c in last["choices"]] == [(0, "stop"), (1, "tool_calls")]
+    assert (last["id"], last["model"]) == ("c", "m")
+    _, ended = feed({**AROUND, "object": "text_completion", "choices": [{"index": 0, "text": "a"}]})
+    assert ended["choices"] == [{"index": 0, "text": "", "logprobs": None, "finish_reason": "stop"}]
+
+
+def test_what_follows_an_end_does_not_reopen_it() -> None:
+    assert len(feed(chunk({"content": "a"}), chunk({}, "stop"), chunk({}))) == 3
+
+
+def fragments(*calls: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    told = deltas(*(chunk({"tool_calls": part}) for part in calls), chunk({}, "tool_calls"))
+    return [
+        (call["index"], call.get("id"), call.get("type"), (call.get("function") or {}).get("arguments"))
+        for delta in told
+        for call in delta.get("tool_calls", [])
+    ]
+
+
+def begun(index: Any, tool_id: Any, arguments: Any = "{}") -> dict[str, Any]:
+    return {"index": index, "id": tool_id, "type": "function", "function": {"name": "f", "arguments": arguments}}
+
+
+def test_calls_of_a_stream_have_one_index_and_one_id_each() -> None:
+    assert fragments([begun(0, "a")], [begun(0, "b")]) == [(0, "a", "function", "{}"), (1, "b", "function", "{}")]
+    one, two = fragments([begun(0, ""), begun(0, None)])
+    assert (one[0], two[0]) == (0, 1)
+    assert one[1] != two[1]
+    assert one[1].startswith("call_")
+    later = {"function": {"arguments": "1}"}}
+    assert fragments([{"id": "a", "function": {"name": "f", "arguments": '{"x":'}}], [later]) == [
+        (0, "a", "function", '{"x":'),
+        (0, None, None, "1}"),
+    ]
+    assert fragments([begun(0, "a", {"x": 1})]) == [(0, "a", "function", '{"x":1}')]
+    first, second = fragments([begun(0, "a"), begun(1, "a")])
+    assert first[1] != second[1]
+
+
+def test_calls_of_a_complete_message_are_mended() -> None:
+    calls = [{"function": {"name": "f", "arguments": {"x": 1}}}, {"id": "a", "type": "function", "function": {}}]
+    choice = answer({"content": None, "tool_calls": calls}, None)["choices"][0]
+    assert (choice["finish_reason"], choice["message"]["role"]) == ("tool_calls", "assistant")
+    first, second = choice["message"]["tool_calls"]
+    assert (first["type"], first["function"]["arguments"], second["id"]) == ("function", '{"x":1}', "a")
+    assert first["id"].startswith("call_")
+    assert "tool_calls" not in answer({"content": "a", "tool_calls": []})["choices"][0]["message"]
+
+
+def test_usage_is_told_as_openai_tells_it() -> None:
+    details = {"completion_tokens_details": {"reasoning_tokens": 30}}
+    reported = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 45, **details, "cached_tokens": 4}
+    for usage in (
+        answer({"content": "a"}, usage=reported)["usage"],
+        feed(chunk({}, "stop", usage=reported))[0]["usage"],
+    ):
+        assert usage["completion_tokens"] == 35
+        assert usage["prompt_tokens_details"] == {"cached_tokens": 4}
+        assert usage["total_tokens"] == 45
+    embedded = {"object": "list", "data": [], "model": "m", "usage": {"total_tokens": 7}}
+    assert json.loads(parse_result(encode(embedded), CALL).data)["usage"] == {"total_tokens": 7, "prompt_tokens": 7}
+
+
+@given(st.text(max_size=9), st.sampled_from([None, "stop", "length", "tool_calls"]), st.booleans())
+def test_what_is_right_passes_as_it_came(text: str, finish: str | None, is_odd: bool) -> None:
+    first = encode(chunk({"role": "assistant", "content": ""}))
+    data = encode(chunk({"content": text}, finish, unknown=is_odd))
+    parser = OpenAIStreamParser(CALL)
+    assert [frame.data for part in (first, data) for frame in parser.feed(SseEvent("", part))] == [first, data]

@@ -1,0 +1,176 @@
+"""Requests are what each provider takes: settings that it refuses are left out, others have its own names."""
+
+import copy
+from typing import Any
+
+import orjson
+import pytest
+
+from dataplane.dialects.openai import OpenAIDialect
+from dataplane.snapshot import Secret, Target, Upstream
+from tests.fakes.outcomes import CHAT, make_call
+from tollway.resources.providers import PROVIDERS, ProviderRow
+
+DIALECT = OpenAIDialect()
+
+
+def _chats(row: ProviderRow) -> bool:
+    return row.dialect == "openai" and "chat_completions" in row.paths
+
+
+USER = {"role": "user", "content": "hi"}
+SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+
+
+def sent(
+    provider: str, model: str = "m", url: str = "", *, stream: bool = False, limit: int | None = None, **body: Any
+) -> Any:
+    """The body that `provider` is sent, and nothing of the call is changed by that."""
+    body = {"model": "smart", "messages": [USER], **body}
+    before = copy.deepcopy(body)
+    row = PROVIDERS[provider].at(model, {})
+    base_url = url or row.base_url or "http://u.example"
+    upstream = Upstream("upstreams/u", "u", provider, base_url, "", {}, (), None, {}, Secret(""))
+    call = make_call(endpoint=CHAT, body=body, stream=stream, output_limit=limit)
+    rendered = orjson.loads(DIALECT.render_request(call, Target(upstream, model), row).body)
+    assert body == before
+    return rendered
+
+
+@pytest.mark.parametrize("provider", ["openai", "openai_compatible", "sim", "azure-openai", "openrouter", "vllm"])
+def test_values_pass_as_they_came(provider: str) -> None:
+    said: dict[str, Any] = {
+        "temperature": 0.5,
+        "max_tokens": 7,
+        "stop": ["a"],
+        "unknown": {"x": [1]},
+        "user": "u",
+        "seed": 1,
+    }
+    assert sent(provider, **said) == {"model": "m", "messages": [USER], **said}
+    assert sent(provider, stream=True)["stream_options"] == {"include_usage": True}
+
+
+@pytest.mark.parametrize("provider", ["mistral", "perplexity", "databricks"])
+def test_usage_is_not_asked_of_those_that_refuse_to_be_asked(provider: str) -> None:
+    assert "stream_options" not in sent(provider, stream=True, stream_options={"include_usage": True})
+
+
+def test_mistral_has_names_of_its_own() -> None:
+    said = sent("mistral", seed=3, max_completion_tokens=9, tool_choice="required", reasoning_effort="low", user="u")
+    assert said["random_seed"] == 3
+    assert said["max_tokens"] == 9
+    assert (said["tool_choice"], said["reasoning_effort"]) == ("any", "high")
+    assert not {"seed", "max_completion_tokens", "user"} & said.keys()
+    named = {"type": "function", "function": {"name": "f"}}
+    assert sent("mistral", tool_choice=named)["tool_choice"] == named
+
+
+def test_mistral_gets_short_ids_that_stay_paired() -> None:
+    calls = [{"id": "call_0123456789", "type": "function", "function": {}}, {"id": "abcDEF123"}, {}]
+    messages = [
+        USER,
+        {"role": "assistant", "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "call_0123456789", "content": "1"},
+        {"role": "tool", "tool_call_id": "abcDEF123", "content": "2"},
+    ]
+    _, asked, first, second = sent("mistral", messages=messages)["messages"]
+    assert len(asked["tool_calls"][0]["id"]) == 9
+    assert asked["tool_calls"][0]["id"].isalnum()
+    assert first["tool_call_id"] == asked["tool_calls"][0]["id"]
+    assert second["tool_call_id"] == asked["tool_calls"][1]["id"] == "abcDEF123"
+    assert "id" not in asked["tool_calls"][2]
+
+
+def test_mistral_continues_the_assistants_words() -> None:
+    begun = {"role": "assistant", "content": "It is"}
+    assert sent("mistral", messages=[USER, begun])["messages"][-1] == {**begun, "prefix": True}
+    assert sent("mistral")["messages"] == [USER]
+
+
+def test_groq_refuses_some_settings_and_names_of_speakers() -> None:
+    said = sent("groq", n=2, logprobs=True, top_logprobs=2, logit_bias={}, messages=[{**USER, "name": "ada"}])
+    assert said == {"model": "m", "messages": [USER]}
+
+
+def test_perplexity_wants_roles_in_turn() -> None:
+    parts = [{"type": "text", "text": "b"}]
+    messages = [
+        {"role": "developer", "content": "x"},
+        {"role": "system", "content": "y"},
+        {"role": "user", "content": "a"},
+        {"role": "user", "content": parts},
+    ]
+    assert sent("perplexity", messages=messages, tools=[{}])["messages"] == [
+        {"role": "system", "content": "x\n\ny"},
+        {"role": "user", "content": [{"type": "text", "text": "a"}, *parts]},
+    ]
+
+
+def test_deepseek_is_told_the_schema_in_words() -> None:
+    said = sent("deepseek", response_format=SCHEMA)
+    assert said["response_format"] == {"type": "json_object"}
+    told, asked = said["messages"]
+    assert told["role"] == "system"
+    assert '{"type":"object"}' in told["content"]
+    assert asked == USER
+
+
+def test_deepseek_reasoner_is_free_to_call() -> None:
+    assert "tool_choice" not in sent("deepseek", "deepseek-reasoner", tool_choice="required", logprobs=True)
+    assert sent("deepseek", "deepseek-reasoner", tool_choice="none")["tool_choice"] == "none"
+    assert sent("deepseek", "deepseek-chat", tool_choice="required")["tool_choice"] == "required"
+
+
+@pytest.mark.parametrize("provider", ["openai", "azure-openai"])
+def test_reasoning_models_of_openai_take_no_max_tokens(provider: str) -> None:
+    for model in ("o4-mini", "gpt-5.2", "gpt-5-chat-latest"):
+        assert sent(provider, model, max_tokens=5, temperature=0.1)["max_completion_tokens"] == 5
+    assert "temperature" not in sent(provider, "o3-2025-04-16", temperature=0.1)
+    assert "temperature" not in sent(provider, "gpt-5-mini", temperature=0.1)
+    assert sent(provider, "gpt-5.2", temperature=0.1)["temperature"] == 0.1
+    assert sent(provider, "gpt-4o", max_tokens=5, temperature=0.1)["max_tokens"] == 5
+
+
+def test_limit_of_admission_has_the_providers_name() -> None:
+    assert sent("openai", limit=5)["max_completion_tokens"] == 5
+    assert sent("mistral", limit=5)["max_tokens"] == 5
+    assert sent("groq", limit=5)["max_completion_tokens"] == 5
+    assert sent("sim", limit=5)["max_tokens"] == 5
+
+
+def test_xai_models_that_reason_refuse_penalties() -> None:
+    assert "stop" not in sent("xai", "grok-4-0709", stop="x", reasoning_effort="low")
+    assert "reasoning_effort" not in sent("xai", "grok-4-0709", reasoning_effort="low")
+    assert sent("xai", "grok-3-mini", reasoning_effort="low")["reasoning_effort"] == "low"
+    assert sent("xai", "grok-4.5", reasoning_effort="low")["reasoning_effort"] == "low"
+
+
+def test_what_clients_of_other_providers_send_is_left_out() -> None:
+    cached = {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}
+    messages = [
+        {"role": "user", "content": [cached]},
+        {"role": "assistant", "content": "b", "reasoning_content": "r", "thinking_blocks": [], "reasoning_details": []},
+    ]
+    tools = [{"type": "function", "function": {"name": "f"}, "cache_control": {"type": "ephemeral"}}]
+    said = sent("openai", messages=messages, tools=tools)
+    assert said["messages"] == [
+        {"role": "user", "content": [{"type": "text", "text": "a"}]},
+        {"role": "assistant", "content": "b"},
+    ]
+    assert said["tools"] == [{"type": "function", "function": {"name": "f"}}]
+    for url in ("https://eu.api.openai.com/v1", "https://proxy.example/v1"):
+        is_whole = sent("openai", "m", url, messages=messages, tools=tools)["messages"] == messages
+        assert is_whole == ("openai.com" not in url)
+    assert sent("openai_compatible", messages=messages, tools=tools)["messages"] == messages
+    assert sent("deepseek", messages=messages)["messages"][1] == {
+        "role": "assistant",
+        "content": "b",
+        "reasoning_content": "r",
+    }
+
+
+@pytest.mark.parametrize("provider", sorted(name for name, row in PROVIDERS.items() if _chats(row)))
+@pytest.mark.parametrize("odd", [None, 5, "x", {}, [None, 5, "x", {"content": [None, 5]}, {"tool_calls": 5}]])
+def test_odd_bodies_are_sent_as_they_are(provider: str, odd: Any) -> None:
+    sent(provider, messages=odd, tools=odd, response_format=odd, tool_choice=odd, stop=odd, n=odd)

@@ -1,0 +1,136 @@
+"""Providers that speak a format of their own, and those that Tollway's own format is that of."""
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from tollway.resources.catalog.row import OPENAI_PATHS, Case, ProviderRow
+
+NOT_OPENAI: frozenset[str] = frozenset({"cache_control", "reasoning_content", "reasoning_details", "thinking_blocks"})
+"""Members of messages that clients of other providers send, and that OpenAI refuses."""
+
+_SAMPLING = frozenset(
+    {"temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs"}
+)
+_REASONING = (
+    Case(models=re.compile(r"(o\d|gpt-[5-9]).*"), rename={"max_tokens": "max_completion_tokens"}),
+    Case(models=re.compile(r"o\d(-(mini|preview|pro))?(-\d{4}.*)?|gpt-5(-(mini|nano))?(-\d{4}.*)?"), drop=_SAMPLING),
+)
+"""Reasoning models take no `max_tokens`, and the earlier ones nothing that steers how tokens are drawn."""
+
+_OUTPUT_LIMIT: Mapping[str, str] = MappingProxyType({"chat_completions": "max_completion_tokens"})
+
+
+def _azure_paths(before: str, after: str = "") -> dict[str, str]:
+    return {name: f"/openai{before}{path}{after}" for name, path in OPENAI_PATHS.items()}
+
+
+_VERTEX_PLACE = "aiplatform.googleapis.com/v1/projects/{project}/locations/{location}"
+_VERTEX_GEMINI = "/publishers/google/models/{model}:"
+_VERTEX_CLAUDE = "/publishers/anthropic/models/"
+_VERTEX_CLAUDE_PATHS: Mapping[str, str] = MappingProxyType(
+    {
+        "messages": _VERTEX_CLAUDE + "{model}:rawPredict",
+        "messages.stream": _VERTEX_CLAUDE + "{model}:streamRawPredict",
+        "chat_completions": _VERTEX_CLAUDE + "{model}:rawPredict",
+        "chat_completions.stream": _VERTEX_CLAUDE + "{model}:streamRawPredict",
+        "count_tokens": _VERTEX_CLAUDE + "count-tokens:rawPredict",
+    }
+)
+
+NATIVE: tuple[ProviderRow, ...] = (
+    ProviderRow(
+        "openai",
+        base_url="https://api.openai.com/v1",
+        needs_secret=True,
+        catalog_id="openai",
+        output_limit=_OUTPUT_LIMIT,
+        drop_inside=NOT_OPENAI,
+        own_domain="openai.com",
+        cases=_REASONING,
+    ),
+    ProviderRow(
+        "azure-openai",
+        paths=_azure_paths("/v1"),
+        auth=("api-key", ""),
+        options=dict.fromkeys(("api_version", "auth", "tenant_id", "client_id", "scope"), ""),
+        catalog_id="azure",
+        output_limit=_OUTPUT_LIMIT,
+        drop_inside=NOT_OPENAI,
+        cases=(
+            Case(option="auth", value="entra", credentials="azure"),
+            Case(option="api_version", paths=_azure_paths("/deployments/{model}", "?api-version={api_version}")),
+            *_REASONING,
+        ),
+    ),
+    ProviderRow(
+        "anthropic",
+        "anthropic",
+        {
+            "messages": "/v1/messages",
+            "chat_completions": "/v1/messages",
+            "count_tokens": "/v1/messages/count_tokens",
+        },
+        base_url="https://api.anthropic.com",
+        auth=("x-api-key", ""),
+        needs_secret=True,
+        catalog_id="anthropic",
+    ),
+    ProviderRow(
+        "google-ai-studio",
+        "gemini",
+        {
+            "chat_completions": "/models/{model}:generateContent",
+            "chat_completions.stream": "/models/{model}:streamGenerateContent?alt=sse",
+            "embeddings": "/models/{model}:batchEmbedContents",
+            "count_tokens": "/models/{model}:countTokens",
+        },
+        base_url="https://generativelanguage.googleapis.com/v1beta",
+        auth=("x-goog-api-key", ""),
+        needs_secret=True,
+        catalog_id="google",
+    ),
+    ProviderRow(
+        "vertex-ai",
+        "gemini",
+        {
+            "chat_completions": _VERTEX_GEMINI + "generateContent",
+            "chat_completions.stream": _VERTEX_GEMINI + "streamGenerateContent?alt=sse",
+            "embeddings": _VERTEX_GEMINI + "predict",
+            "count_tokens": _VERTEX_GEMINI + "countTokens",
+        },
+        base_url=f"https://{{location}}-{_VERTEX_PLACE}",
+        options={"project": "", "location": ""},
+        credentials="google",
+        traits=frozenset({"vertex"}),
+        catalog_id="google",
+        cases=(
+            Case(option="location", value="global", base_url=f"https://{_VERTEX_PLACE}"),
+            Case(models=re.compile(r"claude.*"), dialect="anthropic", paths=_VERTEX_CLAUDE_PATHS),
+        ),
+    ),
+    ProviderRow(
+        "bedrock",
+        "bedrock",
+        {
+            "chat_completions": "/model/{model}/converse",
+            "chat_completions.stream": "/model/{model}/converse-stream",
+            "embeddings": "/model/{model}/invoke",
+            "count_tokens": "/model/{model}/count-tokens",
+        },
+        base_url="https://bedrock-runtime.{region}.amazonaws.com",
+        options=dict.fromkeys(
+            ("auth", "profile", "role_arn", "role_session_name", "external_id", "web_identity_token_file"), ""
+        ),
+        credentials="aws",
+        catalog_id="aws",
+    ),
+    ProviderRow(
+        "cohere",
+        "cohere",
+        {"chat_completions": "/v2/chat", "embeddings": "/v2/embed", "rerank": "/v2/rerank"},
+        base_url="https://api.cohere.com",
+        needs_secret=True,
+        catalog_id="cohere",
+    ),
+)
