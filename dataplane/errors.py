@@ -192,7 +192,8 @@ class UpstreamError(Exception):
     """How one attempt failed.
 
     `status` is the upstream's HTTP status, 0 without one; `message`, `type`, `param` and `code` are the upstream's
-    own words and may go to clients only for kind INVALID; `detail` is for spans and logs.
+    own words. All of them go to clients for kind INVALID, of others the message, of refused credentials masked;
+    `detail` is for spans and logs.
     """
 
     def __init__(

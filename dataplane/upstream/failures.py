@@ -1,6 +1,7 @@
 """What failed attempts mean: for the next one, and for the client when there is none."""
 
 import math
+import re
 from collections.abc import Sequence
 
 from dataplane.call import Call
@@ -20,6 +21,10 @@ BACKOFF_BASE_S = 0.1
 BACKOFF_CAP_S = 2.0
 _DEFAULT_RETRY_AFTER_S = 1.0
 _PASSED_STATUS = frozenset((400, 404, 409, 413, 422))
+_OWN_WORDS = "The upstream "
+_MASK = "***"
+_ORGANISATION = re.compile(r"\borg-\w+")
+_LIKE_A_KEY = re.compile(r"(?=[\w.*-]*[\d*])[\w.*-]{11,}[\w*]")
 
 Failure = tuple[Target, UpstreamError]
 
@@ -68,25 +73,41 @@ def _client_error(call: Call, target: Target, last: UpstreamError, failures: Seq
     if all(error.kind is UpstreamErrorKind.RATE_LIMITED for _, error in failures):
         return _rate_limited(call, failures)
     if last.kind is UpstreamErrorKind.TIMEOUT:
-        return UpstreamTimeout(f"No answer in time from {where}, {tries}. Try again, or allow more time.")
+        return UpstreamTimeout(
+            f"No answer in time from {where}, {tries}. Try again, or allow more time.{_provider_words(last)}"
+        )
     if last.kind is UpstreamErrorKind.AUTH and not last.status:
         return UpstreamFailed(last.message)
     if last.kind is UpstreamErrorKind.AUTH:
         return UpstreamFailed(
             f"The {where} refused the gateway's own credential ({last.status}). "
-            "An operator must mend its secret, or what it may spend."
+            f"An operator must mend its secret, or what it may spend.{_provider_words(last)}"
         )
     if last.kind is UpstreamErrorKind.CONNECT:
         return UpstreamFailed(f"No connection to {where}, {tries}. Try again; an operator can check its base_url.")
     status = f" (status {last.status})" if last.status else ""
-    return UpstreamFailed(f"No good answer from {where}{status}, {tries}. Try again.")
+    return UpstreamFailed(f"No good answer from {where}{status}, {tries}. Try again.{_provider_words(last)}")
 
 
 def _rate_limited(call: Call, failures: Sequence[Failure]) -> GatewayError:
     soonest_s = min(error.retry_after_s or _DEFAULT_RETRY_AFTER_S for _, error in failures)
     error = UpstreamRateLimited(
         f'Every upstream of model "{call.model}" is rate limited. Try again in {math.ceil(soonest_s)} s.'
+        f"{_provider_words(failures[-1][1])}"
     )
     error.headers["retry-after"] = str(math.ceil(soonest_s))
     error.headers["retry-after-ms"] = str(math.ceil(soonest_s * 1000))
     return error
+
+
+def _provider_words(error: UpstreamError) -> str:
+    """What the provider said of it, as a sentence more; "" where it said nothing.
+
+    A refused credential is often repeated in part: what looks like one is masked, and so are ids of organisations.
+    """
+    if not error.status or error.message.startswith(_OWN_WORDS):
+        return ""
+    words = _ORGANISATION.sub(_MASK, error.message)
+    if error.kind is UpstreamErrorKind.AUTH:
+        words = _LIKE_A_KEY.sub(_MASK, words)
+    return f" The provider said: {words}"

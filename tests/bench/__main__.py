@@ -30,6 +30,8 @@ from tollway.kernel.subjects import USAGE_STREAM, USAGE_SUBJECTS
 
 GATEWAY_CPU, LOAD_CPU = 0, 1
 CPU_RATIO_BOUND = 2.0
+TRANSLATED_THROUGHPUT_BOUND = 2.5
+CHUNK_RATIO_BOUND = 1.5
 ADDED_P50_BOUND_MS = 1.5
 RESIDENT_BOUND_MIB = 150.0
 SLOPE_BOUND_MIB = 5.0
@@ -38,12 +40,13 @@ SOAK_STEPS = 5
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One shape of load: `calls` per turn over `concurrency` connections."""
+    """One shape of load: `calls` per turn over `concurrency` connections. Those to "claude" are translated."""
 
     name: str
     stream: bool
     concurrency: int
     calls: int
+    model: str = "bench/bench"
 
 
 SHAPES = (
@@ -54,8 +57,11 @@ SHAPES = (
     Shape("stream, 32 at a time", True, 32, 640),
     Shape("stream, 256 at a time", True, 256, 768),
 )
-
-
+TRANSLATED = Shape("translated json, 32 at a time", False, 32, 2500, "claude/bench")
+LONG_STREAMS = (
+    Shape("long stream, 32 at a time", True, 32, 96, "bench/long"),
+    Shape("translated long stream, 32 at a time", True, 32, 96, "claude/long"),
+)
 LIMITS_SHAPE = Shape("2,000 keys, three rules each", False, 32, 6000)
 
 
@@ -86,6 +92,7 @@ class Bench:
     async def turn(self, server: PinnedProcess, shape: Shape, turns: Turns | None, keys: Path | None = None) -> None:
         arguments = [
             "--port", str(server.port), "--calls", str(shape.calls), "--concurrency", str(shape.concurrency),
+            "--model", shape.model,
             *(["--key", self.key] if keys is None else ["--keys", str(keys)]),
             *(["--stream"] if shape.stream else []),
         ]  # fmt: skip
@@ -174,6 +181,11 @@ def _gateway_environment(folder: Path, upstream_port: int, key: str, nats_url: s
             "metadata": {"name": "bench"},
             "spec": {"provider": "sim", "base_url": f"http://127.0.0.1:{upstream_port}/v1"},
         },
+        {
+            "kind": "Upstream",
+            "metadata": {"name": "claude"},
+            "spec": {"provider": "anthropic", "base_url": f"http://127.0.0.1:{upstream_port}"},
+        },
     ]
     path = folder / "bench.yaml"
     path.write_text(yaml.safe_dump_all([{"apiVersion": "tollway/v1", **manifest} for manifest in manifests]))
@@ -224,14 +236,14 @@ async def run(options: argparse.Namespace) -> int:
     verdicts: list[tuple[bool, str]] = []
     with tempfile.TemporaryDirectory(prefix="tollway-bench-") as folder:
         async with running_bench(Path(folder)) as bench:
-            print(f"{'shape':24}{'server':10}{'CPU us':>8} {'calls/s':>9} {'p50 ms':>9} {'p99 ms':>9}  CPU ratio [95%]")
-            for shape in SHAPES:
+            print(f"{'shape':38}{'server':10}{'CPU us':>8} {'calls/s':>9} {'p50 ms':>9} {'p99 ms':>9}  CPU ratio [95%]")
+            for shape in (*SHAPES, TRANSLATED, *LONG_STREAMS):
                 if options.only and options.only not in shape.name:
                     continue
                 gateway, proxy = await bench.compare(shape, options.pairs)
                 ratio = pair_ratio(gateway.cpu_us, proxy.cpu_us)
-                print(f"{shape.name:24}{'gateway':10}{gateway.line()}  {ratio}")
-                print(f"{'':24}{'bare proxy':10}{proxy.line()}", flush=True)
+                print(f"{shape.name:38}{'gateway':10}{gateway.line()}  {ratio}")
+                print(f"{'':38}{'bare proxy':10}{proxy.line()}", flush=True)
                 verdicts += _verdicts(shape, ratio, gateway, proxy)
             if not options.only or options.only in LIMITS_SHAPE.name:
                 verdicts.append(await _run_limits(bench, Path(folder), options.pairs))
@@ -256,6 +268,12 @@ async def _run_limits(bench: Bench, folder: Path, pairs: int) -> tuple[bool, str
 
 
 def _verdicts(shape: Shape, ratio: Ratio, gateway: Turns, proxy: Turns) -> list[tuple[bool, str]]:
+    if shape is TRANSLATED:
+        slower = pair_ratio(proxy.calls_per_s, gateway.calls_per_s)
+        text = f"{shape.name}: throughput {slower} times less, {TRANSLATED_THROUGHPUT_BOUND} allowed"
+        return [(slower.meets(TRANSLATED_THROUGHPUT_BOUND), text)]
+    if shape is LONG_STREAMS[1]:
+        return [(ratio.meets(CHUNK_RATIO_BOUND), f"{shape.name}: CPU ratio {ratio} against {CHUNK_RATIO_BOUND}")]
     if shape.stream or shape.concurrency > 32:
         return []
     if shape.concurrency == 32:

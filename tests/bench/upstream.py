@@ -1,4 +1,4 @@
-"""The upstream of the bench: answers OpenAI-format calls with prepared bytes, at next to no cost of its own."""
+"""The upstream of the bench: answers in OpenAI's or Anthropic's format with prepared bytes, at next to no cost."""
 
 import argparse
 import asyncio
@@ -6,25 +6,28 @@ from typing import cast
 
 import uvloop
 
-STREAM_CHUNKS = 16
+STREAM_CHUNKS, LONG_STREAM_CHUNKS = 16, 256
 CHUNK_INTERVAL_S = 0.002
+_TEXT = b"lorem ipsum " * 55
 _USAGE = b'"usage":{"prompt_tokens":20,"completion_tokens":120,"total_tokens":140}'
 _RESULT = (
     b'{"id":"chatcmpl-bench","object":"chat.completion","created":1700000000,"model":"bench","choices":[{"index":0,'
-    b'"message":{"role":"assistant","content":"'
-    + b"lorem ipsum " * 55
-    + b'"},"finish_reason":"stop"}],'
-    + _USAGE
-    + b"}"
+    b'"message":{"role":"assistant","content":"%b"},"finish_reason":"stop"}],%b}' % (_TEXT, _USAGE)
 )
-_RESULT_ANSWER = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(_RESULT) + _RESULT
+_MESSAGE = (
+    b'{"id":"msg_bench","type":"message","role":"assistant","model":"bench","content":[{"type":"text","text":"%b"}],'
+    b'"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":20,"output_tokens":120}}' % _TEXT
 )
 _STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-def _event(payload: bytes) -> bytes:
-    data = b"data: " + payload + b"\n\n"
+def _answer(result: bytes) -> bytes:
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+    return head % len(result) + result
+
+
+def _event(payload: bytes, name: bytes = b"") -> bytes:
+    data = (b"event: %b\n" % name if name else b"") + b"data: %b\n\n" % payload
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
@@ -35,10 +38,40 @@ def _delta(content: bytes, finish: bytes) -> bytes:
     )
 
 
-_STREAM_EVENTS = [_delta(b'"content":"lorem ipsum "', b"null")] * STREAM_CHUNKS
-_STREAM_EVENTS[-1] = (
-    _delta(b"", b'"stop"') + _event(b'{"id":"x","choices":[],' + _USAGE + b"}") + _event(b"[DONE]") + b"0\r\n\r\n"
-)
+def _chunks(count: int) -> list[bytes]:
+    end = _event(
+        b'{"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1,"model":"bench","choices":[],%b}' % _USAGE
+    )
+    first = _delta(b'"role":"assistant","content":""', b"null")
+    last = _delta(b"", b'"stop"') + end + _event(b"[DONE]") + b"0\r\n\r\n"
+    return [first, *[_delta(b'"content":"lorem ipsum "', b"null")] * (count - 2), last]
+
+
+def _message_events(count: int) -> list[bytes]:
+    begun = (
+        b'{"type":"message_start","message":{"id":"msg_bench","type":"message","role":"assistant","model":"bench",'
+        b'"content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":20,"output_tokens":1}}}'
+    )
+    block = b'{"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}'
+    delta = b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"lorem ipsum "}}'
+    ended = b'{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":120}}'
+    first = _event(begun, b"message_start") + _event(block, b"content_block_start")
+    last = (
+        _event(b'{"type":"content_block_stop","index":0}', b"content_block_stop")
+        + _event(ended, b"message_delta")
+        + _event(b'{"type":"message_stop"}', b"message_stop")
+        + b"0\r\n\r\n"
+    )
+    return [first, *[_event(delta, b"content_block_delta")] * (count - 2), last]
+
+
+_ANSWERS = {False: _answer(_RESULT), True: _answer(_MESSAGE)}
+"""By whether the call is in Anthropic's format, as are the streams, which are also by whether they are long."""
+_STREAMS = {
+    (is_messages, is_long): events(LONG_STREAM_CHUNKS if is_long else STREAM_CHUNKS)
+    for is_messages, events in ((False, _chunks), (True, _message_events))
+    for is_long in (False, True)
+}
 
 
 class UpstreamProtocol(asyncio.Protocol):
@@ -64,14 +97,15 @@ class UpstreamProtocol(asyncio.Protocol):
             return
         self._buffer = body[length:]
         is_stream = b'"stream":true' in body or b'"stream": true' in body
-        self._write(_STREAM_HEAD if is_stream else _RESULT_ANSWER)
+        is_messages = b"/messages " in head
+        self._write(_STREAM_HEAD if is_stream else _ANSWERS[is_messages])
         if is_stream:
-            self._play(0)
+            self._play(_STREAMS[is_messages, b'long"' in body], 0)
 
-    def _play(self, position: int) -> None:
-        self._write(_STREAM_EVENTS[position])
-        if position + 1 < len(_STREAM_EVENTS):
-            asyncio.get_running_loop().call_later(CHUNK_INTERVAL_S, self._play, position + 1)
+    def _play(self, events: list[bytes], position: int) -> None:
+        self._write(events[position])
+        if position + 1 < len(events):
+            asyncio.get_running_loop().call_later(CHUNK_INTERVAL_S, self._play, events, position + 1)
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:

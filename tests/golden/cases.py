@@ -128,7 +128,7 @@ def _cases(path: Path, *, all_ways: bool) -> Iterator[Case]:
     raw = json.loads(path.read_text())
     if not isinstance(raw, dict) or not _is_playable(raw):
         return
-    recording = recordings._read(path)
+    recording = recordings.read_recording(path)
     evidence = read_evidence(recording)
     upstream_path = (raw.get("request") or {}).get("path") or ""
     model = raw.get("model") or _SOME_MODEL

@@ -30,10 +30,11 @@ class Recording:
 
 def read_recordings(dialect: str = "") -> list[Recording]:
     """All recordings of a dialect, OpenAI's where none is named, in order of id."""
-    return [_read(path) for path in sorted((FOLDER / dialect).glob("*.json"))]
+    return [read_recording(path) for path in sorted((FOLDER / dialect).glob("*.json"))]
 
 
-def _read(path: Path) -> Recording:
+def read_recording(path: Path) -> Recording:
+    """The exchange in a file."""
     raw = json.loads(path.read_text())
     request, response = raw.get("request"), raw["response"]
     body = request.get("body") if request else None

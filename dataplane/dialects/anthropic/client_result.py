@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import orjson
 
 from dataplane.call import Call, JsonObject
+from dataplane.dialects.anthropic.reasoning import SEAL
 from dataplane.dialects.base import Frame
 from dataplane.dialects.openai.payload import parse_payload
 from tollway.kernel.usage import NO_USAGE, Usage
@@ -15,7 +16,6 @@ from tollway.kernel.usage import NO_USAGE, Usage
 FORMAT: Final = "anthropic"
 CLAUDE_REASONING: Final = "anthropic-claude-v1"
 """The `format` of reasoning details whose signature or data is Anthropic's own."""
-_SEAL: Final = "tollway."
 _SEALABLE: Final = frozenset(("type", "text", "summary", "signature", "data", "format", "index"))
 _UNSEALED: Final = frozenset(("text", "summary", "index"))
 _STOP_REASONS: Final = {
@@ -162,10 +162,10 @@ def unsealed(sealed: str) -> JsonObject | None:
 
     They are those of a reasoning detail, or `tool_call_id` and the `extra_content` that this call had.
     """
-    if not sealed.startswith(_SEAL):
+    if not sealed.startswith(SEAL):
         return None
     try:
-        detail = orjson.loads(base64.b64decode(sealed.removeprefix(_SEAL), validate=True))
+        detail = orjson.loads(base64.b64decode(sealed.removeprefix(SEAL), validate=True))
     except (binascii.Error, ValueError):
         return None
     return detail if isinstance(detail, dict) else None
@@ -243,7 +243,7 @@ def _sealed(detail: JsonObject, secret: str, kind: str) -> str:
 def _seal(members: JsonObject) -> str:
     """`members` as a client keeps them for the next turn; "" when they are nested too deep."""
     packed = _json(members)
-    return packed and _SEAL + base64.b64encode(packed.encode()).decode()
+    return packed and SEAL + base64.b64encode(packed.encode()).decode()
 
 
 def _part_pieces(parts: Iterable[Any]) -> Iterator[Piece]:

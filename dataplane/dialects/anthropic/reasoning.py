@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from dataplane.call import JsonObject
 
+SEAL: Final = "tollway."
+"""What a signature, or redacted data, begins with that holds another provider's reasoning for its next turn."""
 _FORMAT: Final = "anthropic-claude-v1"
 _TEXT, _ENCRYPTED = "reasoning.text", "reasoning.encrypted"
 
@@ -33,6 +35,33 @@ def thinking_blocks(message: JsonObject) -> list[JsonObject]:
         return blocks
     own = [_own_block(block) for block in _objects(message.get("thinking_blocks"))]
     return [block for block in own if block is not None]
+
+
+def without_foreign_thinking(body: JsonObject) -> JsonObject:
+    """A copy of a Messages body without thinking that other providers' answers became, which Anthropic refuses."""
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not any(map(_has_foreign, messages)):
+        return dict(body)
+    kept = [_without_foreign(message) if _has_foreign(message) else message for message in messages]
+    return {**body, "messages": [message for message in kept if message is not None]}
+
+
+def _has_foreign(message: Any) -> bool:
+    content = message.get("content") if isinstance(message, dict) else None
+    return isinstance(content, list) and any(map(_is_foreign, content))
+
+
+def _without_foreign(message: JsonObject) -> JsonObject | None:
+    """None where nothing is left."""
+    content = [block for block in message["content"] if not _is_foreign(block)]
+    return {**message, "content": content} if content else None
+
+
+def _is_foreign(block: Any) -> bool:
+    if not isinstance(block, dict) or not is_thinking(block):
+        return False
+    proof = block.get("signature" if block["type"] == "thinking" else "data")
+    return not proof or (isinstance(proof, str) and proof.startswith(SEAL))
 
 
 def is_thinking(block: JsonObject) -> bool:

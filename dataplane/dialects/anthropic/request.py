@@ -9,6 +9,7 @@ from dataplane.dialects.anthropic.answer_tool import apply_response_format
 from dataplane.dialects.anthropic.content import malformed
 from dataplane.dialects.anthropic.messages import Conversation
 from dataplane.dialects.anthropic.models import ModelTraits, Thinking, model_traits
+from dataplane.dialects.anthropic.reasoning import without_foreign_thinking
 from dataplane.dialects.anthropic.thinking import apply_sampling, apply_thinking
 from dataplane.dialects.anthropic.tools import render_tool_choice, render_tools, tools_of_history
 from dataplane.dialects.base import ProviderSpec
@@ -45,10 +46,11 @@ def render_request(call: Call, target: Target, provider: ProviderSpec) -> Upstre
 
 
 def _forwarded(call: Call) -> JsonObject:
-    """Every value of the client's body; the limit of the answer where admission counts on one."""
+    """Every value of the client's body but thinking that is not Claude's; the limit that admission counts on."""
+    body = without_foreign_thinking(call.body)
     if call.output_limit is None or call.endpoint.name == COUNT_TOKENS:
-        return dict(call.body)
-    return {**call.body, "max_tokens": call.output_limit}
+        return body
+    return {**body, "max_tokens": call.output_limit}
 
 
 def _translated(call: Call, target: Target, provider: ProviderSpec) -> JsonObject:

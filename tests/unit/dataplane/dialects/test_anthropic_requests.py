@@ -518,3 +518,21 @@ def test_own_calls_to_vertex_and_with_a_limit() -> None:
     assert request.headers["anthropic-beta"] == "x"
     assert "anthropic-version" not in request.headers
     assert json.loads(request.body) == {"max_tokens": 4, "messages": HELLO, "anthropic_version": "vertex-2023-10-16"}
+
+
+def test_thinking_of_other_providers_is_left_out_of_what_is_forwarded() -> None:
+    own = {"type": "thinking", "thinking": "hm", "signature": "EqQB"}
+    foreign = [
+        {"type": "thinking", "thinking": "hm", "signature": ""},
+        {"type": "redacted_thinking", "data": "tollway.e30="},
+        {"type": "thinking", "thinking": "hm", "signature": "tollway.e30="},
+    ]
+    messages = [
+        *HELLO,
+        {"role": "assistant", "content": [own, *foreign, {"type": "text", "text": "hi"}]},
+        {"role": "assistant", "content": foreign},
+    ]
+    body = {"max_tokens": 9, "messages": messages}
+    said = json.loads(render(body, endpoint=MESSAGES).body)
+    assert said["messages"] == [*HELLO, {"role": "assistant", "content": [own, {"type": "text", "text": "hi"}]}]
+    assert len(messages[1]["content"]) == 5

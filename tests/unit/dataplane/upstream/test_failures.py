@@ -51,7 +51,17 @@ def test_what_the_client_is_told(failures: list[Failure], status: int) -> None:
     error = told(*failures)
     assert error.http_status == status
     assert ("retry-after" in error.headers) == (status == 429)
-    assert "words" not in error.message or status == 422
+    assert ("words" in error.message) == bool(failures and failures[-1][1].status)
+
+
+def test_the_provider_is_quoted_and_what_looks_like_a_key_is_masked() -> None:
+    said = "Incorrect API key provided: sk-proj-ab12****wxyz. You are org-abc123."
+    refused = UpstreamError(UpstreamErrorKind.AUTH, said, status=401)
+    assert told((A, refused)).message.endswith("The provider said: Incorrect API key provided: ***. You are ***.")
+    limited = UpstreamError(UpstreamErrorKind.RATE_LIMITED, "gpt-4o-mini-2024-07-18 in org-abc123", status=429)
+    assert told((A, limited)).message.endswith("The provider said: gpt-4o-mini-2024-07-18 in ***")
+    silent = UpstreamError(UpstreamErrorKind.SERVER, "The upstream answered 500.", status=500)
+    assert "provider said" not in told((A, silent)).message
 
 
 def test_soonest_of_the_rate_limits_is_told() -> None:
