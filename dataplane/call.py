@@ -59,8 +59,10 @@ class Call:
     start_s: float
     body_wait_s: float
     output_limit: int | None = None
+    is_translated: bool = False
     """`start_s` is the monotonic clock's reading at `start_time_us`; `body_wait_s` was spent waiting for the client.
-    `output_limit` is the tokens of an answer that admission counts on where the client set no limit: it is sent."""
+    `output_limit` is the tokens of an answer that admission counts on where the client set no limit: it is sent.
+    `is_translated` says that the client spoke another format than the one that `body` is in."""
 
 
 @dataclass(frozen=True, slots=True)

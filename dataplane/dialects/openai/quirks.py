@@ -11,17 +11,20 @@ import orjson
 from dataplane.call import JsonObject
 from dataplane.dialects.base import ProviderSpec
 
+OWN_FORMAT = "own_format"
+"""The trait of those whose own format the hub's is."""
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
 _SHORT_ID_LENGTH = 9
 _DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
-def adapt_body(body: JsonObject, provider: ProviderSpec, base_url: str = "") -> JsonObject:
+def adapt_body(body: JsonObject, provider: ProviderSpec, base_url: str = "", *, is_own: bool = False) -> JsonObject:
     """`body` as `provider`, at `base_url`, takes it; `body` itself, which is never changed, where that is so already.
 
-    At another address than the provider's own one, where it has one, there may be something that takes more.
+    At another address than the provider's own one, where it has one, there may be something that takes more. With
+    `is_own` its top level stays as it is: whoever wrote it means this provider.
     """
-    if provider.drop or provider.rename or provider.values or provider.defaults:
+    if not is_own and (provider.drop or provider.rename or provider.values or provider.defaults):
         body = _with_members(body, provider)
     if provider.drop_inside and provider.own_domain in base_url:
         body = _without_inside(body, provider.drop_inside)

@@ -4,7 +4,7 @@ from typing import Any
 
 from dataplane.call import Call, UpstreamRequest
 from dataplane.dialects.base import ProviderSpec
-from dataplane.dialects.openai.quirks import adapt_body
+from dataplane.dialects.openai.quirks import OWN_FORMAT, adapt_body
 from dataplane.dialects.requests import upstream_request
 from dataplane.snapshot import Target
 
@@ -15,7 +15,7 @@ def render_request(call: Call, target: Target, provider: ProviderSpec) -> Upstre
     """Every value of the client's body but `model`, and `stream_options.include_usage`, which is forced on.
 
     Where admission counts on a limit of the answer and the client set none, it is added. What `provider` refuses or
-    names otherwise is left out or renamed.
+    names otherwise is left out or renamed, but not for a client that speaks to OpenAI in OpenAI's own words.
     """
     body: dict[str, Any] = {**call.body, "model": target.model}
     if call.stream:
@@ -23,4 +23,5 @@ def render_request(call: Call, target: Target, provider: ProviderSpec) -> Upstre
     if call.output_limit is not None:
         body[provider.output_limit.get(call.endpoint.name, _OUTPUT_LIMIT)] = call.output_limit
     base_url = target.upstream.base_url or provider.base_url
-    return upstream_request(call, target, provider, adapt_body(body, provider, base_url))
+    is_own = OWN_FORMAT in provider.traits and not call.is_translated
+    return upstream_request(call, target, provider, adapt_body(body, provider, base_url, is_own=is_own))

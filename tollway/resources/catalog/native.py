@@ -45,6 +45,7 @@ NATIVE: tuple[ProviderRow, ...] = (
         needs_secret=True,
         catalog_id="openai",
         output_limit=_OUTPUT_LIMIT,
+        traits=frozenset({"own_format"}),
         drop_inside=NOT_OPENAI,
         own_domain="openai.com",
         cases=_REASONING,
@@ -56,6 +57,7 @@ NATIVE: tuple[ProviderRow, ...] = (
         options=dict.fromkeys(("api_version", "auth", "tenant_id", "client_id", "scope"), ""),
         catalog_id="azure",
         output_limit=_OUTPUT_LIMIT,
+        traits=frozenset({"own_format"}),
         drop_inside=NOT_OPENAI,
         cases=(
             Case(option="auth", value="entra", credentials="azure"),

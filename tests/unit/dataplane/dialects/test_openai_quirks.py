@@ -23,7 +23,14 @@ SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type":
 
 
 def sent(
-    provider: str, model: str = "m", url: str = "", *, stream: bool = False, limit: int | None = None, **body: Any
+    provider: str,
+    model: str = "m",
+    url: str = "",
+    *,
+    stream: bool = False,
+    limit: int | None = None,
+    translated: bool = False,
+    **body: Any,
 ) -> Any:
     """The body that `provider` is sent, and nothing of the call is changed by that."""
     body = {"model": "smart", "messages": [USER], **body}
@@ -31,7 +38,7 @@ def sent(
     row = PROVIDERS[provider].at(model, {})
     base_url = url or row.base_url or "http://u.example"
     upstream = Upstream("upstreams/u", "u", provider, base_url, "", {}, (), None, {}, Secret(""))
-    call = make_call(endpoint=CHAT, body=body, stream=stream, output_limit=limit)
+    call = make_call(endpoint=CHAT, body=body, stream=stream, output_limit=limit, is_translated=translated)
     rendered = orjson.loads(DIALECT.render_request(call, Target(upstream, model), row).body)
     assert body == before
     return rendered
@@ -124,12 +131,15 @@ def test_deepseek_reasoner_is_free_to_call() -> None:
 
 @pytest.mark.parametrize("provider", ["openai", "azure-openai"])
 def test_reasoning_models_of_openai_take_no_max_tokens(provider: str) -> None:
+    """Who speaks to them in another format cannot know; who speaks OpenAI's is taken at their word."""
+    settings: dict[str, Any] = {"max_tokens": 5, "temperature": 0.1}
     for model in ("o4-mini", "gpt-5.2", "gpt-5-chat-latest"):
-        assert sent(provider, model, max_tokens=5, temperature=0.1)["max_completion_tokens"] == 5
-    assert "temperature" not in sent(provider, "o3-2025-04-16", temperature=0.1)
-    assert "temperature" not in sent(provider, "gpt-5-mini", temperature=0.1)
-    assert sent(provider, "gpt-5.2", temperature=0.1)["temperature"] == 0.1
-    assert sent(provider, "gpt-4o", max_tokens=5, temperature=0.1)["max_tokens"] == 5
+        assert sent(provider, model, translated=True, **settings)["max_completion_tokens"] == 5
+    assert "temperature" not in sent(provider, "o3-2025-04-16", translated=True, **settings)
+    assert "temperature" not in sent(provider, "gpt-5-mini", translated=True, **settings)
+    assert sent(provider, "gpt-5.2", translated=True, **settings)["temperature"] == 0.1
+    assert sent(provider, "gpt-4o", translated=True, **settings)["max_tokens"] == 5
+    assert settings.items() <= sent(provider, "gpt-5-mini", **settings).items()
 
 
 def test_limit_of_admission_has_the_providers_name() -> None:
