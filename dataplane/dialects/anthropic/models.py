@@ -16,17 +16,13 @@ From 4.1 on, `temperature` and `top_p` exclude one another. Fable, Mythos, and O
 from 5.5 on thinks between tools at least.
 """
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
 from typing import Final
 
-_VERSION_AFTER: Final = re.compile(r"claude-([a-z]+)-(\d{1,2})(?!\d)(?:[-.](\d{1,2})(?!\d))?")
-_VERSION_BEFORE: Final = re.compile(r"claude-(\d{1,2})(?:[-.](\d))?(?:-([a-z]+))?(?![\d.])")
-_ALWAYS_THINKING: Final = frozenset(("fable", "mythos"))
-_NEWEST: Final = (5, 5)
-_PREVIEW: Final = (5, 0)
+from dataplane.dialects.claude import Version, efforts_of, generation_of, thinking_off
+
 _OTHER_LIMIT: Final = 8192
 
 
@@ -60,7 +56,7 @@ class ModelTraits:
 @lru_cache(1024)
 def model_traits(model: str) -> ModelTraits:
     """What `model` takes, whatever host's name for it this is."""
-    found = _generation(model.lower())
+    found = generation_of(model.lower())
     if found is None:
         return ModelTraits(_OTHER_LIMIT, Thinking.BUDGET)
     family, version = found
@@ -74,8 +70,8 @@ def model_traits(model: str) -> ModelTraits:
     return ModelTraits(
         128_000,
         Thinking.ADAPTIVE,
-        efforts=("low", "medium", "high", "max") if version == (4, 6) else ("low", "medium", "high", "xhigh", "max"),
-        off=_off(family, version),
+        efforts=efforts_of(version),
+        off=thinking_off(family, version),
         hides_thinking=version > (4, 6),
         takes_sampling=version == (4, 6),
         takes_both_sampling=False,
@@ -84,30 +80,9 @@ def model_traits(model: str) -> ModelTraits:
     )
 
 
-def _generation(model: str) -> tuple[str, tuple[int, int]] | None:
-    """Family and version of a Claude model; None of any other. One without a version is the newest."""
-    start = model.find("claude")
-    if start < 0:
-        return None
-    name = model[start:]
-    if match := _VERSION_AFTER.match(name):
-        return match[1], (int(match[2]), int(match[3] or 0))
-    if match := _VERSION_BEFORE.match(name):
-        return match[3] or "", (int(match[1]), int(match[2] or 0))
-    return name.split("-")[1] if "-" in name else "", _PREVIEW if "preview" in name else _NEWEST
-
-
-def _early_limit(family: str, version: tuple[int, int]) -> int:
+def _early_limit(family: str, version: Version) -> int:
     if version < (3, 5):
         return 4096
     if version < (3, 7):
         return 8192
     return 32_000 if family == "opus" and version < (4, 5) else 64_000
-
-
-def _off(family: str, version: tuple[int, int]) -> str | None:
-    if family in _ALWAYS_THINKING or (family == "opus" and version >= (5, 5)):
-        return None
-    if version < (5, 0):
-        return ""
-    return "between_tools" if family == "sonnet" and version >= (5, 5) else "disabled"

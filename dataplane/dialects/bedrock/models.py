@@ -22,17 +22,16 @@ from enum import Enum
 from functools import lru_cache
 from typing import Final
 
+from dataplane.dialects.claude import NEWEST, Version, efforts_of, generation_of, thinking_off
+
 _VENDOR: Final = re.compile(
     r"(?:^|[./])(ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot(?:ai)?|nvidia|openai|qwen"
     r"|twelvelabs|writer|zai)\."
 )
 _GEOGRAPHY: Final = re.compile(r"^(?:us|eu|apac|jp|au|ca|global|us-gov)\.")
-_VERSION_AFTER: Final = re.compile(r"claude-([a-z]+)-(\d{1,2})(?!\d)(?:[-.](\d{1,2})(?!\d))?")
-_VERSION_BEFORE: Final = re.compile(r"claude-(?:v)?(\d{1,2})(?:[-.:](\d{1,2})(?!\d))?(?:-([a-z]+))?")
 _SCHEMA_MODELS: Final = re.compile(
     r"qwen3|deepseek\.v3|gemma-3|minimax-m2|magistral|ministral|mistral-large-3|voxtral|kimi-k2|nemotron|gpt-oss"
 )
-_NEWEST: Final = (5, 5)
 _UNFORCEABLE: Final = frozenset(("meta",))
 _NO_LEVELS: Final[tuple[str, ...]] = ()
 
@@ -78,8 +77,9 @@ def base_model(model: str) -> str:
 def model_traits(model: str) -> ModelTraits:
     """What `model`, an id or an ARN of any kind, takes."""
     name = model.lower()
-    if "claude" in name:
-        return _claude(*_generation(name[name.index("claude") :]))
+    claude = generation_of(name)
+    if claude is not None:
+        return _claude(*claude)
     found = _VENDOR.search(name)
     vendor = found[1] if found else ""
     if not vendor:
@@ -87,7 +87,7 @@ def model_traits(model: str) -> ModelTraits:
     if vendor == "amazon":
         return _amazon(name)
     if vendor == "anthropic":
-        return _claude("", _NEWEST)
+        return _claude("", NEWEST)
     reasoning, efforts = Reasoning.NONE, _NO_LEVELS
     if vendor == "openai":
         reasoning, efforts = Reasoning.EFFORT, ("low", "medium", "high")
@@ -114,19 +114,16 @@ def _amazon(name: str) -> ModelTraits:
     )
 
 
-def _claude(family: str, version: tuple[int, int]) -> ModelTraits:
+def _claude(family: str, version: Version) -> ModelTraits:
     early = version < (4, 6)
     reasoning = Reasoning.ADAPTIVE
     if early:
         reasoning = Reasoning.NONE if version < (3, 7) else Reasoning.BUDGET
-    efforts: tuple[str, ...] = ("low", "medium", "high", "xhigh", "max")
-    if version <= (4, 6):
-        efforts = () if early else ("low", "medium", "high", "max")
     return ModelTraits(
         "anthropic",
         reasoning,
-        efforts,
-        off=_off(family, version),
+        efforts_of(version),
+        off=thinking_off(family, version),
         hides_thinking=version > (4, 6),
         takes_sampling=version <= (4, 6),
         takes_both_sampling=version < (4, 1),
@@ -135,21 +132,3 @@ def _claude(family: str, version: tuple[int, int]) -> ModelTraits:
         has_cache_points=True,
         is_claude=True,
     )
-
-
-def _generation(name: str) -> tuple[str, tuple[int, int]]:
-    """Family and version of a Claude model; one without a version is the newest, an instant one the oldest."""
-    if match := _VERSION_AFTER.match(name):
-        return match[1], (int(match[2]), int(match[3] or 0))
-    if match := _VERSION_BEFORE.match(name):
-        return match[3] or "", (int(match[1]), int(match[2] or 0))
-    family = name.split("-")[1] if "-" in name else ""
-    return family, (1, 0) if family == "instant" else _NEWEST
-
-
-def _off(family: str, version: tuple[int, int]) -> str | None:
-    if family in ("fable", "mythos") or (family == "opus" and version >= (5, 5)):
-        return None
-    if version < (5, 0):
-        return ""
-    return "between_tools" if family == "sonnet" and version >= (5, 5) else "disabled"
