@@ -36,17 +36,22 @@ def upstream_request(
     return UpstreamRequest(_url(call, target, provider), sent, orjson.dumps(body))
 
 
-def _url(call: Call, target: Target, provider: ProviderSpec) -> str:
-    upstream, name = target.upstream, call.endpoint.name
+def path_of(call: Call, target: Target, provider: ProviderSpec) -> str:
+    """What `call` is sent to below the base URL. Raises InvalidRequest where nothing answers it there."""
+    name = call.endpoint.name
     path = (provider.paths.get(f"{name}.stream") if call.stream else None) or provider.paths.get(name)
     if path is None:
         raise InvalidRequest(
-            f'The upstream "{upstream.id}" ({provider.name}) has nothing that answers {call.endpoint.path}. '
+            f'The upstream "{target.upstream.id}" ({provider.name}) has nothing that answers {call.endpoint.path}. '
             "Send the call to a model of another upstream.",
             code="unsupported_endpoint",
             param="model",
         )
-    template = (upstream.base_url or provider.base_url) + path
+    return path
+
+
+def _url(call: Call, target: Target, provider: ProviderSpec) -> str:
+    template = (target.upstream.base_url or provider.base_url) + path_of(call, target, provider)
     return _filled(template, target, provider) if "{" in template else template
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from dataplane.call import Attempt, Call, Endpoint, Outcome, Plan, UpstreamRequest
 from dataplane.credentials.base import redact_sent
 from dataplane.dialects.base import Catalog, Dialect, ProviderSpec
+from dataplane.dialects.requests import path_of
 from dataplane.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamErrorKind
 from dataplane.snapshot import Target, Upstream
 from dataplane.spans import CallSpan
@@ -156,6 +157,7 @@ class _Tellings:
         provider = catalog.providers[target.upstream.provider].at(target.model, target.upstream.options)
         dialect = catalog.dialects[provider.dialect]
         call = self._call if self._call.endpoint.format == provider.dialect else self._hub_call()
+        path_of(call, target, provider)
         return _Telling(call, provider, dialect, dialect.render_request(call, target, provider))
 
     def _hub_call(self) -> Call:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tollctl.local.blueprint import NATS, POSTGRES, Blueprint, describe_store
-from tollctl.local.demo import DEMO_MODEL, OPENAI_KEY_VARIABLE
+from tollctl.local.demo import DEMO_MODEL, keyed_providers
 from tollctl.local.ports import LOOPBACK
 
 _BODY = '{"model": "%s", "messages": [{"role": "user", "content": "Hello, Tollway!"}]}'
@@ -21,7 +21,7 @@ def render_banner(blueprint: Blueprint, environ: Mapping[str, str]) -> str:
         "NATS JetStream": describe_store(blueprint.nats_url, blueprint.service(NATS) is not None),
     }
     if blueprint.sim_url:
-        providers = ["sim", "openai"] if environ.get(OPENAI_KEY_VARIABLE) else ["sim"]
+        providers = ["sim", *keyed_providers(environ)]
         rows |= {"simulated provider": blueprint.sim_url, "providers": ", ".join(providers)}
     rows["logs"] = str(blueprint.data_dir / "logs")
     table = "\n".join(f"  {title:<20}{value}" for title, value in rows.items())

@@ -6,7 +6,8 @@ from typing import Any
 from tollctl.manifests import Document
 
 DEMO_KEY_VARIABLE = "TOLLWAY_DEMO_KEY"
-OPENAI_KEY_VARIABLE = "OPENAI_API_KEY"
+PROVIDER_KEY_VARIABLES: Mapping[str, str] = {"openai": "OPENAI_API_KEY", "anthropic": "ANTHROPIC_API_KEY"}
+"""Of providers that are there too where the environment holds a key of theirs."""
 TRUTH_LOG_VARIABLE = "TOLLWAY_SIM_TRUTH_LOG"
 """The file that the simulated provider writes what it served to; unset for none."""
 DEMO_MODEL = "sim/echo"
@@ -26,10 +27,15 @@ def make_demo_documents(sim_url: str, environ: Mapping[str, str]) -> list[Docume
             "Upstream", {"name": "sim"}, {"provider": "sim", "base_url": f"{sim_url}/v1", "models": list(_SIM_MODELS)}
         ),
     ]
-    if environ.get(OPENAI_KEY_VARIABLE):
-        spec = {"provider": "openai", "secret": {"ref": f"env:{OPENAI_KEY_VARIABLE}"}}
-        documents.append(_make_document("Upstream", {"name": "openai"}, spec))
+    for provider in keyed_providers(environ):
+        spec = {"provider": provider, "secret": {"ref": f"env:{PROVIDER_KEY_VARIABLES[provider]}"}}
+        documents.append(_make_document("Upstream", {"name": provider}, spec))
     return documents
+
+
+def keyed_providers(environ: Mapping[str, str]) -> list[str]:
+    """Providers that the environment holds a key of."""
+    return [provider for provider, variable in PROVIDER_KEY_VARIABLES.items() if environ.get(variable)]
 
 
 def _make_document(kind: str, metadata: dict[str, Any], spec: dict[str, Any]) -> Document:
