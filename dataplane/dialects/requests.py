@@ -14,12 +14,16 @@ from tollway.resources.catalog.row import placeholders
 
 _EVENT_STREAM: Final = "text/event-stream"
 _JSON: Final = "application/json"
+_DOT_SEGMENTS: Final = frozenset((".", ".."))
 
 
 def upstream_request(
     call: Call, target: Target, provider: ProviderSpec, body: JsonObject, headers: Mapping[str, str] | None = None
 ) -> UpstreamRequest:
-    """`body` for `target`, with the dialect's own `headers`. Raises InvalidRequest for a call without a path there."""
+    """`body` for `target`, with the dialect's own `headers`.
+
+    Raises InvalidRequest for a call without a path there, and for one that is nested too deep to be written.
+    """
     upstream = target.upstream
     is_native = call.endpoint.format == provider.dialect
     sent = {
@@ -33,7 +37,19 @@ def upstream_request(
     if upstream.secret and not provider.credentials:
         header, before = provider.auth
         sent[header] = before + upstream.secret.reveal()
-    return UpstreamRequest(_url(call, target, provider), sent, orjson.dumps(body))
+    return UpstreamRequest(_url(call, target, provider), sent, _encoded(body, call))
+
+
+def _encoded(body: JsonObject, call: Call) -> bytes:
+    """`body` as JSON. Bodies of clients are shallow, but strings in their messages may hold JSON of any depth."""
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest(
+            "The call is nested too deep to be sent. Send tool calls and reasoning of less depth.",
+            code="invalid_value",
+            param="messages" if "messages" in call.body else None,
+        ) from error
 
 
 def path_of(call: Call, target: Target, provider: ProviderSpec) -> str:
@@ -56,11 +72,17 @@ def _url(call: Call, target: Target, provider: ProviderSpec) -> str:
 
 
 def _filled(template: str, target: Target, provider: ProviderSpec) -> str:
-    upstream = target.upstream
+    upstream, names = target.upstream, placeholders(template)
+    if "model" in names and target.model in _DOT_SEGMENTS:
+        raise InvalidRequest(
+            f'The model "{target.model}" cannot be called: it would change the address that it stands in.',
+            code="invalid_value",
+            param="model",
+        )
     values = {**provider.options, **upstream.options, "model": target.model}
     if upstream.region:
         values["region"] = upstream.region
-    missing = [name for name in placeholders(template) if not values.get(name)]
+    missing = [name for name in names if not values.get(name)]
     if missing:
         raise InvalidRequest(
             f'The upstream "{upstream.id}" says no {" and no ".join(missing)}. An admin must set it in its '

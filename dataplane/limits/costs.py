@@ -20,6 +20,7 @@ INPUT_METERS: Final = frozenset(
 )
 OUTPUT_METERS: Final = frozenset((Meter.OUTPUT, Meter.REASONING, Meter.OUTPUT_AUDIO, Meter.OUTPUT_IMAGE))
 REQUEST_METERS: Final = frozenset((Meter.REQUEST,))
+SEARCH_METERS: Final = frozenset((Meter.SEARCH,))
 _REMEMBERED: Final = 4_096
 
 
@@ -29,22 +30,30 @@ class CostBounds:
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
 
-    def is_whole(self, price: Price, *, has_output: bool) -> bool:
-        """Whether `price` has a rate for plain tokens of each side; what has none could not be bounded."""
+    def is_whole(self, price: Price, *, has_output: bool, is_search: bool = False) -> bool:
+        """Whether `price` has a rate for plain tokens of each side; what has none could not be bounded.
+
+        With `is_search` a rate for searches will do.
+        """
         known = self._know(price)
+        if is_search and known.dearest.search:
+            return True
         return known.rates_input and (known.rates_output or not has_output)
 
-    def bound_nano_usd(self, price: Price, input_tokens: int, output_tokens: int) -> int:
+    def bound_nano_usd(self, price: Price, input_tokens: int, output_tokens: int, searches: int = 0) -> int:
         """The most that tokens up to these can cost: each at the dearest rate of its side that so much can reach."""
         dearest = self._know(price).dearest
         if input_tokens > dearest.up_to_input_tokens:
             dearest = _dearest(price.rates, input_tokens)
         total = input_tokens * dearest.input + output_tokens * dearest.output + dearest.request
+        total += searches * dearest.search
         total *= PARTS_PER_MILLION - price.discount_ppm
         return -(-total // (UNITS_PER_RATE * PARTS_PER_MILLION))
 
-    def expected_nano_usd(self, price: Price, input_tokens: int, output_tokens: int) -> int:
-        """What tokens of the plain kind cost; as a bound where the price has no rates for them."""
+    def expected_nano_usd(self, price: Price, input_tokens: int, output_tokens: int, searches: int = 0) -> int:
+        """What tokens of the plain kind cost; as a bound where the price has no rates for them, or searches count."""
+        if searches:
+            return self.bound_nano_usd(price, input_tokens, output_tokens, searches)
         plain = self._know(price).plain
         if plain is not None:
             total = input_tokens * plain[0] + output_tokens * plain[1]
@@ -67,6 +76,7 @@ class _Dearest(NamedTuple):
     input: int
     output: int
     request: int
+    search: int
     up_to_input_tokens: int
 
 
@@ -102,6 +112,7 @@ def _dearest(rates: Sequence[Rate], input_tokens: int) -> _Dearest:
         _most(reached, INPUT_METERS),
         _most(reached, OUTPUT_METERS),
         _most(reached, REQUEST_METERS),
+        _most(reached, SEARCH_METERS),
         min(further, default=sys.maxsize),
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
-from dataplane.call import Attempt, Call
+from dataplane.call import COUNT_TOKENS, Attempt, Call
 from dataplane.limits.costs import CostBounds
 from dataplane.limits.estimate import ModelLearning, Size
 from dataplane.rules import Admission, CompiledBudget, CompiledLimit, Unit
@@ -35,7 +35,13 @@ class Demand:
     @property
     def bound(self) -> Usage:
         """The most that an attempt can use."""
-        return Usage(input=self.size.input_bound, output=self.size.output_bound(STRICT_OUTPUT_TOKENS))
+        size = self.size
+        return Usage(input=size.input_bound, output=size.output_bound(STRICT_OUTPUT_TOKENS), search=size.searches)
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether the call only asks how large it would be, for which no provider charges."""
+        return self.call.endpoint.operation == COUNT_TOKENS
 
     def amount(self, limit: CompiledLimit, target: Target) -> int:
         """What `limit` is to hold for a call to `target`, in its unit."""
@@ -59,6 +65,8 @@ class Demand:
 
     def cost(self, budget: CompiledBudget, target: Target) -> int | None:
         """Nano-USD that `budget` is to hold for an attempt at `target`; None when nothing is known about its price."""
+        if self._is_free:
+            return 0
         now_ms = self._clock_ms()
         price = self._rating(budget, target, now_ms)
         if price is None:
@@ -67,7 +75,7 @@ class Demand:
             # The attempt begins after a wait, when another price may be in force.
             later = self._rating(budget, target, now_ms + _ADMITTED_WITHIN_MS) or price
             return max(self._bound_nano_usd(price), self._bound_nano_usd(later))
-        return self._bounds.expected_nano_usd(price, *self._tokens(target))
+        return self._bounds.expected_nano_usd(price, *self._tokens(target), self.size.searches)
 
     def charge(self, budget: CompiledBudget, held: int, attempt: Attempt) -> int:
         """Nano-USD that a settled attempt takes from `budget`, which held `held` for it.
@@ -86,16 +94,21 @@ class Demand:
         return held if cost is None else cost
 
     def _bound_nano_usd(self, price: Price) -> int:
-        return self._bounds.bound_nano_usd(price, self.size.input_bound, self.size.output_bound(STRICT_OUTPUT_TOKENS))
+        size = self.size
+        return self._bounds.bound_nano_usd(
+            price, size.input_bound, size.output_bound(STRICT_OUTPUT_TOKENS), size.searches
+        )
 
     def _rating(self, budget: CompiledBudget, target: Target, time_ms: int) -> Price | None:
         """What attempts at `target` are held at: its price or the budget's ceiling, whichever has rates for all."""
-        has_output = self.size.has_output
+        size = self.size
         price = self.call.snapshot.prices.find(target.upstream.provider, target.model, time_ms)
-        if price is not None and self._bounds.is_whole(price, has_output=has_output):
+        if price is not None and self._bounds.is_whole(price, has_output=size.has_output, is_search=size.searches > 0):
             return price
         price = budget.ceiling
-        return price if price is not None and self._bounds.is_whole(price, has_output=has_output) else None
+        if price is None or not self._bounds.is_whole(price, has_output=size.has_output, is_search=size.searches > 0):
+            return None
+        return price
 
     def _tokens(self, target: Target) -> tuple[int, int]:
         """What is expected to go in and out at `target`; the same for as long as it is asked for one target."""
@@ -106,6 +119,6 @@ class Demand:
 
     def learn(self, attempt: Attempt, input_tokens: int, output_tokens: int) -> None:
         """Takes in that `attempt` took so many tokens, where its upstream has reported them."""
-        if attempt.basis is SettlementState.REPORTED:
+        if attempt.basis is SettlementState.REPORTED and not self._is_free:
             model = (attempt.upstream.provider, attempt.upstream_model)
             self._learning.learn(model, self.size, input_tokens, output_tokens)

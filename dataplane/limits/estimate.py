@@ -7,7 +7,7 @@ of all text bound the tokens of it. What a model makes of images, sound and file
 from dataclasses import dataclass
 from typing import Any, Final
 
-from dataplane.call import Call, JsonObject
+from dataplane.call import COUNT_TOKENS, Call, JsonObject
 
 TOKENS_PER_MESSAGE: Final = 16
 """Markup around a message, and around the whole conversation."""
@@ -33,7 +33,33 @@ _OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
 _COUNTS: Final = frozenset((*_OUTPUT_LIMITS, "n", "best_of"))
 _UNBOUNDED_PARTS: Final = frozenset(("file", "input_file", "video_url", "input_video"))
 """Types of content whose tokens follow from neither their bytes nor anything that is published."""
-_OPERATIONS_WITHOUT_OUTPUT: Final = frozenset(("embeddings",))
+_TEXT_SOURCES: Final = frozenset(("text", "content"))
+_DATA: Final = "data:"
+_IMAGE_DATA: Final = "data:image/"
+_BUCKET: Final = "gs://"
+_NO_IMAGES: Final = (".pdf", ".mp4", ".mov", ".webm", ".mpeg", ".mp3", ".wav")
+_PROVIDERS_TOOLS: Final = frozenset(
+    (
+        *("googleSearch", "google_search", "googleSearchRetrieval", "google_search_retrieval", "googleMaps"),
+        *("codeExecution", "code_execution", "urlContext", "url_context", "fileSearch", "retrieval", "computerUse"),
+    )
+)
+_UNBOUNDED_FIELDS: Final = frozenset(
+    (
+        *("cached_content", "cachedContent", "container", "context_management", "fallbacks", "mcp_servers"),
+        *("web_search_options", "performanceConfig", "performance_config", "speed"),
+    )
+)
+"""Members by which a provider reads, runs or charges more than what the call says."""
+_CLIENTS_TOOLS: Final = ("bash_", "text_editor_", "computer_", "memory_")
+_ANTHROPIC: Final = "anthropic"
+_RERANK: Final = "rerank"
+_DOCUMENTS_PER_SEARCH: Final = 100
+_BYTES_PER_DOCUMENT: Final = 510
+"""Rerankers take a document of more tokens apart, and count each part."""
+_OPERATIONS_WITHOUT_OUTPUT: Final = frozenset(("embeddings", _RERANK))
+_SHOWN_TYPE: Final = 64
+_SHOWN_URL: Final = 2048
 _LEARNED_MODELS: Final = 4_096
 _RATIO_RISE, _OUTPUT_RISE, _FALL = 1, 2, 128
 
@@ -44,7 +70,8 @@ class Size:
 
     `markup_tokens` are the most that a provider adds. `answers` are asked for, each of at most `output_limit` tokens;
     None where the client set no limit. `predicted_bytes` are those of a predicted answer, which is billed as output
-    where it does not come true. `unbounded` names a part of the body that nothing bounds; "" where there is none.
+    where it does not come true. `searches` are the most that a ranking is billed for. `unbounded` names a part of the
+    body that nothing bounds; "" where there is none.
     """
 
     text_bytes: int = 0
@@ -55,6 +82,7 @@ class Size:
     output_limit: int | None = None
     has_output: bool = True
     predicted_bytes: int = 0
+    searches: int = 0
     unbounded: str = ""
 
     @property
@@ -75,18 +103,26 @@ class Size:
 
 
 def size_of(call: Call) -> Size:
-    """What `call` asks for, read from its body."""
+    """What `call` asks for, read from its body; nothing of one that only asks how large it would be."""
+    if call.endpoint.operation == COUNT_TOKENS:
+        return Size(has_output=False)
     body = call.body
     size = Size(has_output=call.endpoint.operation not in _OPERATIONS_WITHOUT_OUTPUT)
     messages = body.get("messages")
     size.markup_tokens = TOKENS_PER_MESSAGE * (len(messages) + 1 if isinstance(messages, list) else 1)
     if not _TOOLS.isdisjoint(body):
         size.markup_tokens += TOKENS_PER_TOOLBOX
-    if not _COUNTS.isdisjoint(body):
+        size.unbounded = _providers_tool(body.get("tools"))
+    if not _UNBOUNDED_FIELDS.isdisjoint(body):
+        size.unbounded = next(name for name in body if name in _UNBOUNDED_FIELDS)
+    if call.endpoint.format == _ANTHROPIC:
+        size.output_limit = _count(body.get("max_tokens"))
+    elif not _COUNTS.isdisjoint(body):
         size.output_limit = output_limit(body)
         wrong = [name for name in body if name in _COUNTS and not _is_count(body[name])]
-        size.unbounded = wrong[0] if wrong else ""
-    size.answers = _answers(body)
+        size.unbounded = wrong[0] if wrong else size.unbounded
+    if call.endpoint.format != _ANTHROPIC:
+        size.answers = _answers(body)
     for name, value in body.items():
         if name in _NO_INPUT:
             continue
@@ -99,7 +135,32 @@ def size_of(call: Call) -> Size:
         predicted = Size()
         _measure(body["prediction"], predicted, has_media=False)
         size.predicted_bytes = predicted.text_bytes
+    if call.endpoint.operation == _RERANK:
+        _measure_ranking(body, size)
     return size
+
+
+def _measure_ranking(body: JsonObject, size: Size) -> None:
+    """A model that ranks reads the query with each document; some are billed by the hundred of them."""
+    documents, query = body.get("documents"), Size()
+    count = len(documents) if isinstance(documents, list) else 1
+    _measure(body.get("query"), query, has_media=False)
+    size.text_bytes += query.text_bytes * max(0, count - 1)
+    size.searches = -(-(count + size.text_bytes // _BYTES_PER_DOCUMENT) // _DOCUMENTS_PER_SEARCH)
+
+
+def _providers_tool(tools: Any) -> str:
+    """The type of a tool that the provider runs itself, and charges for; "" where there is none."""
+    for tool in tools if isinstance(tools, list) else ():
+        if not isinstance(tool, dict):
+            continue
+        kind = tool.get("type")
+        if kind is None and not _PROVIDERS_TOOLS.isdisjoint(tool):
+            return "tools"
+        is_clients = kind in (None, "function", "custom") or str(kind).startswith(_CLIENTS_TOOLS)
+        if not is_clients:
+            return str(kind)[:_SHOWN_TYPE]
+    return ""
 
 
 def output_limit(body: JsonObject) -> int | None:
@@ -148,11 +209,11 @@ def _measure(value: Any, size: Size, *, has_media: bool) -> None:
         elif isinstance(item, dict):
             text_bytes += _ENTRY_BYTES * len(item)
             part = item.get("type") if has_media else None
-            if isinstance(part, str) and part in _UNBOUNDED_PARTS:
+            if isinstance(part, str) and _is_unbounded(part, item):
                 size.unbounded = size.unbounded or str(part)
             for name, member in item.items():
                 text_bytes += len(name) if name.isascii() else _bytes_of(name)
-                if name == part and _is_media(name, member, size):
+                if (name == part or name == "source") and _is_media(part, name, member, size):
                     continue
                 if isinstance(member, str) and member.isascii():
                     text_bytes += len(member)
@@ -170,8 +231,34 @@ def _bytes_of(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def _is_media(name: str, value: Any, size: Size) -> bool:
+def _is_unbounded(part: str, item: JsonObject) -> bool:
+    """Whether a part of this type holds, or names, what may be any number of tokens."""
+    if part == "document":
+        source = item.get("source")
+        return not isinstance(source, dict) or source.get("type") not in _TEXT_SOURCES
+    if part == "image_url":
+        url = item["image_url"].get("url") if isinstance(item.get("image_url"), dict) else item.get("image_url")
+        return isinstance(url, str) and _is_other_than_image(url)
+    return part in _UNBOUNDED_PARTS
+
+
+def _is_other_than_image(url: str) -> bool:
+    if url.startswith(_DATA):
+        return not url.startswith(_IMAGE_DATA)
+    return url.startswith(_BUCKET) or url[:_SHOWN_URL].partition("?")[0].lower().endswith(_NO_IMAGES)
+
+
+def _is_media(part: Any, name: str, value: Any, size: Size) -> bool:
     """Whether a member of an object is an image or sound, which is then added to `size`."""
+    if name == "source":
+        if part == "image" and isinstance(value, dict):
+            size.media_bound += IMAGE_BOUND
+            size.media_expected += IMAGE_EXPECTED
+            return True
+        if part == "document" and isinstance(value, dict) and value.get("type") not in _TEXT_SOURCES:
+            size.media_expected += IMAGE_EXPECTED
+            return True
+        return False
     if name == "image_url" and isinstance(value.get("url") if isinstance(value, dict) else value, str):
         size.media_bound += IMAGE_BOUND
         size.media_expected += IMAGE_EXPECTED
@@ -211,7 +298,7 @@ class ModelLearning:
             if len(self._learned) >= _LEARNED_MODELS:
                 self._learned.clear()
             known = self._learned[key] = _Learned()
-        if size.text_bytes and not size.media_bound:
+        if size.text_bytes and not size.media_expected:
             known.ratio_ppm = _moved(known.ratio_ppm, input_tokens * PARTS_PER_MILLION // size.text_bytes, _RATIO_RISE)
         if size.has_output:
             known.output_tokens = _moved(known.output_tokens, output_tokens // size.answers, _OUTPUT_RISE)

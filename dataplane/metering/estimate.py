@@ -13,7 +13,7 @@ BYTES_PER_TOKEN = 4
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_INLINE_FILE = 1000
 _TEXT_KEYS = ("messages", "system", "prompt", "input", "tools", "functions", "query", "documents")
-_OPERATIONS_WITHOUT_OUTPUT = frozenset(("embeddings",))
+_OPERATIONS_WITHOUT_OUTPUT = frozenset(("embeddings", "rerank"))
 _DATA_URL = re.compile(r"data:[^,\s]{0,128};base64,")
 
 
@@ -55,7 +55,7 @@ def _text_bytes(value: Any) -> int:
         if isinstance(item, str):
             size += _string_bytes(item)
         elif isinstance(item, dict):
-            if "input_audio" in item or "file_data" in item:
+            if "input_audio" in item or "file_data" in item or "source" in item:
                 files = _inline_files(item)
                 size += len(files) * TOKENS_PER_INLINE_FILE * BYTES_PER_TOKEN
                 pending.extend(child for name, child in item.items() if name not in files)
@@ -79,4 +79,6 @@ def _inline_files(item: JsonObject) -> tuple[str, ...]:
     sound = item.get("input_audio")
     has_sound = isinstance(sound, dict) and isinstance(sound.get("data"), str)
     has_file = isinstance(item.get("file_data"), str)
-    return ("input_audio",) * has_sound + ("file_data",) * has_file
+    source = item.get("source")
+    has_source = isinstance(source, dict) and isinstance(source.get("data"), str) and source.get("type") == "base64"
+    return ("input_audio",) * has_sound + ("file_data",) * has_file + ("source",) * has_source

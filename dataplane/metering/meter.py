@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from dataplane.call import Attempt, Call
+from dataplane.call import COUNT_TOKENS, Attempt, Call
 from dataplane.dialects.base import Frame
 from dataplane.metering.estimate import has_output, input_tokens, usage_estimate
 from tollway.kernel.usage import NO_USAGE, SettlementState, Usage
@@ -75,12 +75,21 @@ def settle_failed(call: Call, attempt: Attempt) -> None:
 
 
 def estimate_input(call: Call, attempt: Attempt) -> None:
-    """Fills `attempt` with its input alone: what it costs at least if nothing more is ever heard of it."""
+    """Fills `attempt` with its input alone: what it costs at least if nothing more is ever heard of it.
+
+    To be told how large a call would be costs nothing.
+    """
+    if call.endpoint.operation == COUNT_TOKENS:
+        _forget(attempt)
+        return
     _settle(call, attempt, Usage(input=input_tokens(call.body)), SettlementState.ESTIMATED)
 
 
 def estimate_bound(call: Call, attempt: Attempt, bound: Usage) -> None:
     """Fills `attempt` with the most that it can use: what holds where it must not cost more than is known."""
+    if call.endpoint.operation == COUNT_TOKENS:
+        _forget(attempt)
+        return
     _settle(call, attempt, bound, SettlementState.ESTIMATED)
 
 

@@ -101,7 +101,7 @@ class UpstreamAnswer:
     `first` are the frames that have come already, `stream` gives the others; a complete answer has none.
     """
 
-    __slots__ = ("_first", "_lingering", "_on_close", "_response", "_stream", "attempt")
+    __slots__ = ("_first", "_lingering", "_on_close", "_redact", "_response", "_stream", "attempt")
 
     def __init__(
         self,
@@ -115,11 +115,16 @@ class UpstreamAnswer:
         self._first = first
         self._stream = stream
         self._on_close: Callable[[], None] | None = None
+        self._redact: Callable[[UpstreamError], None] | None = None
         self._lingering: asyncio.Task[None] | None = None
 
     def on_close(self, told: Callable[[], None]) -> None:
         """Has `told` called when the answer is closed."""
         self._on_close = told
+
+    def redact_by(self, redact: Callable[[UpstreamError], None]) -> None:
+        """Has `redact` take out of errors what was sent and must not come back."""
+        self._redact = redact
 
     async def next_frames(self) -> list[Frame]:
         """Frames that have arrived, at least one; [] at the good end. Raises UpstreamError when it breaks off."""
@@ -131,7 +136,8 @@ class UpstreamAnswer:
         try:
             return await self._stream.read()
         except UpstreamError as error:
-            error.redact(self.attempt.upstream.secret.reveal())
+            if self._redact is not None:
+                self._redact(error)
             raise
 
     def close(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple, Protocol
 
 from dataplane.call import Attempt, Call, Endpoint, Outcome, Plan, UpstreamRequest
@@ -113,11 +114,11 @@ class Dispatcher:
             attempt.status = response.status
             answer = await _read_to_content(call, plan, attempt, response, dialect)
             answer.on_close(lambda: attempt_span.end(attempt))
+            answer.redact_by(partial(_redact, target.upstream, request))
             is_good = True
             return answer
         except UpstreamError as error:
-            error.redact(target.upstream.secret.reveal())
-            redact_sent(error, request)
+            _redact(target.upstream, request, error)
             _note_failure(attempt, error, request)
             raise
         except BaseException:
@@ -166,6 +167,12 @@ class _Tellings:
             said = self._call if spoken is None else spoken.parse_request(self._call)
             self._in_hub = replace(said, forwarded_headers={}, is_translated=spoken is not None)
         return self._in_hub
+
+
+def _redact(upstream: Upstream, request: UpstreamRequest, error: UpstreamError) -> None:
+    """Takes out of what the upstream said the secret that it has, and what was made of it for this request."""
+    error.redact(upstream.secret.reveal())
+    redact_sent(error, request)
 
 
 def _first_byte_deadline_s(call: Call, plan: Plan) -> float:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import urlsplit
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -15,6 +16,7 @@ from tollway.kernel.names import bare_id, is_resource_id
 from tollway.kernel.service_tiers import is_tier
 from tollway.resources.addresses import base_url_problem
 from tollway.resources.bands import band_violations
+from tollway.resources.catalog.row import MODEL, REGION
 from tollway.resources.messages import AdminResource
 from tollway.resources.providers import PROVIDERS, ProviderRow, provider_names
 from tollway.resources.rates import METER_WORDS, discount_ppm, rate_problem
@@ -38,6 +40,8 @@ MAX_TIMEOUT_S = 86_400
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
 METADATA_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _OWN_HEADERS = frozenset(
@@ -98,23 +102,50 @@ def _validate_place(upstream: Upstream) -> Iterator[Violation]:
             f'"{upstream.provider}" is not a provider that this release speaks' if upstream.provider else "is required"
         )
         yield Violation("provider", f"{said}; known are {provider_names()}")
-    if upstream.base_url:
-        problem = base_url_problem(upstream.base_url)
-        if problem:
-            yield Violation("base_url", problem)
+    problem = base_url_problem(upstream.base_url) if upstream.base_url else None
+    if problem is None and row is not None:
+        problem = _template_problem(upstream.base_url, row)
+    if problem:
+        yield Violation("base_url", problem)
     if row is None:
         return
     if not upstream.base_url and not row.base_url:
         yield Violation("base_url", f"is required: provider {row.name} has no address of its own")
-    if row.needs_secret and not upstream.base_url and not upstream.HasField("secret"):
+    is_own_place = not upstream.base_url or (not problem and _place(upstream.base_url) == _place(row.base_url))
+    if row.needs_secret and is_own_place and not upstream.HasField("secret"):
         yield Violation("secret", f"is required: {row.base_url} takes no calls without one; set `ref` or `value`")
     yield from _validate_options(upstream, row)
+    if not problem:
+        yield from _validate_address(upstream, row)
+
+
+def _template_problem(base_url: str, row: ProviderRow) -> str | None:
+    """What is wrong with the names in braces in the URL `base_url`, or None."""
+    if any(brace in _PLACEHOLDER.sub("", base_url) for brace in "{}"):
+        return "has a brace without its pair; braces hold a name, as in {model}"
+    valid = sorted({MODEL, REGION, *row.options})
+    for name in _PLACEHOLDER.findall(base_url):
+        if name not in valid:
+            return f'has "{{{name}}}", which nothing fills in; provider {row.name} has {", ".join(valid)}'
+    if f"{{{MODEL}}}" in urlsplit(base_url).netloc:
+        return f"must not have {{{MODEL}}} in its host, which callers would choose then"
+    return None
+
+
+def _place(url: str) -> tuple[str, str, int | None, str]:
+    """Scheme, host, port and path of a URL, so that two spellings of one place are equal."""
+    parts = urlsplit(url)
+    port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    return parts.scheme, (parts.hostname or "").rstrip("."), port, parts.path.rstrip("/")
 
 
 def _validate_options(upstream: Upstream, row: ProviderRow) -> Iterator[Violation]:
     for option in sorted(set(upstream.options) - row.options.keys()):
         valid = ", ".join(sorted(row.options)) or "none"
         yield Violation(f"options.{option}", f"unknown option; provider {row.name} has {valid}")
+
+
+def _validate_address(upstream: Upstream, row: ProviderRow) -> Iterator[Violation]:
     for name in row.missing(upstream.base_url, upstream.region, upstream.options):
         field = f"options.{name}" if name in row.options else name
         yield Violation(field, f"is required: provider {row.name} is called at an address that names it")

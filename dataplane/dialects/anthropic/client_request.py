@@ -138,9 +138,9 @@ def _is_closed(schema: JsonObject) -> bool:
         if isinstance(node, dict):
             members = node.get("properties")
             if node.get("type") == "object" or isinstance(members, dict):
-                required = list_of(node.get("required"))
+                required = {name for name in list_of(node.get("required")) if isinstance(name, str)}
                 names = members if isinstance(members, dict) else {}
-                if node.get("additionalProperties") is not False or not all(name in required for name in names):
+                if node.get("additionalProperties") is not False or not required.issuperset(names):
                     return False
             pending += node.values()
         elif isinstance(node, list):
@@ -278,7 +278,7 @@ def _assistant_message(content: Any, param: str) -> JsonObject:
         message["reasoning_content"] = reasoning
     if kept := [detail for detail in details if "tool_call_id" not in detail]:
         message["reasoning_details"] = kept
-    extras = {str(detail["tool_call_id"]): detail for detail in details if "tool_call_id" in detail}
+    extras = {detail["tool_call_id"]: detail for detail in details if isinstance(detail.get("tool_call_id"), str)}
     if calls:
         message["tool_calls"] = [call | _extra(extras.get(call["id"], {})) for call in calls]
     return message

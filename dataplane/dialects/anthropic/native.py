@@ -7,7 +7,7 @@ from dataplane.call import Call, JsonObject
 from dataplane.dialects.anthropic.answer import model_of
 from dataplane.dialects.anthropic.events import check_ended, parse_event
 from dataplane.dialects.anthropic.response import block_bytes
-from dataplane.dialects.anthropic.usage import merged_usage, parse_service_tier, parse_usage
+from dataplane.dialects.anthropic.usage import begun_usage, merged_usage, parse_service_tier, parse_usage
 from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.openai.content import text_bytes
 
@@ -59,7 +59,7 @@ class NativeStreamParser:
         frame.is_content = False
         if isinstance(message, dict):
             frame.model = model_of(message)
-            self._on_usage(message.get("usage"), frame)
+            self._on_usage(begun_usage(message.get("usage")), frame)
 
     def _on_block_start(self, payload: JsonObject, frame: Frame) -> None:
         block = payload.get("content_block")

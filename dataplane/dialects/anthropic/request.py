@@ -23,7 +23,7 @@ _VERTEX_VERSION: Final = "vertex-2023-10-16"
 _VERSION_HEADER: Final = "anthropic-version"
 _VERSION: Final = "2023-06-01"
 _PASSING: Final = (
-    *("cache_control", "container", "context_management", "diagnostics", "fallbacks", "inference_geo", "mcp_servers"),
+    *("cache_control", "container", "context_management", "diagnostics", "inference_geo", "mcp_servers"),
     *("output_config", "speed", "user_profile_id"),
 )
 _COUNTED: Final = ("messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control")
@@ -33,7 +33,8 @@ _USER_LENGTH: Final = 256
 
 
 def render_request(call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
-    """`call` for `target`. Raises InvalidRequest for content that Claude models do not take."""
+    """`call` for `target`. Raises InvalidRequest for content that Claude models do not take, and for `fallbacks`."""
+    _check_fallbacks(call.body)
     body = _translated(call, target, provider) if call.endpoint.format == HUB else _forwarded(call)
     body["model"] = target.model
     if _VERTEX not in provider.traits:
@@ -43,6 +44,16 @@ def render_request(call: Call, target: Target, provider: ProviderSpec) -> Upstre
         del body["model"]
     forwarded = {name: value for name, value in call.forwarded_headers.items() if name != _VERSION_HEADER}
     return upstream_request(replace(call, forwarded_headers=forwarded), target, provider, body)
+
+
+def _check_fallbacks(body: JsonObject) -> None:
+    if body.get("fallbacks") is not None:
+        raise InvalidRequest(
+            'The field "fallbacks" names models for which neither the key nor prices were checked. Leave it out: a '
+            "Route has fallbacks instead.",
+            code="unsupported_parameter",
+            param="fallbacks",
+        )
 
 
 def _forwarded(call: Call) -> JsonObject:

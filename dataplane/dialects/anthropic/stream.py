@@ -19,7 +19,7 @@ from dataplane.dialects.anthropic.answer import (
 from dataplane.dialects.anthropic.answer_tool import answer_tool_name
 from dataplane.dialects.anthropic.events import check_ended, parse_event
 from dataplane.dialects.anthropic.reasoning import redacted_detail, signed_detail
-from dataplane.dialects.anthropic.usage import merged_usage, openai_usage, parse_service_tier, parse_usage
+from dataplane.dialects.anthropic.usage import begun_usage, merged_usage, openai_usage, parse_service_tier, parse_usage
 from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.openai.content import text_bytes
 from tollway.kernel.usage import Usage
@@ -93,7 +93,7 @@ class AnthropicStreamParser:
         message = payload.get("message")
         self._message = message if isinstance(message, dict) else {}
         self._envelope = envelope(self._call, self._message, "chat.completion.chunk")
-        self._usage = merged_usage(self._usage, self._message.get("usage"))
+        self._usage = merged_usage(self._usage, begun_usage(self._message.get("usage")))
         frame = self._chunk({"role": "assistant", "content": ""})
         frame.is_content = False
         frame.usage = parse_usage(self._usage)

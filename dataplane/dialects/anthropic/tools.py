@@ -29,7 +29,9 @@ def render_tools(body: JsonObject, traits: ModelTraits) -> list[JsonObject]:
     may_be_strict = traits.has_json_schema and strict <= _MOST_STRICT
     tools = [_tool(tool, may_be_strict, f"{where}[{at}]") for at, tool in enumerate(listed)]
     allowed = _allowed_names(body.get("tool_choice"))
-    return tools if allowed is None else [tool for tool in tools if tool.get("name") in allowed]
+    if allowed is None:
+        return tools
+    return [tool for tool in tools if isinstance(tool.get("name"), str) and tool["name"] in allowed]
 
 
 def render_tool_choice(body: JsonObject, traits: ModelTraits) -> JsonObject | None:
@@ -108,14 +110,14 @@ def _choice(body: JsonObject) -> JsonObject | None:
     raise malformed("tool_choice", "none, auto, required or the name of a tool")
 
 
-def _allowed_names(choice: Any) -> list[str] | None:
+def _allowed_names(choice: Any) -> set[str] | None:
     """Names that an allowed_tools choice lists; None where every tool may be used."""
     if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
         return None
     listed = _object(choice.get("allowed_tools")).get("tools") or choice.get("tools")
     tools = [_object(tool) for tool in listed] if isinstance(listed, list) else []
     names = [_object(tool.get("function")).get("name") or tool.get("name") for tool in tools]
-    return [name for name in names if isinstance(name, str)]
+    return {name for name in names if isinstance(name, str)}
 
 
 def _object(value: Any) -> JsonObject:

@@ -8,13 +8,20 @@ from tollway.kernel.usage import Usage
 
 _MOST_TOKENS = 10**9
 _FAST = "fast"
+_INPUT = frozenset(("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"))
 
 
 def merged_usage(reported: JsonObject, more: Any) -> JsonObject:
-    """`reported`, overruled by what a later event of the same stream says; what that leaves out or null stays."""
+    """`reported`, overruled by what a later event of the same stream says; what that leaves out, null or 0 stays."""
     if not isinstance(more, dict):
         return reported
-    return {**reported, **{name: value for name, value in more.items() if value is not None}}
+    told = {name: value for name, value in more.items() if value or (value is not None and name not in _INPUT)}
+    return {**reported, **told}
+
+
+def begun_usage(reported: Any) -> JsonObject:
+    """What the first event of a stream says, but for the output, of which it knows nothing yet."""
+    return {**reported, "output_tokens": 0} if isinstance(reported, dict) and "output_tokens" in reported else {}
 
 
 def parse_usage(reported: Any) -> Usage | None:

@@ -32,6 +32,8 @@ _ENDINGS: Final = frozenset(("pdf", "csv", "doc", "docx", "xls", "xlsx", "html",
 _UNTOLD: Final = frozenset(("", "application/octet-stream"))
 _SOUNDS: Final = frozenset(("mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "m4a", "webm"))
 _OWN_BLOCKS: Final = frozenset(("cachePoint", "document", "guardContent", "image", "searchResult", "video"))
+_SOURCED: Final = frozenset(("document", "image", "video"))
+_SENT_SOURCES: Final = frozenset(("bytes", "text"))
 _NOT_IN_NAME: Final = re.compile(r"[^a-zA-Z0-9\s()\[\]-]+")
 _SPACES: Final = re.compile(r"\s+")
 _NAME_LENGTH: Final = 180
@@ -48,12 +50,13 @@ class Content:
     def __init__(self, has_cache_points: bool) -> None:
         self._has_cache_points = has_cache_points
         self._names: set[str] = set()
+        self._next_copies: dict[str, int] = {}
 
     def blocks(self, content: Any, where: str) -> list[JsonObject]:
         """The blocks of a message's content, which is text, a list of parts or nothing; `where` names it in errors.
 
-        Parts that are a block of Converse's own pass as they are. Blank text, which is refused, is left out. Raises
-        InvalidRequest for parts that no block can say, and for malformed ones.
+        Parts that are a block of Converse's own pass as they are, files only with what they hold. Blank text, which is
+        refused, is left out. Raises InvalidRequest for parts that no block can say, and for malformed ones.
         """
         if content is None:
             return []
@@ -86,6 +89,7 @@ class Content:
             raise malformed(where, "an object with a type")
         kind = part.get("type")
         if kind is None and len(part) == 1 and not _OWN_BLOCKS.isdisjoint(part):
+            _check_source(part, where)
             return part
         if kind in ("text", "refusal"):
             return _text(part.get(kind), f"{where}.{kind}")
@@ -125,9 +129,10 @@ class Content:
         """A name for a document that is taken by no other one, in the characters that are taken."""
         stem = filename.rpartition(".")[0] or filename
         stem = _SPACES.sub(" ", _NOT_IN_NAME.sub(" ", stem)).strip()[:_NAME_LENGTH].rstrip() or "document"
-        name, copy = stem, _FIRST_COPY
+        name, copy = stem, self._next_copies.get(stem, _FIRST_COPY)
         while name in self._names:
             name, copy = f"{stem} ({copy})", copy + 1
+        self._next_copies[stem] = copy
         self._names.add(name)
         return name
 
@@ -150,6 +155,20 @@ def _text(text: Any, where: str) -> JsonObject | None:
     if not isinstance(text, str):
         raise malformed(where, "text")
     return {"text": text} if text.strip() else None
+
+
+def _check_source(block: JsonObject, where: str) -> None:
+    """Raises InvalidRequest for a file that is not in the request: it would be read with the gateway's identity."""
+    for kind in _SOURCED & block.keys():
+        value = block[kind]
+        source = value.get("source") if isinstance(value, dict) else None
+        if not isinstance(source, dict) or not source or not source.keys() <= _SENT_SOURCES:
+            raise InvalidRequest(
+                f'The field "{where}.{kind}.source" must hold the file itself: what is stored elsewhere would be read '
+                "with an identity that is not yours. Send it in bytes, or its words in text.",
+                code="unsupported_content",
+                param=f"{where}.{kind}.source",
+            )
 
 
 def _image_url(image: Any, where: str) -> JsonObject:

@@ -21,6 +21,8 @@ from dataplane.snapshot import Target
 
 _EVENT_STREAM: Final = "application/vnd.amazon.eventstream"
 _FIELDS: Final = "additionalModelRequestFields"
+_LIMITS: Final = frozenset(("max_tokens", "maxTokens", "max_gen_len", "maxTokenCount", "max_new_tokens"))
+"""Members of those that would bound the answer otherwise than the call does."""
 _OBJECTS: Final = ("guardrailConfig", "performanceConfig")
 _PASSING: Final = (*_OBJECTS, "requestMetadata", "additionalModelResponseFieldPaths", "promptVariables")
 _CLAUDE_FIELDS: Final = ("anthropic_beta", "output_config")
@@ -113,7 +115,15 @@ def _model_fields(body: JsonObject, rendered: JsonObject, traits: ModelTraits, l
         return fields
     if not isinstance(given, dict):
         raise malformed(_FIELDS, "an object")
-    return _merged(fields, given)
+    return _merged(fields, _without_limits(given))
+
+
+def _without_limits(given: JsonObject) -> JsonObject:
+    kept = {name: value for name, value in given.items() if name not in _LIMITS}
+    config = kept.get("inferenceConfig")
+    if isinstance(config, dict) and not _LIMITS.isdisjoint(config):
+        kept["inferenceConfig"] = {name: value for name, value in config.items() if name not in _LIMITS}
+    return kept
 
 
 def _merged(fields: JsonObject, more: JsonObject) -> JsonObject:

@@ -11,7 +11,8 @@ from dataplane.errors import InvalidRequest
 PDF: Final = "application/pdf"
 _UNKNOWN_TYPES = frozenset(("", "application/octet-stream", "binary/octet-stream"))
 _SCHEMES = ("https://", "http://", "gs://")
-_STORED_FILES: Final = "https://generativelanguage.googleapis.com/"
+_BUCKETS: Final = "gs://"
+_OWN_HOST: Final = "generativelanguage.googleapis.com"
 _ALIASES = {"image/jpg": "image/jpeg"}
 _TYPES = {
     ".aac": "audio/aac",
@@ -60,23 +61,30 @@ def guess_type(path: str, default: str) -> str:
 def render_file(url: str, default_type: str, param: str) -> JsonObject:
     """The part for a data URI, or for the address of a file; `default_type` is for one that tells no type.
 
-    Raises InvalidRequest, with `param`, for any other text.
+    Raises InvalidRequest, with `param`, for any other text, and for files that are stored at Google: they would be read
+    with the identity of the gateway, which may read more than the client may.
     """
     if url[:5].lower() == "data:":
         return _inline(url, default_type, param)
     if not url.startswith(_SCHEMES):
         raise InvalidRequest(
-            f'"{param}" must be a data URI, or an address that begins with https:// or gs://.',
+            f'"{param}" must be a data URI, or an address that begins with https://.',
             code="invalid_value",
             param=param,
         )
-    if url.startswith(_STORED_FILES):
-        return {"fileData": {"fileUri": url}}
-    return {"fileData": {"mimeType": guess_type(_path(url), default_type), "fileUri": url}}
+    host, path = _host_and_path(url, param)
+    if url.startswith(_BUCKETS) or host == _OWN_HOST:
+        raise InvalidRequest(
+            f'"{param}" is a file that is stored at Google, which would be read with an identity that is not yours. '
+            "Send the file itself as a data URI, or a public address.",
+            code="unsupported_content",
+            param=param,
+        )
+    return {"fileData": {"mimeType": guess_type(path, default_type), "fileUri": url}}
 
 
 def is_address(text: str) -> bool:
-    """Whether `text` is a data URI or an address that Gemini can fetch from."""
+    """Whether `text` is a data URI or an address, be it one that is refused."""
     return text[:5].lower() == "data:" or text.startswith(_SCHEMES)
 
 
@@ -97,8 +105,9 @@ def _inline(uri: str, default_type: str, param: str) -> JsonObject:
     return inline_data(default_type if media_type in _UNKNOWN_TYPES else media_type, data, param)
 
 
-def _path(url: str) -> str:
+def _host_and_path(url: str, param: str) -> tuple[str, str]:
     try:
-        return urlsplit(url).path
+        parts = urlsplit(url)
+        return (parts.hostname or "").rstrip("."), parts.path
     except ValueError:
-        return ""
+        raise InvalidRequest(f'"{param}" is no address.', code="invalid_value", param=param) from None

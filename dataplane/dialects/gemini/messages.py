@@ -1,5 +1,6 @@
 """OpenAI's messages as Gemini's contents and its system instruction."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -9,7 +10,14 @@ from dataplane.dialects.gemini.content import render_parts
 from dataplane.dialects.gemini.fields import object_at, objects_at, text_at
 from dataplane.dialects.gemini.media import render_file
 from dataplane.dialects.gemini.models import GeminiModel
-from dataplane.dialects.gemini.signatures import SKIPPED, call_signature, signature_of, signed, text_signature
+from dataplane.dialects.gemini.signatures import (
+    SKIPPED,
+    call_signature,
+    detailed_signatures,
+    signature_of,
+    signed,
+    text_signature,
+)
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import InvalidRequest
 
@@ -102,9 +110,10 @@ class _ContentsWriter:
         parts = render_parts(message.get("content"), f"{param}.content")
         if not parts:
             parts = render_parts(message.get("refusal"), f"{param}.refusal")
-        if (signature := text_signature(message)) and parts:
+        detailed = detailed_signatures(message)
+        if (signature := text_signature(detailed)) and parts:
             parts[-1] = signed(parts[-1], signature)
-        return parts + self._images(message, param) + self._tool_calls(message, param)
+        return parts + self._images(message, param) + self._tool_calls(message, detailed, param)
 
     def _images(self, message: JsonObject, param: str) -> list[JsonObject]:
         """Images that a model made in an earlier turn, where the client sends them back."""
@@ -116,13 +125,13 @@ class _ContentsWriter:
             for at, image in enumerate(objects_at(message, "images"))
         ]
 
-    def _tool_calls(self, message: JsonObject, param: str) -> list[JsonObject]:
+    def _tool_calls(self, message: JsonObject, detailed: Mapping[str, str], param: str) -> list[JsonObject]:
         """Calls of one turn: its first one has a signature, where the model asks for them, be it the dummy."""
         calls = message.get("tool_calls") or []
         if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
             raise _malformed(f"{param}.tool_calls", "must be a list of objects")
         parts = [self._tool_call(call, at, f"{param}.tool_calls[{at}]") for at, call in enumerate(calls)]
-        signatures = [call_signature(call, message) for call in calls]
+        signatures = [call_signature(call, detailed) for call in calls]
         if parts and not any(signatures):
             signatures[0] = self._missing_signature
         return [signed(part, signature) for part, signature in zip(parts, signatures, strict=True)]

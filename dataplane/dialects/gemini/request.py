@@ -8,6 +8,7 @@ from dataplane.dialects.gemini.messages import render_conversation
 from dataplane.dialects.gemini.models import parse_model
 from dataplane.dialects.gemini.tools import render_tools
 from dataplane.dialects.requests import upstream_request
+from dataplane.errors import InvalidRequest
 from dataplane.snapshot import Target
 
 VERTEX = "vertex"
@@ -16,7 +17,8 @@ VERTEX = "vertex"
 _FORMAT_FIELDS = ("responseMimeType", "responseJsonSchema")
 _COUNTED_BY_VERTEX = ("contents", "systemInstruction", "tools", "generationConfig")
 _SERVICE_TIERS = {"flex": "flex", "priority": "priority"}
-_PASSED = (("safety_settings", "safetySettings"), ("cached_content", "cachedContent"))
+_PASSED = (("safety_settings", "safetySettings"),)
+_CACHES = ("cachedContent", "cached_content")
 _PASSED_BY_VERTEX = (*_PASSED, ("labels", "labels"), ("model_armor_config", "modelArmorConfig"))
 
 
@@ -38,6 +40,7 @@ def render_request(call: Call, target: Target, provider: ProviderSpec) -> Upstre
 def render_chat(call: Call, target: Target, is_vertex: bool) -> JsonObject:
     """The GenerateContentRequest of a chat. Raises InvalidRequest as render_request does."""
     body, model = call.body, parse_model(target.model)
+    _check_caches(body)
     contents, system = render_conversation(body.get("messages"), model, has_ids=not is_vertex)
     tools = render_tools(body)
     config = render_generation(body, model, call.output_limit)
@@ -51,6 +54,18 @@ def render_chat(call: Call, target: Target, is_vertex: bool) -> JsonObject:
     if config:
         rendered["generationConfig"] = config
     return rendered | _extras(body, is_vertex)
+
+
+def _check_caches(body: JsonObject) -> None:
+    """Raises InvalidRequest where a cache is named: it would be read with the identity of the gateway."""
+    for name in _CACHES:
+        if body.get(name) is not None:
+            raise InvalidRequest(
+                f'The field "{name}" names content that is stored at Google, which would be read with an identity '
+                "that is not yours. Send the content in messages.",
+                code="unsupported_content",
+                param=name,
+            )
 
 
 def _extras(body: JsonObject, is_vertex: bool) -> JsonObject:

@@ -4,6 +4,7 @@ That of a call travels in `extra_content.google.thought_signature` of the tool c
 it; that of an image in the same place of the image; that of text in an entry of `reasoning_details`.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from dataplane.call import JsonObject
@@ -31,19 +32,19 @@ def reasoning_detail(signature: str, index: int) -> JsonObject:
     return {"type": _TYPE, "format": _FORMAT, "data": signature, "index": index}
 
 
-def text_signature(message: JsonObject) -> str:
-    """The last signature of text in a message, "" without one; those of other providers are none."""
-    return _detailed(message).get("", "")
+def text_signature(detailed: Mapping[str, str]) -> str:
+    """The last signature of text in what `detailed_signatures` found, "" without one."""
+    return detailed.get("", "")
 
 
-def call_signature(call: JsonObject, message: JsonObject) -> str:
-    """The signature of a call of `message`: on the call, or in a detail that names it; "" without one."""
+def call_signature(call: JsonObject, detailed: Mapping[str, str]) -> str:
+    """The signature of a call: on the call, or in what `detailed_signatures` found; "" without one."""
     identity = text_at(call, "id")
-    return signature_of(call) or (_detailed(message).get(identity, "") if identity else "")
+    return signature_of(call) or (detailed.get(identity, "") if identity else "")
 
 
-def _detailed(message: JsonObject) -> dict[str, str]:
-    """Gemini's signatures in the details of a message, by the id of a call, or "" for text."""
+def detailed_signatures(message: JsonObject) -> dict[str, str]:
+    """Signatures in the details of a message, by the id of a call, or "" for text; other providers' are none."""
     return {
         text_at(detail, "id"): signature
         for detail in objects_at(message, "reasoning_details")

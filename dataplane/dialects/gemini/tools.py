@@ -7,14 +7,19 @@ from dataplane.dialects.gemini.fields import object_at, objects_at, text_at
 from dataplane.dialects.gemini.schema import render_schema
 from dataplane.errors import InvalidRequest
 
+_OWN_TOOLS = frozenset(
+    ("googleSearch", "google_search", "codeExecution", "code_execution", "urlContext", "url_context")
+)
+"""Tools of Google's own that read nothing with the identity of the gateway, as a `retrieval` would."""
+_NAME_LENGTH = 64
 _MODES = {"none": "NONE", "auto": "AUTO", "required": "ANY", "any": "ANY"}
 
 
 def render_tools(body: JsonObject) -> JsonObject:
     """The members `tools` and `toolConfig` of a request, as far as `body` says something of them.
 
-    Tools of Google's own, objects without a type such as {"googleSearch": {}}, pass as they are. Raises InvalidRequest
-    for tools of other kinds.
+    Tools of Google's own, objects without a type such as {"googleSearch": {}}, pass as they are where they search the
+    web, read addresses or run code. Raises InvalidRequest for tools of other kinds.
     """
     declarations, others = _split(body.get("tools"))
     declarations = _allowed(declarations, object_at(body, "tool_choice"))
@@ -39,15 +44,21 @@ def _split(tools: Any) -> tuple[list[JsonObject], list[JsonObject]]:
             raise InvalidRequest(f'"tools[{at}]" must be an object.', code="invalid_value", param=f"tools[{at}]")
         if isinstance(tool.get("function"), dict):
             declarations.append(_declaration(tool["function"], f"tools[{at}].function"))
-        elif tool and "type" not in tool and "function" not in tool:
+        elif tool and tool.keys() <= _OWN_TOOLS:
             others.append(tool)
         else:
-            raise InvalidRequest(
-                f'"tools[{at}]" is no function, and Gemini models know no other tools of clients.',
-                code="unsupported_content",
-                param=f"tools[{at}]",
-            )
+            raise _refused(tool, f"tools[{at}]")
     return declarations, others
+
+
+def _refused(tool: JsonObject, param: str) -> InvalidRequest:
+    kind = tool["type"] if isinstance(tool.get("type"), str) else ", ".join(sorted(tool.keys() - _OWN_TOOLS))
+    return InvalidRequest(
+        f'"{param}" is of kind {kind[:_NAME_LENGTH]!r}, which is not sent to Gemini models. Send functions, or '
+        "googleSearch, urlContext or codeExecution.",
+        code="unsupported_content",
+        param=param,
+    )
 
 
 def _declaration(function: JsonObject, param: str) -> JsonObject:

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Mapping
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Any
 
@@ -139,20 +140,30 @@ def _with_alternating_roles(body: JsonObject) -> JsonObject:
     messages = body.get("messages")
     if not isinstance(messages, list):
         return body
-    merged: list[Any] = []
+    runs: list[list[Any]] = []
     for message in messages:
-        before = merged[-1] if merged else None
-        if isinstance(before, dict) and isinstance(message, dict) and before.get("role") == message.get("role"):
-            merged[-1] = before | {"content": _joined(before.get("content"), message.get("content"))}
+        first = runs[-1][0] if runs else None
+        if isinstance(first, dict) and isinstance(message, dict) and first.get("role") == message.get("role"):
+            runs[-1].append(message)
         else:
-            merged.append(message)
-    return body | {"messages": merged}
+            runs.append([message])
+    return body | {"messages": [_as_one(run) for run in runs]}
 
 
-def _joined(first: Any, second: Any) -> Any:
-    if isinstance(first, str) and isinstance(second, str):
-        return f"{first}\n\n{second}"
-    return [*_parts(first), *_parts(second)]
+def _as_one(run: list[Any]) -> Any:
+    if len(run) == 1:
+        return run[0]
+    return run[0] | {"content": _joined([message.get("content") for message in run])}
+
+
+def _joined(contents: list[Any]) -> Any:
+    """One text where all `contents` are text; else parts, and what is text before the first other one is one part."""
+    texts = list(takewhile(lambda content: isinstance(content, str), contents))
+    text = "\n\n".join(texts)
+    if len(texts) == len(contents):
+        return text
+    others = contents[len(texts) :]
+    return [part for content in ([text, *others] if texts else others) for part in _parts(content)]
 
 
 def _parts(content: Any) -> list[Any]:

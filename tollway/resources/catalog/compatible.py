@@ -125,6 +125,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         base_url="https://openrouter.ai/api/v1",
         needs_secret=True,
         catalog_id="openrouter",
+        drop=frozenset({"models", "route", "preset"}),
         drop_inside=frozenset({"thinking_blocks"}),
     ),
     ProviderRow(

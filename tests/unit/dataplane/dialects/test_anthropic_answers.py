@@ -321,7 +321,7 @@ def test_answer_by_tool_streams_as_content() -> None:
 def test_prelude_is_no_content_and_reports_what_went_in() -> None:
     parser = DIALECT.stream_parser(HUB)
     (frame,) = parser.feed(SseEvent("message_start", encode(START)))
-    assert (frame.is_content, frame.deltas, frame.usage) == (False, 0, Usage(input=9, output=1))
+    assert (frame.is_content, frame.deltas, frame.usage) == (False, 0, Usage(input=9))
     assert list(parser.feed(SseEvent("ping", b'{"type": "ping"}'))) == []
     assert list(parser.feed(SseEvent("future", b'{"type": "future"}'))) == []
     assert list(parser.feed(SseEvent("", b" "))) == []
@@ -398,7 +398,7 @@ def test_native_frames_count_what_was_generated() -> None:
         (True, 0, 0),
         (True, 0, 0),
     ]
-    assert (frames[0].model, frames[0].usage) == ("claude-x", Usage(input=9, output=1))
+    assert (frames[0].model, frames[0].usage) == ("claude-x", Usage(input=9))
     assert (frames[7].usage, frames[7].service_tier) == (Usage(input=9, output=7), "priority")
 
 

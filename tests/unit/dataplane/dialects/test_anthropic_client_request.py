@@ -1,7 +1,9 @@
 """Anthropic's Messages requests in the hub's format: each kind of content and setting, and what is refused."""
 
+import base64
 import copy
 import json
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -303,6 +305,33 @@ def test_structured_output_is_strict_where_the_hub_can_be() -> None:
     assert hub(output_format=form | {"schema": loose})["response_format"] == told
 
 
+class Name(str):
+    """A name that counts how often any is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Name.compared += 1
+        return super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+def test_required_members_are_looked_up_not_searched() -> None:
+    names = [Name(f"m{at}") for at in range(500)]
+    schema = {"type": "object", "properties": {name: {} for name in names}, "additionalProperties": False}
+    call = make_call(
+        endpoint=MESSAGES,
+        body={
+            "messages": [HELLO],
+            "output_format": {"type": "json_schema", "schema": schema | {"required": [*reversed(names), [], {}, None]}},
+        },
+    )
+    Name.compared = 0
+    assert FORMAT.parse_request(call).body["response_format"]["json_schema"]["strict"] is True
+    assert Name.compared <= 2 * len(names)
+
+
 def test_other_settings() -> None:
     body = hub(
         stop_sequences=["a", "b"],
@@ -464,6 +493,22 @@ def test_input_that_cannot_be_written_is_refused() -> None:
         deep = {"a": deep}
     use = {"type": "tool_use", "id": "t", "name": "f", "input": deep}
     assert refused({"messages": [{"role": "assistant", "content": [use]}]})[1] == "messages.0.content.0.input"
+
+
+@pytest.mark.parametrize("depth", [250, 300, 1_000, 1_020, 100_000])
+@pytest.mark.parametrize(
+    "members", ['"text": %s', '"tool_call_id": %s', '"tool_call_id": "t", "extra_content": %s', '"type": %s', '"a": %s']
+)
+@pytest.mark.parametrize("kind", ["thinking", "redacted_thinking"])
+def test_sealed_reasoning_of_any_depth_is_taken_or_refused(depth: int, members: str, kind: str) -> None:
+    deep = "[" * depth + "]" * depth
+    sealed = "tollway." + base64.b64encode(f"{{{members % deep}}}".encode()).decode()
+    use = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    block = {"type": kind, "thinking": "hm", "signature": sealed, "data": sealed}
+    content = [block, use]
+    call = make_call(endpoint=MESSAGES, body={"messages": [{"role": "assistant", "content": content}]})
+    with suppress(InvalidRequest):
+        FORMAT.parse_request(call)
 
 
 def test_body_of_a_coding_agent_is_sendable() -> None:

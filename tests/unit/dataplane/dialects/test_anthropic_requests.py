@@ -536,3 +536,15 @@ def test_thinking_of_other_providers_is_left_out_of_what_is_forwarded() -> None:
     said = json.loads(render(body, endpoint=MESSAGES).body)
     assert said["messages"] == [*HELLO, {"role": "assistant", "content": [own, {"type": "text", "text": "hi"}]}]
     assert len(messages[1]["content"]) == 5
+
+
+@pytest.mark.parametrize("endpoint", [CHAT, COUNT, MESSAGES])
+@pytest.mark.parametrize("provider", [HOST, VERTEX])
+@pytest.mark.parametrize("fallbacks", [[{"model": "claude-opus-4-1"}], "claude-opus-4-1", []])
+def test_fallbacks_that_nothing_was_checked_for_are_refused(
+    endpoint: Endpoint, provider: ProviderSpec, fallbacks: Any
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        render({"messages": HELLO, "fallbacks": fallbacks}, ADAPTIVE, provider, endpoint)
+    assert (caught.value.error_code, caught.value.param) == ("unsupported_parameter", "fallbacks")
+    assert "Route" in str(caught.value)

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from dataplane.dialects.anthropic.answer_tool import answer_tool_name
+from dataplane.dialects.anthropic.models import model_traits
 from dataplane.dialects.anthropic.schema import closed_schema, is_closable
+from dataplane.dialects.anthropic.tools import render_tools
 from tests.unit.dataplane.dialects.test_anthropic_requests import (
     ADAPTIVE,
     BUDGET,
@@ -99,6 +101,34 @@ def test_allowed_tools_are_the_only_ones(mode: str, type_: str) -> None:
     said = sent({"tools": [WEATHER, CLOCK], "tool_choice": {"type": "allowed_tools", "allowed_tools": allowed}})
     assert [tool["name"] for tool in said["tools"]] == ["clock"]
     assert said["tool_choice"] == {"type": type_}
+
+
+class Name(str):
+    """A name that counts how often any is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        Name.compared += 1
+        return super().__eq__(other)
+
+    __hash__ = str.__hash__
+
+
+def test_allowed_tools_are_looked_up_not_searched() -> None:
+    names = [Name(f"f{at}") for at in range(500)]
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    allowed = {"mode": "auto", "tools": [*reversed(tools), {"name": []}]}
+    body = {"tools": tools, "tool_choice": {"type": "allowed_tools", "allowed_tools": allowed}}
+    Name.compared = 0
+    assert len(render_tools(body, model_traits(NEW))) == len(names)
+    assert Name.compared <= 2 * len(names)
+
+
+def test_allowed_tools_leave_out_those_without_a_proper_name() -> None:
+    odd = {"type": "mcp_toolset", "mcp_server_name": "s", "name": []}
+    choice = {"type": "allowed_tools", "mode": "auto", "tools": [CLOCK]}
+    assert [tool["name"] for tool in sent({"tools": [odd, CLOCK], "tool_choice": choice})["tools"]] == ["clock"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from dataplane.call import Endpoint
 from dataplane.dialects.base import ProviderSpec
 from dataplane.dialects.bedrock import BedrockDialect
+from dataplane.dialects.bedrock.content import Content
 from dataplane.dialects.bedrock.models import model_traits
 from dataplane.errors import InvalidRequest
 from dataplane.snapshot import Target
@@ -475,6 +476,15 @@ def test_documents_have_names_of_their_own() -> None:
     ]
 
 
+def test_many_documents_of_one_name_are_named_in_little_time() -> None:
+    count = 50_000
+    named = ["a (3).txt", *["a.txt"] * count]
+    parts = [{"type": "file", "file": {"filename": name, "file_data": "AAAA"}} for name in named]
+    names = [block["document"]["name"] for block in Content(has_cache_points=False).blocks(parts, "content")]
+    assert names[:4] == ["a (3)", "a", "a (2)", "a (4)"]
+    assert len(set(names)) == count + 1
+
+
 def test_files_may_be_images_and_sound_is_sound() -> None:
     parts = [
         {"type": "file", "file": {"filename": "a.PNG", "file_data": "iVBORw0KGgo="}},
@@ -489,6 +499,36 @@ def test_files_may_be_images_and_sound_is_sound() -> None:
         {"audio": {"format": "wav", "source": {"bytes": "AAAA"}}},
         {"guardContent": {"text": {"text": "x"}}},
     ]
+
+
+OWN_BLOCKS: list[dict[str, Any]] = [
+    {"document": {"format": "pdf", "name": "d", "source": {"bytes": "JVBE"}}},
+    {"document": {"format": "txt", "name": "d", "source": {"text": "words"}}},
+    {"image": {"format": "png", "source": {"bytes": "AAAA"}}},
+    {"video": {"format": "mp4", "source": {"bytes": "AAAA"}}},
+]
+STORED = {"s3Location": {"uri": "s3://bucket/key", "bucketOwner": "123456789012"}}
+
+
+@pytest.mark.parametrize("block", OWN_BLOCKS)
+def test_files_in_bedrocks_own_form_pass_with_what_they_hold(block: dict[str, Any]) -> None:
+    assert render({"messages": [{"role": "user", "content": [block]}]})["messages"][0]["content"] == [block]
+    turns = [*used("f")[:-1], {"role": "tool", "tool_call_id": "call_f", "content": [block]}]
+    content = render({"messages": turns, "tools": [tool()]})["messages"][-1]["content"]
+    assert content[0]["toolResult"]["content"] == [block]
+
+
+@pytest.mark.parametrize("kind", ["document", "image", "video"])
+@pytest.mark.parametrize(
+    "held",
+    [{"source": source} for source in (STORED, {"bytes": "AAAA", **STORED}, {"uri": "x"}, {}, None, "s3://b/k")]
+    + [{}, None, "s3://b/k"],
+)
+def test_files_that_the_gateway_would_read_are_refused(kind: str, held: Any) -> None:
+    body = {"messages": [{"role": "user", "content": ["a", {kind: held}]}]}
+    assert refusal(body) == ("unsupported_content", f"messages[0].content[1].{kind}.source")
+    returned = {"role": "tool", "tool_call_id": "call_f", "content": [{kind: held}]}
+    assert refusal({"messages": [*used("f")[:-1], returned]})[0] == "unsupported_content"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from dataplane.call import Endpoint
 from dataplane.dialects.base import Catalog, ProviderSpec, SseEvent
 from dataplane.dialects.catalog import CATALOG, DIALECTS, PROVIDERS
 from dataplane.dialects.requests import upstream_request
+from dataplane.errors import InvalidRequest
 from dataplane.snapshot import Secret, Target, Upstream
 from dataplane.upstream.sse import SseDecoder
 from tests.fakes.outcomes import CHAT, make_call
@@ -201,3 +202,15 @@ def test_provider_that_is_one_row_is_spoken_to_and_understood() -> None:
     assert (last["delta"], last["finish_reason"]) == ({"content": "42"}, "stop")
     assert frames[-1].usage is not None
     assert (frames[-1].usage.input, frames[-1].usage.output) == (3, 2)
+
+
+@pytest.mark.parametrize("model", [".", ".."])
+@pytest.mark.parametrize(
+    ("provider", "base_url"), [("google-ai-studio", ""), ("openai", "https://h.example/a/{model}/v1")]
+)
+def test_models_that_would_change_the_address_are_refused(model: str, provider: str, base_url: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        placed(target(provider, model, base_url))
+    assert (caught.value.error_code, caught.value.param) == ("invalid_value", "model")
+    assert placed(target(provider, f"{model}a", base_url))[0]
+    assert placed(target("openai", model))[0] == "https://api.openai.com/v1/chat/completions"

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -179,6 +180,26 @@ def test_signature_of_a_call_in_the_details() -> None:
     assert [part.get("thoughtSignature") for part in parts] == [None, None, "AAAA"]
 
 
+class Counted(list[Any]):
+    """A list that counts how often it is read through."""
+
+    reads = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.reads += 1
+        return super().__iter__()
+
+
+def test_details_of_a_message_are_read_once_however_many_calls_it_has() -> None:
+    form = {"type": "reasoning.encrypted", "format": "google-gemini-v1"}
+    details = Counted(form | {"data": f"S{at}", "id": str(at)} for at in range(50))
+    told = calling(*((str(at), "f", "{}") for at in range(50)), reasoning_details=details)
+    call = make_call(body={"messages": [USER, told]}, endpoint=CHAT)
+    sent = json.loads(DIALECT.render_request(call, Target(UPSTREAM, NEW), STUDIO).body)
+    assert [part["thoughtSignature"] for part in sent["contents"][1]["parts"]] == [f"S{at}" for at in range(50)]
+    assert details.reads == 1
+
+
 @pytest.mark.parametrize(
     ("model", "signature"),
     [(OLD, None), (NEW, SKIPPED), ("gemini-3.1-pro-preview", SKIPPED), ("gemini-flash-latest", SKIPPED), ("x", None)],
@@ -205,10 +226,6 @@ def test_foreign_calls_get_the_dummy_signature_once(model: str, signature: str |
             {"fileData": {"mimeType": "image/png", "fileUri": "https://x.org/a/B.PNG?q=1"}},
         ),
         (
-            {"type": "image_url", "image_url": {"url": "gs://bucket/picture"}},
-            {"fileData": {"mimeType": "image/jpeg", "fileUri": "gs://bucket/picture"}},
-        ),
-        (
             {"type": "video_url", "video_url": {"url": "https://www.youtube.com/watch?v=1"}},
             {"fileData": {"mimeType": "video/mp4", "fileUri": "https://www.youtube.com/watch?v=1"}},
         ),
@@ -225,8 +242,13 @@ def test_foreign_calls_get_the_dummy_signature_once(model: str, signature: str |
             {"inlineData": {"mimeType": "text/plain", "data": "YSBi"}},
         ),
         (
-            {"type": "file", "file": {"file_id": "https://generativelanguage.googleapis.com/v1beta/files/x"}},
-            {"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/x"}},
+            {"type": "file", "file": {"file_id": "https://x.org/generativelanguage.googleapis.com/files/x"}},
+            {
+                "fileData": {
+                    "mimeType": "application/pdf",
+                    "fileUri": "https://x.org/generativelanguage.googleapis.com/files/x",
+                }
+            },
         ),
         (
             {"type": "input_audio", "input_audio": {"data": "UklG", "format": "mp3"}},
@@ -241,6 +263,71 @@ def test_files(part: Any, sent: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "gs://bucket/picture",
+        "https://generativelanguage.googleapis.com/v1beta/files/x",
+        "http://user@GenerativeLanguage.googleapis.com.:443/v1beta/%66iles/x",
+        "https://generativelanguage.google\tapis.com/v1beta/files/x",
+    ],
+)
+@pytest.mark.parametrize("provider", [STUDIO, VERTEX])
+def test_files_that_are_stored_at_google_are_refused(url: str, provider: ProviderSpec) -> None:
+    parts = {
+        "image_url": {"type": "image_url", "image_url": {"url": url}},
+        "video_url": {"type": "video_url", "video_url": {"url": url}},
+        "file.file_id": {"type": "file", "file": {"file_id": url}},
+        "file.file_data": {"type": "file", "file": {"file_data": url}},
+    }
+    for param, part in parts.items():
+        with pytest.raises(InvalidRequest) as caught:
+            chat({"role": "user", "content": [part]}, provider=provider)
+        assert (caught.value.error_code, caught.value.param) == (
+            "unsupported_content",
+            f"messages[0].content[0].{param}",
+        )
+
+
+@pytest.mark.parametrize("field", ["cachedContent", "cached_content"])
+@pytest.mark.parametrize("provider", [STUDIO, VERTEX])
+@pytest.mark.parametrize("endpoint", [CHAT, COUNT])
+def test_caches_that_are_stored_at_google_are_refused(field: str, provider: ProviderSpec, endpoint: Endpoint) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        render({"messages": [USER], field: "cachedContents/x"}, provider=provider, endpoint=endpoint)
+    assert (caught.value.error_code, caught.value.param) == ("unsupported_content", field)
+    assert field not in render({"messages": [USER], field: None}, provider=provider, endpoint=endpoint)
+
+
+OWN_TOOLS = ["googleSearch", "google_search", "codeExecution", "code_execution", "urlContext", "url_context"]
+
+
+@pytest.mark.parametrize("name", OWN_TOOLS)
+def test_tools_of_googles_own_pass_as_they_are(name: str) -> None:
+    assert chat(tools=[{name: {"any": [1]}}])["tools"] == [{name: {"any": [1]}}]
+
+
+@pytest.mark.parametrize(
+    ("tool", "named"),
+    [
+        ({"retrieval": {"vertexAiSearch": {"datastore": "projects/p/x"}}}, "retrieval"),
+        ({"googleSearch": {}, "retrieval": {}}, "retrieval"),
+        ({"google_search_retrieval": {}}, "google_search_retrieval"),
+        ({"googleMaps": {}}, "googleMaps"),
+        ({"functionDeclarations": [{"name": "f"}]}, "functionDeclarations"),
+        ({"type": "retrieval", "googleSearch": {}}, "retrieval"),
+        ({"type": 5}, "type"),
+        ({"function": "f"}, "function"),
+        ({}, ""),
+    ],
+)
+def test_tools_that_read_for_the_gateway_are_refused(tool: dict[str, Any], named: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        chat(tools=[{"googleSearch": {}}, tool], provider=VERTEX)
+    assert (caught.value.error_code, caught.value.param) == ("unsupported_content", "tools[1]")
+    assert f"'{named}'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("messages", "code", "param"),
     [
         ("hi", "invalid_value", "messages"),
@@ -252,6 +339,11 @@ def test_files(part: Any, sent: Any) -> None:
         ([{"role": "user", "content": [{"type": "smell"}]}], "unsupported_content", "messages[0].content[0]"),
         (
             [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "file:///x"}}]}],
+            "invalid_value",
+            "messages[0].content[0].image_url",
+        ),
+        (
+            [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://[x"}}]}],
             "invalid_value",
             "messages[0].content[0].image_url",
         ),
@@ -462,11 +554,10 @@ def test_response_format_beside_functions_is_asked_for_in_words_where_it_must() 
 
 def test_what_only_gemini_knows_passes() -> None:
     safety = [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}]
-    fields: dict[str, Any] = {"safety_settings": safety, "cachedContent": "cachedContents/x", "labels": {"a": "b"}}
+    fields: dict[str, Any] = {"safety_settings": safety, "labels": {"a": "b"}}
     assert chat(**fields, service_tier="flex") == {
         "contents": [SAID],
         "safetySettings": safety,
-        "cachedContent": "cachedContents/x",
         "serviceTier": "flex",
     }
     sent = chat(**fields, service_tier="flex", provider=VERTEX)

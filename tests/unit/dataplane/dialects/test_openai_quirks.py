@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from dataplane.dialects.openai import OpenAIDialect
+from dataplane.dialects.openai.quirks import adapt_body
 from dataplane.snapshot import Secret, Target, Upstream
 from tests.fakes.outcomes import CHAT, make_call
 from tollway.resources.providers import PROVIDERS, ProviderRow
@@ -19,6 +20,7 @@ def _chats(row: ProviderRow) -> bool:
 
 
 USER = {"role": "user", "content": "hi"}
+PART = {"type": "text", "text": "p"}
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
 
 
@@ -114,6 +116,31 @@ def test_perplexity_wants_roles_in_turn() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("contents", "joined"),
+    [
+        (["a", "b", "c"], "a\n\nb\n\nc"),
+        (["a", "b", [PART], "c"], [{"type": "text", "text": "a\n\nb"}, PART, {"type": "text", "text": "c"}]),
+        ([[PART], "a", "b", [PART]], [PART, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}, PART]),
+        ([None, "a"], [{"type": "text", "text": "a"}]),
+        ([None, None], []),
+    ],
+)
+def test_runs_of_one_role_become_one_message(contents: list[Any], joined: Any) -> None:
+    messages = [{"role": "user", "content": content} for content in contents]
+    answer = {"role": "assistant", "content": "z"}
+    merged = sent("perplexity", messages=[*messages, answer, 5, *messages[:1]])["messages"]
+    assert merged == [{"role": "user", "content": joined}, answer, 5, messages[0]]
+
+
+@pytest.mark.parametrize(("content", "count"), [("x" * 4_000, 30_000), ([PART], 400_000)])
+def test_long_runs_of_one_role_are_joined_in_little_time(content: Any, count: int) -> None:
+    row = PROVIDERS["perplexity"].at("m", {})
+    (message,) = adapt_body({"messages": [{"role": "user", "content": content}] * count}, row)["messages"]
+    joiner = "\n\n" if isinstance(content, str) else ""
+    assert len(message["content"]) == count * len(content) + (count - 1) * len(joiner)
+
+
 def test_deepseek_is_told_the_schema_in_words() -> None:
     said = sent("deepseek", response_format=SCHEMA)
     assert said["response_format"] == {"type": "json_object"}
@@ -184,3 +211,10 @@ def test_what_clients_of_other_providers_send_is_left_out() -> None:
 @pytest.mark.parametrize("odd", [None, 5, "x", {}, [None, 5, "x", {"content": [None, 5]}, {"tool_calls": 5}]])
 def test_odd_bodies_are_sent_as_they_are(provider: str, odd: Any) -> None:
     sent(provider, messages=odd, tools=odd, response_format=odd, tool_choice=odd, stop=odd, n=odd)
+
+
+@pytest.mark.parametrize("translated", [False, True])
+def test_openrouter_is_asked_for_no_models_but_the_one(translated: bool) -> None:
+    others: dict[str, Any] = {"models": ["a", "b"], "route": "fallback", "preset": "p"}
+    assert sent("openrouter", translated=translated, seed=1, **others) == {"model": "m", "messages": [USER], "seed": 1}
+    assert sent("openai_compatible", **others).keys() >= others.keys()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dataplane.call import Endpoint
+from dataplane.call import COUNT_TOKENS, Endpoint
 from dataplane.limits.estimate import IMAGE_BOUND, ModelLearning, size_of
 from tests.fakes.outcomes import make_call
 
@@ -157,3 +157,55 @@ def test_learned_ratios_cover_nearly_all_calls() -> None:
 def test_the_walk_over_a_large_call_sees_all_of_it() -> None:
     body = chat([{"type": "text", "text": "é" * 10_000}] * 20)
     assert size_of(make_call(body=body)).text_bytes >= len(orjson.dumps(body["messages"])) * 9 // 10
+
+
+MESSAGES = Endpoint("messages", "/v1/messages", "chat", True, format="anthropic")
+COUNT = Endpoint("count_tokens", "/v1/messages/count_tokens", COUNT_TOKENS, False, format="anthropic")
+RERANK = Endpoint("rerank", "/v1/rerank", "rerank", False)
+
+
+def block(kind: str, source: dict[str, str]) -> list[dict[str, object]]:
+    return [{"type": kind, "source": source}]
+
+
+def test_images_in_anthropics_form_are_images_and_not_the_text_that_they_are_written_in() -> None:
+    for source in ({"type": "base64", "data": "A" * 1_000_000}, {"type": "url", "url": "https://e.example/a.png"}):
+        size = size_of(make_call(body=chat(block("image", source)), endpoint=MESSAGES))
+        assert IMAGE_BOUND <= size.input_bound < IMAGE_BOUND + 300
+        assert not size.unbounded
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        (chat(block("document", {"type": "url", "url": "https://e.example/a.pdf"})), "document"),
+        (chat(block("document", {"type": "base64", "data": "QUJD"})), "document"),
+        (chat(block("document", {"type": "text", "data": "abc"})), ""),
+        (chat([{"type": "image_url", "image_url": {"url": "gs://b/a.mp4"}}]), "image_url"),
+        (chat([{"type": "image_url", "image_url": {"url": "data:application/pdf;base64,QQ=="}}]), "image_url"),
+        (chat("x", tools=[{"type": "web_search_20250305", "name": "web_search"}]), "web_search_20250305"),
+        (chat("x", tools=[{"googleSearch": {}}]), "tools"),
+        (chat("x", tools=[{"type": "bash_20250124", "name": "bash"}, {"name": "own", "input_schema": {}}]), ""),
+        (chat("x", mcp_servers=[{"url": "https://e.example"}]), "mcp_servers"),
+    ],
+)
+def test_what_a_provider_reads_or_runs_itself_has_no_bound(fields: dict[str, object], named: str) -> None:
+    assert size_of(make_call(body=fields, endpoint=MESSAGES)).unbounded == named
+
+
+def test_only_what_anthropics_format_sends_limits_an_answer_there() -> None:
+    size = size_of(make_call(body=chat("x", max_completion_tokens=1, n=5), endpoint=MESSAGES))
+    assert (size.output_limit, size.answers) == (None, 1)
+    assert size_of(make_call(body=chat("x", max_tokens=7), endpoint=MESSAGES)).output_limit == 7
+
+
+def test_to_ask_how_large_a_call_would_be_takes_nothing() -> None:
+    size = size_of(make_call(body=chat("x" * 9_000), endpoint=COUNT))
+    assert (size.input_bound, size.output_bound(100), size.unbounded) == (0, 0, "")
+
+
+def test_a_ranking_reads_the_query_with_each_document() -> None:
+    size = size_of(make_call(body={"query": "q" * 1_000, "documents": ["d" * 10] * 250}, endpoint=RERANK))
+    assert size.input_bound > 250_000
+    assert not size.has_output
+    assert size.searches >= 3

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from dataplane.call import Attempt, Endpoint
+from dataplane.call import COUNT_TOKENS, Attempt, Endpoint
 from dataplane.dialects.base import Frame
-from dataplane.metering.meter import Meter, settle_failed
+from dataplane.metering.meter import Meter, estimate_bound, settle_failed
 from tests.fakes.outcomes import SNAPSHOT, make_attempt, make_call
 from tollway.kernel.price_index import PriceIndex
 from tollway.kernel.pricing import Price, Rate
@@ -109,3 +109,13 @@ def test_the_class_of_service_that_the_answer_says_prices_it(reported: str | Non
     attempt = make_attempt(usage=Usage(), cost_nano_usd=0)
     meter.settle(make_call(snapshot=TIERED, body=BODY), attempt)
     assert (attempt.service_tier, attempt.cost_nano_usd) == (tier, cost)
+
+
+def test_to_be_told_how_large_a_call_would_be_costs_nothing() -> None:
+    endpoint = Endpoint("count_tokens", "/v1/messages/count_tokens", COUNT_TOKENS, False, format="anthropic")
+    call, attempt = make_call(endpoint=endpoint, body=BODY), make_attempt()
+    attempt.may_have_run = True
+    settle_failed(call, attempt)
+    assert (attempt.state, attempt.cost_nano_usd) == (SettlementState.NOT_BILLED, 0)
+    estimate_bound(call, attempt, Usage(input=9))
+    assert (attempt.state, attempt.cost_nano_usd) == (SettlementState.NOT_BILLED, 0)

@@ -181,3 +181,59 @@ def test_what_is_wrong(resource: AdminResource, field: str) -> None:
 def test_all_violations_come_at_once() -> None:
     bad = Upstream(name="upstreams/a", provider="nope", base_url="ftp://x", headers={"host": "x"}, display_name="\n")
     assert set(fields_wrong(bad)) == {"provider", "base_url", "headers.host", "display_name"}
+
+
+@pytest.mark.parametrize(
+    ("provider", "base_url"),
+    [
+        ("sim", "http://h/{}"),
+        ("sim", "http://h/{"),
+        ("sim", "http://h/}"),
+        ("sim", "http://h/}{"),
+        ("sim", "http://h/{{model}}"),
+        ("sim", "http://h/{model"),
+        ("sim", "http://h/{0}"),
+        ("sim", "http://h/{model!r}"),
+        ("sim", "http://h/{model:>9}"),
+        ("sim", "http://h/{model.__class__}"),
+        ("sim", "http://h/{ model }"),
+        ("sim", "http://h/{project}"),
+        ("azure-openai", "https://r.example/{project}"),
+        ("sim", "http://{model}/v1"),
+        ("sim", "http://a.{model}.example/v1"),
+        ("sim", "http://{model}:80/v1"),
+        ("sim", "http://["),
+        ("bedrock", "http://["),
+    ],
+)
+def test_base_urls_that_cannot_be_filled_in(provider: str, base_url: str) -> None:
+    assert fields_wrong(Upstream(name="upstreams/a", provider=provider, base_url=base_url)) == ["base_url"]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "fields"),
+    [
+        ("http://h/{model}/v1", []),
+        ("http://h/{region}/v1", ["region"]),
+        ("https://{location}.h.example/{project}", ["options.location", "options.project"]),
+    ],
+)
+def test_base_urls_may_name_what_the_provider_has(base_url: str, fields: list[str]) -> None:
+    assert fields_wrong(Upstream(name="upstreams/a", provider="vertex-ai", base_url=base_url)) == fields
+
+
+@pytest.mark.parametrize(
+    ("base_url", "fields"),
+    [
+        ("https://api.openai.com/v1", ["secret"]),
+        ("https://API.openai.com.:443/v1/", ["secret"]),
+        ("https://eu.api.openai.com/v1", []),
+        ("http://api.openai.com/v1", []),
+        ("https://api.openai.com:8443/v1", []),
+    ],
+)
+def test_a_place_needs_its_secret_where_it_is_spelled_out_too(base_url: str, fields: list[str]) -> None:
+    upstream = Upstream(name="upstreams/a", provider="openai", base_url=base_url)
+    assert fields_wrong(upstream) == fields
+    upstream.secret.ref = "env:OPENAI_API_KEY"
+    assert fields_wrong(upstream) == []
