@@ -13,6 +13,7 @@ from dataplane.config.assembly import FeedBehind, FeedProtocolError
 from dataplane.config.endpoints import Endpoint, EndpointError, FeedTls, open_channel, resolve
 from dataplane.config.holder import SnapshotHolder
 from dataplane.config.session import FeedClient, FeedLost, FeedSession
+from dataplane.retries import doubling_delays
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +40,7 @@ class FeedSettings:
 
 def retry_delays() -> Iterator[float]:
     """Seconds before each further round of attempts: short at first, then doubling, up to half of each by chance."""
-    longest_s = FIRST_RETRY_S
-    while True:
-        yield longest_s * random.uniform(0.5, 1.0)  # noqa: S311
-        longest_s = min(2 * longest_s, LONGEST_RETRY_S)
+    return doubling_delays(FIRST_RETRY_S, LONGEST_RETRY_S)
 
 
 class GrpcSource:

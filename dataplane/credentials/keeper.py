@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import math
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -25,6 +24,7 @@ from dataplane.credentials.base import (
 from dataplane.credentials.google import GOOGLE
 from dataplane.dialects.base import ProviderSpec
 from dataplane.errors import UpstreamError, UpstreamErrorKind
+from dataplane.retries import doubling_delays
 from dataplane.snapshot import Snapshot, Upstream
 
 logger = logging.getLogger(__name__)
@@ -230,10 +230,7 @@ class CredentialKeeper:
 
 def retry_delays() -> Iterator[float]:
     """Seconds before each further try: doubling, up to half of each by chance."""
-    longest_s = FIRST_RETRY_S
-    while True:
-        yield longest_s * random.uniform(0.5, 1.0)  # noqa: S311
-        longest_s = min(2 * longest_s, LONGEST_RETRY_S)
+    return doubling_delays(FIRST_RETRY_S, LONGEST_RETRY_S)
 
 
 def _send_secret(request: UpstreamRequest, upstream: Upstream, provider: ProviderSpec) -> None:

@@ -3,6 +3,8 @@
 import re
 from typing import Final, TypeAlias
 
+from dataplane.call import JsonObject
+
 Version: TypeAlias = tuple[int, int]
 
 NEWEST: Final[Version] = (5, 5)
@@ -44,3 +46,8 @@ def thinking_off(family: str, version: Version) -> str | None:
     if version < (5, 0):
         return ""
     return "between_tools" if family == "sonnet" and version >= (5, 5) else "disabled"
+
+
+def adaptive_thinking(*, hides: bool) -> JsonObject:
+    """Thinking whose text is told, also where the model `hides` it unless it is asked."""
+    return {"type": "adaptive", "display": "summarized"} if hides else {"type": "adaptive"}

@@ -11,6 +11,7 @@ from dataplane.config.endpoints import Endpoint, EndpointError, FeedTls, open_ch
 from dataplane.limits.buckets import Bucket
 from dataplane.limits.desk import LeaseDesk
 from dataplane.limits.stream import LeaseLost, LeaseStream, QuotaClient
+from dataplane.retries import doubling_delays
 from dataplane.rules import RuleIndex
 from dataplane.snapshot import Snapshot
 
@@ -130,7 +131,4 @@ class _CurrentRules:
 
 def retry_delays() -> Iterator[float]:
     """Seconds before each further round of attempts: short at first, then doubling, up to half of each by chance."""
-    longest_s = FIRST_RETRY_S
-    while True:
-        yield longest_s * random.uniform(0.5, 1.0)  # noqa: S311
-        longest_s = min(2 * longest_s, LONGEST_RETRY_S)
+    return doubling_delays(FIRST_RETRY_S, LONGEST_RETRY_S)

@@ -2,10 +2,7 @@
 
 from typing import Any, Final
 
-import orjson
-
 from dataplane.call import Call, JsonObject
-from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 _FINISH_OF_STOP: Final = {
     "max_tokens": "length",
@@ -75,16 +72,3 @@ def openai_tier(reported: Any) -> str | None:
     """OpenAI's word for the class of service of a usage object; None where it says none."""
     tier = reported.get("service_tier") if isinstance(reported, dict) else None
     return _OPENAI_TIERS.get(tier, tier) if isinstance(tier, str) else None
-
-
-def text_of(value: Any) -> str:
-    """`value` if it is text, else ""."""
-    return value if isinstance(value, str) else ""
-
-
-def encoded(value: Any) -> bytes:
-    """`value` as JSON. Raises UpstreamError when it is nested too deep to be written."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError as error:
-        raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is nested too deep.") from error

@@ -3,9 +3,9 @@
 from typing import Any, Final
 
 from dataplane.call import JsonObject
-from dataplane.dialects.anthropic.content import malformed
 from dataplane.dialects.anthropic.models import ModelTraits
 from dataplane.dialects.anthropic.schema import closed_schema, is_closable
+from dataplane.dialects.hub import malformed, unused_tool_name
 
 _NAME: Final = "json_answer"
 _DESCRIPTION: Final = (
@@ -22,13 +22,7 @@ def answer_tool_name(body: JsonObject) -> str | None:
     """
     if not isinstance(body.get("response_format"), dict) or body["response_format"].get("type") == "text":
         return None
-    listed, name = body.get("tools") or body.get("functions"), _NAME
-    tools = [tool for tool in listed if isinstance(tool, dict)] if isinstance(listed, list) else []
-    functions = [tool.get("function", tool) for tool in tools]
-    taken = [function.get("name") for function in functions if isinstance(function, dict)]
-    while name in taken:
-        name += "_"
-    return name
+    return unused_tool_name(body, _NAME)
 
 
 def apply_response_format(body: JsonObject, rendered: JsonObject, traits: ModelTraits) -> None:

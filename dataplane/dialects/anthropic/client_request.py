@@ -15,7 +15,8 @@ import orjson
 
 from dataplane.call import Call, Endpoint, JsonObject
 from dataplane.dialects.anthropic.client_errors import invalid, unsupported
-from dataplane.dialects.anthropic.client_result import CLAUDE_REASONING, list_of, unsealed
+from dataplane.dialects.anthropic.client_result import CLAUDE_REASONING, unsealed
+from dataplane.dialects.hub import list_of
 
 _CHAT: Final = Endpoint("chat_completions", "/v1/messages", "chat", True)
 _COUNT_TOKENS: Final = Endpoint("count_tokens", "/v1/messages/count_tokens", "count_tokens", False)

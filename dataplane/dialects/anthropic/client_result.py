@@ -10,6 +10,7 @@ import orjson
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.anthropic.reasoning import SEAL
 from dataplane.dialects.base import Frame
+from dataplane.dialects.hub import list_of, object_of, text_of
 from dataplane.dialects.openai.payload import parse_payload
 from tollway.kernel.usage import NO_USAGE, Usage
 
@@ -193,18 +194,6 @@ def is_object(text: str) -> bool:
         return isinstance(orjson.loads(text), dict)
     except orjson.JSONDecodeError:
         return False
-
-
-def object_of(value: Any) -> JsonObject:
-    return value if isinstance(value, dict) else {}
-
-
-def list_of(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def text_of(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 def _token_count(payload: JsonObject, frame: Frame) -> int:

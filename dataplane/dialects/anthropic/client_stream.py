@@ -21,7 +21,6 @@ from dataplane.dialects.anthropic.client_result import (
     json_object,
     message_id,
     model_of,
-    object_of,
     pieces_of,
     plain_reasoning,
     render_message,
@@ -30,6 +29,7 @@ from dataplane.dialects.anthropic.client_result import (
     tool_use_id,
 )
 from dataplane.dialects.base import Frame
+from dataplane.dialects.hub import object_of
 from dataplane.errors import GatewayError
 from tollway.kernel.usage import Usage
 

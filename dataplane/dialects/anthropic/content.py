@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from dataplane.call import JsonObject
+from dataplane.dialects.hub import malformed
 from dataplane.errors import InvalidRequest
 
 _IMAGE_TYPES: Final = frozenset(("image/jpeg", "image/png", "image/gif", "image/webp"))
@@ -29,11 +30,6 @@ def content_blocks(content: Any, where: str) -> list[JsonObject]:
         raise malformed(where, "text or a list of parts")
     blocks = [_block(part, f"{where}[{at}]") for at, part in enumerate(content)]
     return [block for block in blocks if block is not None]
-
-
-def malformed(where: str, needed: str) -> InvalidRequest:
-    """The error that the field `where` is not `needed`."""
-    return InvalidRequest(f'The field "{where}" must be {needed}.', code="invalid_value", param=where)
 
 
 def unsupported(where: str, what: str, instead: str) -> InvalidRequest:

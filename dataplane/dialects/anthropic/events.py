@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from dataplane.call import JsonObject
-from dataplane.dialects.anthropic.answer import encoded
 from dataplane.dialects.anthropic.errors import parse_error_object
 from dataplane.dialects.base import SseEvent
+from dataplane.dialects.openai.mending import encode
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
@@ -73,10 +73,10 @@ def _pieces(block: JsonObject) -> tuple[JsonObject, list[JsonObject]]:
         deltas = [{"type": "thinking_delta", "thinking": block.get("thinking")}, signature]
         return {**block, "thinking": "", "signature": ""}, deltas
     if kind in _CALLS:
-        text = encoded(block.get("input") or {}).decode()
+        text = encode(block.get("input") or {}).decode()
         return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": text}]
     return block, []
 
 
 def _event(name: str, members: JsonObject) -> SseEvent:
-    return SseEvent(name, encoded({"type": name, **members}))
+    return SseEvent(name, encode({"type": name, **members}))

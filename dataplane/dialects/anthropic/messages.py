@@ -4,9 +4,9 @@ import re
 from typing import Any, Final
 
 from dataplane.call import JsonObject
-from dataplane.dialects.anthropic.content import content_blocks, malformed, unsupported
+from dataplane.dialects.anthropic.content import content_blocks, unsupported
 from dataplane.dialects.anthropic.reasoning import thinking_blocks
-from dataplane.dialects.openai.payload import parse_payload
+from dataplane.dialects.hub import malformed, tool_arguments
 
 _OPENING: Final[JsonObject] = {"role": "user", "content": [{"type": "text", "text": "(The conversation begins here.)"}]}
 _NOT_IN_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
@@ -113,25 +113,11 @@ def _tool_use(call: Any, where: str) -> JsonObject:
         "type": "tool_use",
         "id": _identity(call.get("id"), f"{where}.id"),
         "name": name,
-        "input": _arguments(function.get("arguments"), f"{where}.function.arguments"),
+        "input": tool_arguments(function.get("arguments"), f"{where}.function.arguments"),
     }
     if call.get("cache_control") is not None:
         block["cache_control"] = call["cache_control"]
     return block
-
-
-def _arguments(arguments: Any, where: str) -> JsonObject:
-    if isinstance(arguments, dict):
-        return arguments
-    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
-        return {}
-    try:
-        value = parse_payload(arguments.encode()) if isinstance(arguments, str) else None
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise malformed(where, "the text of a JSON object")
-    return value
 
 
 def _identity(identity: Any, where: str) -> str:

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from dataplane.call import HUB, Call, JsonObject, UpstreamRequest
 from dataplane.dialects.anthropic.answer_tool import apply_response_format
-from dataplane.dialects.anthropic.content import malformed
 from dataplane.dialects.anthropic.messages import Conversation
 from dataplane.dialects.anthropic.models import ModelTraits, Thinking, model_traits
 from dataplane.dialects.anthropic.reasoning import without_foreign_thinking
 from dataplane.dialects.anthropic.thinking import apply_sampling, apply_thinking
 from dataplane.dialects.anthropic.tools import render_tool_choice, render_tools, tools_of_history
 from dataplane.dialects.base import ProviderSpec
+from dataplane.dialects.hub import malformed
 from dataplane.dialects.requests import upstream_request
 from dataplane.errors import InvalidRequest
 from dataplane.snapshot import Target

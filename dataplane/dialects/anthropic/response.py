@@ -6,21 +6,21 @@ from dataplane.call import HUB, Call, JsonObject
 from dataplane.dialects.anthropic.answer import (
     annotations,
     call_id,
-    encoded,
     envelope,
     finish_reason,
     model_of,
     openai_tier,
     refusal_of,
-    text_of,
 )
 from dataplane.dialects.anthropic.answer_tool import answer_tool_name
 from dataplane.dialects.anthropic.errors import parse_error_object
 from dataplane.dialects.anthropic.reasoning import redacted_detail, signed_detail
 from dataplane.dialects.anthropic.request import COUNT_TOKENS
-from dataplane.dialects.anthropic.usage import openai_usage, parse_service_tier, parse_usage
+from dataplane.dialects.anthropic.usage import parse_service_tier, parse_usage
 from dataplane.dialects.base import Frame
+from dataplane.dialects.hub import text_of, usage_object
 from dataplane.dialects.openai.content import text_bytes
+from dataplane.dialects.openai.mending import encode
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from tollway.kernel.usage import NO_USAGE
@@ -34,7 +34,7 @@ def parse_result(call: Call, body: bytes) -> Frame:
     if call.endpoint.name == COUNT_TOKENS:
         return _parse_count(call, body)
     message = parse_message(body)
-    data = encoded(_answer(call, message)) if call.endpoint.format == HUB else body
+    data = encode(_answer(call, message)) if call.endpoint.format == HUB else body
     usage = message.get("usage")
     return Frame(
         data,
@@ -60,7 +60,7 @@ def block_bytes(block: JsonObject) -> int:
     size = sum(text_bytes(block.get(name)) for name in _TEXTS)
     if block.get("type") in _CALLS:
         size += text_bytes(block.get("name"))
-        size += len(encoded(block["input"])) if block.get("input") else 0
+        size += len(encode(block["input"])) if block.get("input") else 0
     return size
 
 
@@ -81,7 +81,7 @@ def _parse_count(call: Call, body: bytes) -> Frame:
     count = _parse_object(body).get("input_tokens")
     if not isinstance(count, int) or isinstance(count, bool):
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer holds no count of tokens.")
-    data = encoded({"input_tokens": count}) if call.endpoint.format == HUB else body
+    data = encode({"input_tokens": count}) if call.endpoint.format == HUB else body
     return Frame(data, usage=NO_USAGE, format=call.endpoint.format)
 
 
@@ -98,7 +98,7 @@ def _answer(call: Call, message: JsonObject) -> JsonObject:
     answer = {**envelope(call, message, "chat.completion"), "choices": [choice]}
     usage = parse_usage(message.get("usage"))
     if usage is not None:
-        answer["usage"] = openai_usage(usage)
+        answer["usage"] = usage_object(usage)
     tier = openai_tier(message.get("usage"))
     return answer if tier is None else {**answer, "service_tier": tier}
 
@@ -145,7 +145,7 @@ class _Message:
         return message | {name: value for name, value in optional.items() if value}
 
     def _add_use(self, block: JsonObject) -> None:
-        arguments = encoded(block.get("input") or {}).decode()
+        arguments = encode(block.get("input") or {}).decode()
         if self._answer_tool is not None and block.get("name") == self._answer_tool:
             self._text += arguments
             return

@@ -8,20 +8,20 @@ from dataplane.call import Call, JsonObject
 from dataplane.dialects.anthropic.answer import (
     annotations,
     call_id,
-    encoded,
     envelope,
     finish_reason,
     model_of,
     openai_tier,
     refusal_of,
-    text_of,
 )
 from dataplane.dialects.anthropic.answer_tool import answer_tool_name
 from dataplane.dialects.anthropic.events import check_ended, parse_event
 from dataplane.dialects.anthropic.reasoning import redacted_detail, signed_detail
-from dataplane.dialects.anthropic.usage import begun_usage, merged_usage, openai_usage, parse_service_tier, parse_usage
+from dataplane.dialects.anthropic.usage import begun_usage, merged_usage, parse_service_tier, parse_usage
 from dataplane.dialects.base import Frame, SseEvent
+from dataplane.dialects.hub import text_of, usage_object
 from dataplane.dialects.openai.content import text_bytes
+from dataplane.dialects.openai.mending import encode
 from tollway.kernel.usage import Usage
 
 _CALL: Final = "tool_use"
@@ -140,7 +140,7 @@ class AnthropicStreamParser:
         if block is None:
             return []
         if block.kind == _CALL and not block.has_text:
-            return self._on_input(block, encoded(block.input or {}).decode())
+            return self._on_input(block, encode(block.input or {}).decode())
         if block.kind == "thinking" and block.signature:
             self._details += 1
             return [self._chunk({"reasoning_details": [signed_detail(block.text, block.signature, self._details - 1)]})]
@@ -199,15 +199,15 @@ class AnthropicStreamParser:
 
     def _chunk(self, delta: JsonObject, finish: str | None = None, size: int = 0) -> Frame:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        data = encoded({**self._envelope, "choices": [choice]})
+        data = encode({**self._envelope, "choices": [choice]})
         return Frame(data, model=model_of(self._message), text_bytes=size, deltas=1 if size else 0)
 
     def _usage_chunk(self, usage: Usage) -> Frame:
-        chunk: JsonObject = {**self._envelope, "choices": [], "usage": openai_usage(usage)}
+        chunk: JsonObject = {**self._envelope, "choices": [], "usage": usage_object(usage)}
         if (tier := openai_tier(self._usage)) is not None:
             chunk["service_tier"] = tier
         return Frame(
-            encoded(chunk),
+            encode(chunk),
             model=model_of(self._message),
             usage=usage,
             is_usage_only=True,

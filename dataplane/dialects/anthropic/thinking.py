@@ -1,10 +1,12 @@
 """How much a model thinks, and the settings that go with it."""
 
-from typing import Any, Final
+from typing import Final
 
 from dataplane.call import JsonObject
 from dataplane.dialects.anthropic.models import ModelTraits, Thinking
 from dataplane.dialects.anthropic.reasoning import is_thinking
+from dataplane.dialects.claude import adaptive_thinking
+from dataplane.dialects.hub import number_of, wanted_reasoning
 
 _LEAST_BUDGET: Final = 1024
 _BUDGETS: Final = {
@@ -25,7 +27,7 @@ def apply_thinking(body: JsonObject, rendered: JsonObject, traits: ModelTraits) 
     `reasoning_effort` says how much, or `reasoning` with an effort or max_tokens; Anthropic's own `thinking` overrules
     both. A model that is forced to use a tool does not think.
     """
-    effort, budget = _wanted(body)
+    effort, budget = wanted_reasoning(body)
     if effort in _BUDGETS and traits.efforts:
         rendered["output_config"] = {"effort": _nearest(effort, traits), **(rendered.get("output_config") or {})}
     elif effort == "none" and traits.off is None:
@@ -33,7 +35,7 @@ def apply_thinking(body: JsonObject, rendered: JsonObject, traits: ModelTraits) 
     own = body.get("thinking")
     thinking = own if isinstance(own, dict) else _thinking(effort, budget, rendered, traits)
     if thinking is not None and thinking.get("type") == "enabled" and traits.thinking is Thinking.ADAPTIVE:
-        thinking = _adaptive(traits)
+        thinking = adaptive_thinking(hides=traits.hides_thinking)
     if thinking is not None and not (thinking.get("type") in ("enabled", "adaptive") and _is_forced(rendered)):
         rendered["thinking"] = thinking
 
@@ -46,7 +48,7 @@ def apply_sampling(body: JsonObject, rendered: JsonObject, traits: ModelTraits) 
     if not traits.takes_sampling:
         return
     is_set = (rendered.get("thinking") or {}).get("type") in ("enabled", "adaptive")
-    temperature, top_p, top_k = (_number(body.get(name)) for name in ("temperature", "top_p", "top_k"))
+    temperature, top_p, top_k = (number_of(body.get(name)) for name in ("temperature", "top_p", "top_k"))
     if temperature is not None and not is_set:
         rendered["temperature"] = min(max(temperature, 0), 1)
     is_alone = "temperature" not in rendered or traits.takes_both_sampling
@@ -56,37 +58,18 @@ def apply_sampling(body: JsonObject, rendered: JsonObject, traits: ModelTraits) 
         rendered["top_k"] = top_k
 
 
-def _wanted(body: JsonObject) -> tuple[str | None, int | None]:
-    """The effort, in a word, and the tokens that a call asks to think for."""
-    reasoning = body.get("reasoning")
-    options = reasoning if isinstance(reasoning, dict) else {}
-    effort = body.get("reasoning_effort") or options.get("effort")
-    if effort is None and options.get("enabled") is not None:
-        effort = "medium" if options["enabled"] else "none"
-    budget = options.get("max_tokens")
-    return (
-        effort if isinstance(effort, str) else None,
-        budget if isinstance(budget, int) and not isinstance(budget, bool) and budget > 0 else None,
-    )
-
-
 def _thinking(effort: str | None, budget: int | None, rendered: JsonObject, traits: ModelTraits) -> JsonObject | None:
     if effort == "none":
         return {"type": traits.off} if traits.off else None
     if effort not in _BUDGETS and budget is None:
         return None
     if traits.thinking is Thinking.ADAPTIVE:
-        return _adaptive(traits)
+        return adaptive_thinking(hides=traits.hides_thinking)
     if traits.thinking is Thinking.NONE or _continues_unthinking(rendered["messages"]):
         return None
     most = rendered["max_tokens"] * 3 // 4
     tokens = min(max(budget or _BUDGETS[effort or "medium"], _LEAST_BUDGET), most)
     return {"type": "enabled", "budget_tokens": tokens} if tokens >= _LEAST_BUDGET else None
-
-
-def _adaptive(traits: ModelTraits) -> JsonObject:
-    """Thinking whose text is told, also where the model keeps it to itself unless it is asked."""
-    return {"type": "adaptive", "display": "summarized"} if traits.hides_thinking else {"type": "adaptive"}
 
 
 def _nearest(effort: str, traits: ModelTraits) -> str:
@@ -109,7 +92,3 @@ def _continues_unthinking(messages: list[JsonObject]) -> bool:
 
 def _is_forced(rendered: JsonObject) -> bool:
     return (rendered.get("tool_choice") or {}).get("type") in _FORCED
-
-
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -3,9 +3,10 @@
 from typing import Any, Final
 
 from dataplane.call import JsonObject
-from dataplane.dialects.anthropic.content import malformed, unsupported
+from dataplane.dialects.anthropic.content import unsupported
 from dataplane.dialects.anthropic.models import ModelTraits
 from dataplane.dialects.anthropic.schema import closed_schema, is_closable
+from dataplane.dialects.hub import allowed_tool_names, malformed, object_of
 
 _MOST_STRICT: Final = 20
 _CHOICE_OF_MODE: Final = {"auto": "auto", "required": "any", "any": "any", "none": "none"}
@@ -28,7 +29,7 @@ def render_tools(body: JsonObject, traits: ModelTraits) -> list[JsonObject]:
     strict = sum(_is_strict(tool) for tool in listed)
     may_be_strict = traits.has_json_schema and strict <= _MOST_STRICT
     tools = [_tool(tool, may_be_strict, f"{where}[{at}]") for at, tool in enumerate(listed)]
-    allowed = _allowed_names(body.get("tool_choice"))
+    allowed = allowed_tool_names(body.get("tool_choice"))
     if allowed is None:
         return tools
     return [tool for tool in tools if isinstance(tool.get("name"), str) and tool["name"] in allowed]
@@ -100,25 +101,11 @@ def _choice(body: JsonObject) -> JsonObject | None:
         return {"type": _CHOICE_OF_MODE[choice]}
     if isinstance(choice, dict):
         if choice.get("type") == "allowed_tools":
-            mode = _object(choice.get("allowed_tools")).get("mode") or choice.get("mode")
+            mode = object_of(choice.get("allowed_tools")).get("mode") or choice.get("mode")
             return {"type": "any" if mode == "required" else "auto"}
         if choice.get("type") in ("auto", "any", "tool", "none") and "function" not in choice:
             return choice
-        name = _object(choice.get("function")).get("name") or choice.get("name")
+        name = object_of(choice.get("function")).get("name") or choice.get("name")
         if isinstance(name, str) and name:
             return {"type": "tool", "name": name}
     raise malformed("tool_choice", "none, auto, required or the name of a tool")
-
-
-def _allowed_names(choice: Any) -> set[str] | None:
-    """Names that an allowed_tools choice lists; None where every tool may be used."""
-    if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
-        return None
-    listed = _object(choice.get("allowed_tools")).get("tools") or choice.get("tools")
-    tools = [_object(tool) for tool in listed] if isinstance(listed, list) else []
-    names = [_object(tool.get("function")).get("name") or tool.get("name") for tool in tools]
-    return {name for name in names if isinstance(name, str)}
-
-
-def _object(value: Any) -> JsonObject:
-    return value if isinstance(value, dict) else {}

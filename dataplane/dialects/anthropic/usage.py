@@ -3,6 +3,7 @@
 from typing import Any
 
 from dataplane.call import JsonObject
+from dataplane.dialects.hub import token_count
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
@@ -30,7 +31,7 @@ def parse_usage(reported: Any) -> Usage | None:
     `input_tokens` are fresh ones only, `output_tokens` include thinking. What summing up a long conversation took is
     told apart, in `iterations`, and added.
     """
-    if not isinstance(reported, dict) or _number(reported, "output_tokens") is None:
+    if not isinstance(reported, dict) or token_count(reported, "output_tokens") is None:
         return None
     parts = [reported, *_compactions(reported)]
     written = [_cache_writes(part) for part in parts]
@@ -56,21 +57,6 @@ def parse_service_tier(reported: Any) -> str | None:
     return canonical_tier(tier) if isinstance(tier, str) else None
 
 
-def openai_usage(usage: Usage) -> JsonObject:
-    """`usage` as OpenAI's usage object: cached and cache-written tokens inside the prompt's, reasoning in the rest."""
-    prompt, completion = usage.input_tokens, usage.output_tokens
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {
-            "cached_tokens": usage.cache_read,
-            "cache_write_tokens": usage.cache_write_5m + usage.cache_write_1h,
-        },
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
-    }
-
-
 def _compactions(reported: JsonObject) -> list[JsonObject]:
     iterations = reported.get("iterations")
     if not isinstance(iterations, list):
@@ -82,7 +68,7 @@ def _cache_writes(reported: JsonObject) -> tuple[int, int]:
     """Tokens written for five minutes and for an hour. The split may be an earlier event's: the total counts."""
     split = _object(reported, "cache_creation")
     for_5m, for_1h = _count(split, "ephemeral_5m_input_tokens"), _count(split, "ephemeral_1h_input_tokens")
-    total = _number(reported, "cache_creation_input_tokens")
+    total = token_count(reported, "cache_creation_input_tokens")
     if total is None:
         return for_5m, for_1h
     for_1h = total if for_1h and not for_5m else min(total, for_1h)
@@ -95,12 +81,4 @@ def _object(parent: JsonObject, name: str) -> JsonObject:
 
 
 def _count(parent: JsonObject, name: str) -> int:
-    return _number(parent, name) or 0
-
-
-def _number(parent: JsonObject, name: str) -> int | None:
-    """The count under `name`, also when it is written as 12.0; None when it is no credible one."""
-    value = parent.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+    return token_count(parent, name) or 0

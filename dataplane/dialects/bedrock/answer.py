@@ -2,10 +2,9 @@
 
 from typing import Any, Final
 
-import orjson
-
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.bedrock.errors import parse_error_object
+from dataplane.dialects.hub import object_of, text_of
 from dataplane.dialects.openai.content import text_bytes
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
@@ -66,21 +65,3 @@ def parse_message(payload: JsonObject) -> list[JsonObject]:
         raise parse_error_object(payload)
     content = message.get("content")
     return [block for block in content if isinstance(block, dict)] if isinstance(content, list) else []
-
-
-def object_of(value: Any) -> JsonObject:
-    """`value` if it is an object, else an empty one."""
-    return value if isinstance(value, dict) else {}
-
-
-def text_of(value: Any) -> str:
-    """`value` if it is text, else ""."""
-    return value if isinstance(value, str) else ""
-
-
-def encoded(value: Any) -> bytes:
-    """`value` as JSON. Raises UpstreamError when it is nested too deep to be written."""
-    try:
-        return orjson.dumps(value)
-    except orjson.JSONEncodeError as error:
-        raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is nested too deep.") from error

@@ -5,10 +5,10 @@ from typing import Any, Final
 import orjson
 
 from dataplane.call import JsonObject
-from dataplane.dialects.bedrock.content import malformed
 from dataplane.dialects.bedrock.models import ModelTraits
 from dataplane.dialects.bedrock.schema import is_constrainable
 from dataplane.dialects.bedrock.tools import tool_spec
+from dataplane.dialects.hub import malformed, unused_tool_name
 
 _NAME: Final = "json_answer"
 _DESCRIPTION: Final = (
@@ -67,13 +67,7 @@ def answer_tool_name(body: JsonObject) -> str | None:
     wanted = body.get("response_format")
     if not isinstance(wanted, dict) or wanted.get("type") in (None, "text"):
         return None
-    listed, name = body.get("tools") or body.get("functions"), _NAME
-    tools = [tool for tool in listed if isinstance(tool, dict)] if isinstance(listed, list) else []
-    functions = [tool.get("function", tool) for tool in tools]
-    taken = [function.get("name") for function in functions if isinstance(function, dict)]
-    while name in taken:
-        name += "_"
-    return name
+    return unused_tool_name(body, _NAME)
 
 
 def apply_response_format(body: JsonObject, rendered: JsonObject, traits: ModelTraits) -> None:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from dataplane.call import Call, JsonObject
-from dataplane.dialects.bedrock.answer import encoded, finish_reason, object_of, text_of
+from dataplane.dialects.bedrock.answer import finish_reason
 from dataplane.dialects.bedrock.answer_tool import AnswerText, answer_tool_name
 from dataplane.dialects.bedrock.reasoning import redacted_detail, signed_detail
+from dataplane.dialects.hub import object_of, text_of
+from dataplane.dialects.openai.mending import encode
 
 
 @dataclass(slots=True)
@@ -115,7 +117,7 @@ class BlockTranslator:
 def _pieces(block: JsonObject) -> list[JsonObject]:
     """A complete block as the deltas that would have told it in a stream."""
     if "toolUse" in block:
-        return [{"toolUse": {"input": encoded(object_of(block["toolUse"]).get("input") or {}).decode()}}]
+        return [{"toolUse": {"input": encode(object_of(block["toolUse"]).get("input") or {}).decode()}}]
     if "reasoningContent" in block:
         reasoning = object_of(block["reasoningContent"])
         return [{"reasoningContent": {**reasoning, **object_of(reasoning.get("reasoningText"))}}]

@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from dataplane.call import JsonObject
+from dataplane.dialects.hub import malformed
 from dataplane.errors import InvalidRequest
 
 _OFFICE: Final = "application/vnd.openxmlformats-officedocument."
@@ -135,11 +136,6 @@ class Content:
         self._next_copies[stem] = copy
         self._names.add(name)
         return name
-
-
-def malformed(where: str, needed: str) -> InvalidRequest:
-    """The error that the field `where` is not `needed`."""
-    return InvalidRequest(f'The field "{where}" must be {needed}.', code="invalid_value", param=where)
 
 
 def unsupported(where: str, what: str, instead: str) -> InvalidRequest:

@@ -1,16 +1,14 @@
 """Embeddings of Titan and Cohere models: texts in, vectors out, which the hub tells as numbers or as base64."""
 
-import sys
-from array import array
-from base64 import b64encode
 from typing import Any, Final
 
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.base import Frame
-from dataplane.dialects.bedrock.answer import encoded, object_of, parse_answer
-from dataplane.dialects.bedrock.content import malformed, unsupported
+from dataplane.dialects.bedrock.answer import parse_answer
+from dataplane.dialects.bedrock.content import unsupported
 from dataplane.dialects.bedrock.errors import parse_error_object
-from dataplane.dialects.bedrock.usage import number
+from dataplane.dialects.hub import malformed, object_of, token_count, vector_base64
+from dataplane.dialects.openai.mending import encode
 from dataplane.errors import InvalidRequest, UpstreamError, UpstreamErrorKind
 from tollway.kernel.usage import Usage
 
@@ -46,15 +44,15 @@ def parse_embeddings(call: Call, body: bytes) -> Frame:
     payload = parse_answer(body)
     vectors = _vectors(payload)
     if call.body.get("encoding_format") == "base64":
-        vectors = [_base64(vector) for vector in vectors]
-    tokens = number(payload, "inputTextTokenCount")
+        vectors = [vector_base64(vector) for vector in vectors]
+    tokens = token_count(payload, "inputTextTokenCount")
     answer = {
         "object": "list",
         "data": [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)],
         "model": call.model,
         "usage": {"prompt_tokens": tokens or 0, "total_tokens": tokens or 0},
     }
-    return Frame(encoded(answer), usage=None if tokens is None else Usage(input=tokens))
+    return Frame(encode(answer), usage=None if tokens is None else Usage(input=tokens))
 
 
 def _texts(value: Any) -> list[str]:
@@ -103,14 +101,3 @@ def _vectors(payload: JsonObject) -> list[Any]:
     if "embeddings" not in payload:
         raise parse_error_object(payload)
     raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer holds no embeddings.")
-
-
-def _base64(vector: list[Any]) -> str:
-    """`vector` as its numbers' bytes: 32-bit floats, little-endian."""
-    try:
-        floats = array("f", vector)
-    except (TypeError, OverflowError) as error:
-        raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's embedding is not made of numbers.") from error
-    if sys.byteorder == "big":
-        floats.byteswap()
-    return b64encode(floats.tobytes()).decode()

@@ -5,9 +5,9 @@ from hashlib import sha256
 from typing import Any, Final
 
 from dataplane.call import JsonObject
-from dataplane.dialects.bedrock.content import Content, malformed, unsupported
+from dataplane.dialects.bedrock.content import Content, unsupported
 from dataplane.dialects.bedrock.reasoning import reasoning_blocks
-from dataplane.dialects.openai.payload import parse_payload
+from dataplane.dialects.hub import malformed, tool_arguments
 
 _OPENING: Final = "(The conversation begins here.)"
 _NO_OUTPUT: Final = "(no output)"
@@ -132,23 +132,9 @@ def _tool_use(call: Any, where: str) -> JsonObject:
     use = {
         "toolUseId": _identity(call.get("id"), f"{where}.id"),
         "name": name,
-        "input": _arguments(function.get("arguments"), f"{where}.function.arguments"),
+        "input": tool_arguments(function.get("arguments"), f"{where}.function.arguments"),
     }
     return {"toolUse": use}
-
-
-def _arguments(arguments: Any, where: str) -> JsonObject:
-    if isinstance(arguments, dict):
-        return arguments
-    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
-        return {}
-    try:
-        value = parse_payload(arguments.encode()) if isinstance(arguments, str) else None
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise malformed(where, "the text of a JSON object")
-    return value
 
 
 def _identity(identity: Any, where: str) -> str:

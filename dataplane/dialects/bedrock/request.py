@@ -4,17 +4,16 @@ import re
 from dataclasses import replace
 from typing import Any, Final
 
-import orjson
-
 from dataplane.call import COUNT_TOKENS, Call, JsonObject, UpstreamRequest
 from dataplane.dialects.base import ProviderSpec
 from dataplane.dialects.bedrock.answer_tool import apply_response_format
-from dataplane.dialects.bedrock.content import Content, malformed
+from dataplane.dialects.bedrock.content import Content
 from dataplane.dialects.bedrock.embeddings import EMBEDDINGS, render_embeddings
 from dataplane.dialects.bedrock.messages import Conversation
 from dataplane.dialects.bedrock.models import ModelTraits, base_model, model_traits
 from dataplane.dialects.bedrock.thinking import inference_config, output_limit, reasoning_fields, sampling_fields
 from dataplane.dialects.bedrock.tools import parallel_choice, render_tool_config
+from dataplane.dialects.hub import malformed
 from dataplane.dialects.requests import upstream_request
 from dataplane.errors import InvalidRequest
 from dataplane.snapshot import Target
@@ -38,10 +37,7 @@ def render_request(call: Call, target: Target, provider: ProviderSpec) -> Upstre
         # Tokens are counted by foundation models alone, which have no geography.
         target = replace(target, model=base_model(target.model))
     body = _body(call, target) if call.endpoint.name in provider.paths else {}
-    try:
-        request = upstream_request(call, target, provider, body)
-    except orjson.JSONEncodeError as error:
-        raise malformed("messages", "of less depth: JSON in it is nested too deep") from error
+    request = upstream_request(call, target, provider, body)
     if call.stream:
         request.headers["accept"] = _EVENT_STREAM
     return request

@@ -4,19 +4,14 @@ from typing import Final
 
 from dataplane.call import COUNT_TOKENS, Call, JsonObject
 from dataplane.dialects.base import Frame, SseEvent
-from dataplane.dialects.bedrock.answer import (
-    delta_bytes,
-    encoded,
-    envelope,
-    invoked_model,
-    parse_answer,
-    parse_message,
-)
+from dataplane.dialects.bedrock.answer import delta_bytes, envelope, invoked_model, parse_answer, parse_message
 from dataplane.dialects.bedrock.blocks import BlockTranslator
 from dataplane.dialects.bedrock.embeddings import EMBEDDINGS, parse_embeddings
 from dataplane.dialects.bedrock.errors import parse_error_object
 from dataplane.dialects.bedrock.stream import BedrockStreamParser
-from dataplane.dialects.bedrock.usage import number, openai_usage, parse_service_tier, parse_usage, tier_of
+from dataplane.dialects.bedrock.usage import parse_service_tier, parse_usage, tier_of
+from dataplane.dialects.hub import token_count, usage_object
+from dataplane.dialects.openai.mending import encode
 from tollway.kernel.usage import NO_USAGE
 
 _FIELDS: Final = "additionalModelResponseFields"
@@ -39,7 +34,7 @@ def parse_result_chunks(call: Call, body: bytes) -> list[Frame]:
     frames += parser.feed_blocks(parse_message(payload))
     for name, members in _ENDS.items():
         told = {member: payload[member] for member in members if member in payload}
-        frames += parser.feed(SseEvent(name, encoded(told)))
+        frames += parser.feed(SseEvent(name, encode(told)))
     return frames
 
 
@@ -53,12 +48,12 @@ def _parse_converse(call: Call, payload: JsonObject) -> Frame:
     choice = {"index": 0, "message": _folded(deltas), "logprobs": None, "finish_reason": finish}
     answer: JsonObject = {**envelope(call, "chat.completion"), "choices": [choice]}
     if usage is not None:
-        answer["usage"] = openai_usage(usage)
+        answer["usage"] = usage_object(usage)
     if (tier := tier_of(payload)) is not None:
         answer["service_tier"] = tier
     answer |= {name: payload[name] for name in ("trace", _FIELDS) if payload.get(name) is not None}
     return Frame(
-        encoded(answer),
+        encode(answer),
         model=invoked_model(payload),
         usage=usage,
         text_bytes=sum(map(delta_bytes, deltas)),
@@ -89,7 +84,7 @@ def _folded(deltas: list[JsonObject]) -> JsonObject:
 
 def _parse_count(payload: JsonObject) -> Frame:
     """How many tokens a call would take; counting uses none."""
-    tokens = number(payload, "inputTokens")
+    tokens = token_count(payload, "inputTokens")
     if tokens is None:
         raise parse_error_object(payload)
-    return Frame(encoded({"input_tokens": tokens}), usage=NO_USAGE)
+    return Frame(encode({"input_tokens": tokens}), usage=NO_USAGE)

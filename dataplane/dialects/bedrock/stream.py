@@ -5,10 +5,12 @@ from typing import Any, Final
 
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.base import Frame, SseEvent
-from dataplane.dialects.bedrock.answer import delta_bytes, encoded, envelope, invoked_model, object_of
+from dataplane.dialects.bedrock.answer import delta_bytes, envelope, invoked_model
 from dataplane.dialects.bedrock.blocks import BlockTranslator
 from dataplane.dialects.bedrock.errors import is_exception, parse_exception
-from dataplane.dialects.bedrock.usage import openai_usage, parse_service_tier, parse_usage, tier_of
+from dataplane.dialects.bedrock.usage import parse_service_tier, parse_usage, tier_of
+from dataplane.dialects.hub import object_of, usage_object
+from dataplane.dialects.openai.mending import encode
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
@@ -98,13 +100,13 @@ class BedrockStreamParser:
         usage = parse_usage((self._metadata or {}).get("usage"))
         if self._metadata is None or usage is None:
             return []
-        chunk: JsonObject = {**self._envelope, "choices": [], "usage": openai_usage(usage)}
+        chunk: JsonObject = {**self._envelope, "choices": [], "usage": usage_object(usage)}
         if (tier := tier_of(self._metadata)) is not None:
             chunk["service_tier"] = tier
         if self._metadata.get("trace") is not None:
             chunk["trace"] = self._metadata["trace"]
         frame = Frame(
-            encoded(chunk),
+            encode(chunk),
             model=invoked_model(self._metadata),
             usage=usage,
             is_usage_only=True,
@@ -119,7 +121,7 @@ class BedrockStreamParser:
         if fields is not None:
             chunk[_FIELDS] = fields
         size = delta_bytes(delta)
-        return Frame(encoded(chunk), text_bytes=size, deltas=1 if size else 0)
+        return Frame(encode(chunk), text_bytes=size, deltas=1 if size else 0)
 
 
 def _load(event: SseEvent) -> JsonObject:

@@ -1,11 +1,12 @@
 """How much a model reasons, and the settings that go with it."""
 
-from typing import Any, Final
+from typing import Final
 
 from dataplane.call import Call, JsonObject
-from dataplane.dialects.bedrock.content import malformed
 from dataplane.dialects.bedrock.models import ModelTraits, Reasoning
 from dataplane.dialects.bedrock.reasoning import has_reasoning
+from dataplane.dialects.claude import adaptive_thinking
+from dataplane.dialects.hub import malformed, number_of, wanted_reasoning
 
 _LEAST_BUDGET: Final = 1024
 _BUDGETS: Final = {
@@ -41,7 +42,7 @@ def reasoning_fields(body: JsonObject, rendered: JsonObject, traits: ModelTraits
     `reasoning_effort` says how much, or `reasoning` with an effort or max_tokens. Claude's own `thinking` overrules
     both. A Claude model that is forced to use a tool does not think.
     """
-    effort, budget = _wanted(body)
+    effort, budget = wanted_reasoning(body)
     if traits.is_claude or not traits.vendor:
         return _claude_fields(body, rendered, traits, limit)
     if effort not in _BUDGETS and budget is None:
@@ -64,7 +65,7 @@ def inference_config(body: JsonObject, fields: JsonObject, traits: ModelTraits, 
     A temperature is 1 at most, OpenAI's are 2. Claude keeps its own while it thinks, and nearly all of `top_p`.
     """
     config: JsonObject = {} if limit is None else {"maxTokens": limit}
-    temperature, top_p = _number(body.get("temperature")), _number(body.get("top_p"))
+    temperature, top_p = number_of(body.get("temperature")), number_of(body.get("top_p"))
     thinks = _thinks(fields)
     if traits.takes_sampling and not _is_nova_high(fields):
         if temperature is not None and not thinks:
@@ -89,7 +90,7 @@ def sampling_fields(body: JsonObject, fields: JsonObject, traits: ModelTraits) -
 
 
 def _claude_fields(body: JsonObject, rendered: JsonObject, traits: ModelTraits, limit: int | None) -> JsonObject:
-    effort, budget = _wanted(body)
+    effort, budget = wanted_reasoning(body)
     fields: JsonObject = {}
     if effort in _BUDGETS and traits.efforts:
         fields["output_config"] = {"effort": _nearest(effort, traits)}
@@ -98,7 +99,7 @@ def _claude_fields(body: JsonObject, rendered: JsonObject, traits: ModelTraits, 
     own = body.get("thinking")
     thinking = own if isinstance(own, dict) else _thinking(effort, budget, rendered, traits, limit)
     if thinking is not None and thinking.get("type") == "enabled" and traits.reasoning is Reasoning.ADAPTIVE:
-        thinking = _adaptive(traits)
+        thinking = adaptive_thinking(hides=traits.hides_thinking)
     is_forced = "toolChoice" in rendered.get("toolConfig", {})
     if thinking is not None and not (thinking.get("type") in _THINKING and is_forced):
         fields["thinking"] = thinking
@@ -113,31 +114,12 @@ def _thinking(
     if effort not in _BUDGETS and budget is None:
         return None
     if traits.reasoning is Reasoning.ADAPTIVE:
-        return _adaptive(traits)
+        return adaptive_thinking(hides=traits.hides_thinking)
     if traits.reasoning is Reasoning.NONE or _continues_unthinking(rendered["messages"]):
         return None
     most = (limit or _NO_LIMIT) * 3 // 4
     tokens = min(max(budget or _BUDGETS[effort or "medium"], _LEAST_BUDGET), most)
     return {"type": "enabled", "budget_tokens": tokens} if tokens >= _LEAST_BUDGET else None
-
-
-def _adaptive(traits: ModelTraits) -> JsonObject:
-    """Thinking whose text is told, also where the model keeps it to itself unless it is asked."""
-    return {"type": "adaptive", "display": "summarized"} if traits.hides_thinking else {"type": "adaptive"}
-
-
-def _wanted(body: JsonObject) -> tuple[str | None, int | None]:
-    """The effort, in a word, and the tokens that a call asks to reason for."""
-    reasoning = body.get("reasoning")
-    options = reasoning if isinstance(reasoning, dict) else {}
-    effort = body.get("reasoning_effort") or options.get("effort")
-    if effort is None and options.get("enabled") is not None:
-        effort = "medium" if options["enabled"] else "none"
-    budget = options.get("max_tokens")
-    return (
-        effort if isinstance(effort, str) else None,
-        budget if isinstance(budget, int) and not isinstance(budget, bool) and budget > 0 else None,
-    )
 
 
 def _nearest(effort: str | None, traits: ModelTraits) -> str:
@@ -168,7 +150,3 @@ def _is_nova_high(fields: JsonObject) -> bool:
     """Whether a Nova model reasons as much as it can: it then refuses a limit and sampling."""
     config = fields.get("reasoningConfig")
     return isinstance(config, dict) and config.get("maxReasoningEffort") == "high"
-
-
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -3,10 +3,11 @@
 from typing import Any, Final
 
 from dataplane.call import JsonObject
-from dataplane.dialects.bedrock.content import Content, malformed, unsupported
+from dataplane.dialects.bedrock.content import Content, unsupported
 from dataplane.dialects.bedrock.messages import tool_names
 from dataplane.dialects.bedrock.models import ModelTraits
 from dataplane.dialects.bedrock.schema import is_constrainable
+from dataplane.dialects.hub import allowed_tool_names, malformed, object_of
 
 _MODES: Final = {"auto": "auto", "required": "any", "any": "any", "none": "none"}
 _OWN_TOOLS: Final = frozenset(("toolSpec", "systemTool", "cachePoint"))
@@ -72,11 +73,11 @@ def _tools(body: JsonObject, content: Content, traits: ModelTraits) -> list[Json
         raise malformed(where, "a list of tools")
     if where == "functions":
         listed = [{"type": "function", "function": function} for function in listed]
-    allowed = _allowed_names(body.get("tool_choice"))
+    allowed = allowed_tool_names(body.get("tool_choice"))
     tools: list[JsonObject] = []
     for at, tool in enumerate(listed):
         rendered = _tool(tool, f"{where}[{at}]", traits)
-        if allowed is None or _object(rendered.get("toolSpec")).get("name") in allowed:
+        if allowed is None or object_of(rendered.get("toolSpec")).get("name") in allowed:
             tools += [rendered, *(content.cache_point(tool) if traits.vendor != "amazon" else ())]
     return tools
 
@@ -113,23 +114,9 @@ def _choice(body: JsonObject) -> JsonObject:
         return {_MODES[choice]: {}}
     if isinstance(choice, dict):
         if choice.get("type") == "allowed_tools":
-            mode = _object(choice.get("allowed_tools")).get("mode") or choice.get("mode")
+            mode = object_of(choice.get("allowed_tools")).get("mode") or choice.get("mode")
             return {"any": {}} if mode == "required" else {}
-        name = _object(choice.get("function")).get("name") or choice.get("name")
+        name = object_of(choice.get("function")).get("name") or choice.get("name")
         if isinstance(name, str) and name:
             return {"tool": {"name": name}}
     raise malformed("tool_choice", "none, auto, required or the name of a tool")
-
-
-def _allowed_names(choice: Any) -> set[str] | None:
-    """Names that an allowed_tools choice lists; None where every tool may be used."""
-    if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
-        return None
-    listed = _object(choice.get("allowed_tools")).get("tools") or choice.get("tools")
-    tools = [_object(tool) for tool in listed] if isinstance(listed, list) else []
-    names = [_object(tool.get("function")).get("name") or tool.get("name") for tool in tools]
-    return {name for name in names if isinstance(name, str)}
-
-
-def _object(value: Any) -> JsonObject:
-    return value if isinstance(value, dict) else {}

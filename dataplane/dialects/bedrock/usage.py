@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from dataplane.call import JsonObject
+from dataplane.dialects.hub import token_count
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
@@ -19,7 +20,7 @@ def parse_usage(reported: Any) -> Usage | None:
     """
     if not isinstance(reported, dict):
         return None
-    fresh, output = number(reported, "inputTokens"), number(reported, "outputTokens")
+    fresh, output = token_count(reported, "inputTokens"), token_count(reported, "outputTokens")
     if fresh is None or output is None:
         return None
     written_5m, written_1h = _cache_writes(reported)
@@ -45,34 +46,11 @@ def tier_of(payload: JsonObject) -> str | None:
     return tier if isinstance(tier, str) else None
 
 
-def openai_usage(usage: Usage) -> JsonObject:
-    """`usage` as OpenAI's usage object: cached and cache-written tokens inside the prompt's."""
-    prompt, completion = usage.input_tokens, usage.output_tokens
-    return {
-        "prompt_tokens": prompt,
-        "completion_tokens": completion,
-        "total_tokens": prompt + completion,
-        "prompt_tokens_details": {
-            "cached_tokens": usage.cache_read,
-            "cache_write_tokens": usage.cache_write_5m + usage.cache_write_1h,
-        },
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
-    }
-
-
-def number(parent: JsonObject, name: str) -> int | None:
-    """The count under `name`, also when it is written as 12.0; None when it is no credible one."""
-    value = parent.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
-
-
 def _cache_writes(reported: JsonObject) -> tuple[int, int]:
     """Tokens written for five minutes and for an hour; what the details do not account for was for five minutes."""
     listed = reported.get("cacheDetails")
     details = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
-    counts = [(item.get("ttl"), number(item, "inputTokens") or 0) for item in details]
+    counts = [(item.get("ttl"), token_count(item, "inputTokens") or 0) for item in details]
     total = _cached(reported, "cacheWrite")
     if total is None:
         total = sum(count for _, count in counts)
@@ -81,5 +59,5 @@ def _cache_writes(reported: JsonObject) -> tuple[int, int]:
 
 
 def _cached(reported: JsonObject, what: str) -> int | None:
-    count = number(reported, f"{what}InputTokens")
-    return number(reported, f"{what}InputTokenCount") if count is None else count
+    count = token_count(reported, f"{what}InputTokens")
+    return token_count(reported, f"{what}InputTokenCount") if count is None else count

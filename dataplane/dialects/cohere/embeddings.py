@@ -1,15 +1,14 @@
 """Embeddings: texts in, vectors out, which the hub tells as lists of numbers or as base64 of their bytes."""
 
-import sys
-from array import array
-from base64 import b64encode
 from typing import Any
 
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.base import Frame
 from dataplane.dialects.cohere.content import invalid, unsupported
-from dataplane.dialects.cohere.payload import encode, parse_answer
+from dataplane.dialects.cohere.payload import parse_answer
 from dataplane.dialects.cohere.usage import parse_embedding_usage
+from dataplane.dialects.hub import vector_base64
+from dataplane.dialects.openai.mending import encode
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from dataplane.snapshot import Target
 
@@ -41,7 +40,7 @@ def parse_embeddings(call: Call, body: bytes) -> Frame:
     payload = parse_answer(body)
     vectors = _vectors(payload.get("embeddings"))
     if call.body.get("encoding_format") == "base64":
-        vectors = [_base64(vector) for vector in vectors]
+        vectors = [vector_base64(vector) for vector in vectors]
     usage = parse_embedding_usage(payload.get("meta"))
     tokens = usage.input_tokens if usage is not None else 0
     answer = {
@@ -77,14 +76,3 @@ def _vectors(embeddings: Any) -> list[Any]:
         if isinstance(vectors, list) and all(isinstance(vector, list) for vector in vectors):
             return vectors
     raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer holds no embeddings.")
-
-
-def _base64(vector: list[Any]) -> str:
-    """`vector` as its numbers' bytes: 32-bit floats, little-endian."""
-    try:
-        floats = array("f", vector)
-    except (TypeError, OverflowError) as error:
-        raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's embedding is not made of numbers.") from error
-    if sys.byteorder == "big":
-        floats.byteswap()
-    return b64encode(floats.tobytes()).decode()

@@ -6,7 +6,7 @@ from typing import Any, Final
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.cohere.errors import parse_failure
-from dataplane.dialects.cohere.payload import encode, list_of, object_of, parse_answer, text_of
+from dataplane.dialects.cohere.payload import parse_answer
 from dataplane.dialects.cohere.response import (
     REASONING_JOINT,
     envelope,
@@ -16,7 +16,9 @@ from dataplane.dialects.cohere.response import (
     hub_logprobs,
 )
 from dataplane.dialects.cohere.usage import hub_usage, parse_chat_usage
+from dataplane.dialects.hub import list_of, object_of, text_of
 from dataplane.dialects.openai.content import message_bytes
+from dataplane.dialects.openai.mending import encode
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 _DONE: Final = b"[DONE]"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dataplane.call import JsonObject
-from dataplane.dialects.cohere.payload import object_of
+from dataplane.dialects.hub import object_of, token_count
 from tollway.kernel.usage import Usage
 
 _MOST_TOKENS = 10**9
@@ -17,24 +17,24 @@ def parse_chat_usage(reported: Any) -> Usage | None:
     """
     fields = object_of(reported)
     counted = _counted(fields, "input_tokens", "output_tokens")
-    went_in, came_out = _number(counted, "input_tokens"), _number(counted, "output_tokens")
+    went_in, came_out = token_count(counted, "input_tokens"), token_count(counted, "output_tokens")
     if went_in is None or came_out is None:
         return None
-    cached = min(went_in, _number(fields, "cached_tokens") or 0)
-    reasoning = min(came_out, _number(counted, "reasoning_tokens") or 0)
+    cached = min(went_in, token_count(fields, "cached_tokens") or 0)
+    reasoning = min(came_out, token_count(counted, "reasoning_tokens") or 0)
     return Usage(input=went_in - cached, cache_read=cached, output=came_out, reasoning=reasoning)
 
 
 def parse_embedding_usage(meta: Any) -> Usage | None:
     """Usage of embeddings, of which only billed units are told; None where no tokens are."""
     counted = _counted(object_of(meta), "input_tokens")
-    text, image = _number(counted, "input_tokens"), _number(counted, "image_tokens") or 0
+    text, image = token_count(counted, "input_tokens"), token_count(counted, "image_tokens") or 0
     return None if text is None and not image else Usage(input=text or 0, input_image=image)
 
 
 def parse_search_usage(meta: Any) -> Usage | None:
     """Search units of a ranking; None where they are not told."""
-    units = _number(object_of(object_of(meta).get("billed_units")), "search_units")
+    units = token_count(object_of(object_of(meta).get("billed_units")), "search_units")
     return None if units is None else Usage(search=units)
 
 
@@ -53,13 +53,5 @@ def hub_usage(usage: Usage | None) -> JsonObject:
 def _counted(fields: JsonObject, *names: str) -> JsonObject:
     """The set of counts that tells all of `names`: `tokens`, else `billed_units`."""
     tokens = object_of(fields.get("tokens"))
-    is_whole = all(_number(tokens, name) is not None for name in names)
+    is_whole = all(token_count(tokens, name) is not None for name in names)
     return tokens if is_whole else object_of(fields.get("billed_units"))
-
-
-def _number(fields: JsonObject, name: str) -> int | None:
-    """The count under `name`, also when it is written as 12.0; None when it is no credible one."""
-    value = fields.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None

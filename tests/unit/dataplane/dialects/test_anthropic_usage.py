@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.dialects.anthropic.errors import parse_error
-from dataplane.dialects.anthropic.usage import merged_usage, openai_usage, parse_service_tier, parse_usage
+from dataplane.dialects.anthropic.usage import merged_usage, parse_service_tier, parse_usage
+from dataplane.dialects.hub import usage_object
 from tollway.kernel.usage import Usage
 
 COUNTS = st.integers(0, 10**6)
@@ -91,7 +92,7 @@ def test_meters_add_up_to_what_was_reported(
     )
     assert usage is not None
     assert (usage.cache_write_5m, usage.cache_write_1h) == (five, hour)
-    told = openai_usage(usage)
+    told = usage_object(usage)
     assert told["prompt_tokens"] == usage.input_tokens == fresh + read + five + hour
     assert told["completion_tokens"] == usage.output_tokens == out
     assert told["completion_tokens_details"]["reasoning_tokens"] == min(out, thought)

@@ -1,0 +1,122 @@
+"""What translating dialects read out of the hub's format, and write in it, alike. Pure."""
+
+import sys
+from array import array
+from base64 import b64encode
+from typing import Any, Final
+
+from dataplane.call import JsonObject
+from dataplane.dialects.openai.payload import parse_payload
+from dataplane.errors import InvalidRequest, UpstreamError, UpstreamErrorKind
+from tollway.kernel.usage import Usage
+
+_MOST_TOKENS: Final = 10**9
+
+
+def malformed(where: str, needed: str) -> InvalidRequest:
+    """The error that the field `where` is not `needed`."""
+    return InvalidRequest(f'The field "{where}" must be {needed}.', code="invalid_value", param=where)
+
+
+def object_of(value: Any) -> JsonObject:
+    """`value` if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def list_of(value: Any) -> list[Any]:
+    """`value` if it is a list, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def text_of(value: Any) -> str:
+    """`value` if it is text, else ""."""
+    return value if isinstance(value, str) else ""
+
+
+def number_of(value: Any) -> float | None:
+    """`value` if it is a number, else None."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def token_count(parent: JsonObject, name: str) -> int | None:
+    """The count under `name`, also when it is written as 12.0; None when it is no credible one."""
+    value = parent.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+
+
+def usage_object(usage: Usage) -> JsonObject:
+    """`usage` as OpenAI's usage object: cached and cache-written tokens inside the prompt's, reasoning in the rest."""
+    prompt, completion = usage.input_tokens, usage.output_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {
+            "cached_tokens": usage.cache_read,
+            "cache_write_tokens": usage.cache_write_5m + usage.cache_write_1h,
+        },
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning},
+    }
+
+
+def tool_arguments(arguments: Any, where: str) -> JsonObject:
+    """Arguments of a tool call as an object. Raises InvalidRequest when they are none."""
+    if isinstance(arguments, dict):
+        return arguments
+    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
+        return {}
+    try:
+        value = parse_payload(arguments.encode()) if isinstance(arguments, str) else None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise malformed(where, "the text of a JSON object")
+    return value
+
+
+def allowed_tool_names(choice: Any) -> set[str] | None:
+    """Names that an allowed_tools choice lists; None where every tool may be used."""
+    if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
+        return None
+    listed = object_of(choice.get("allowed_tools")).get("tools") or choice.get("tools")
+    tools = [object_of(tool) for tool in listed] if isinstance(listed, list) else []
+    names = [object_of(tool.get("function")).get("name") or tool.get("name") for tool in tools]
+    return {name for name in names if isinstance(name, str)}
+
+
+def unused_tool_name(body: JsonObject, name: str) -> str:
+    """`name`, with as much after it as makes it another than those of the call's own tools."""
+    listed = body.get("tools") or body.get("functions")
+    tools = [tool for tool in listed if isinstance(tool, dict)] if isinstance(listed, list) else []
+    functions = [tool.get("function", tool) for tool in tools]
+    taken = [function.get("name") for function in functions if isinstance(function, dict)]
+    while name in taken:
+        name += "_"
+    return name
+
+
+def wanted_reasoning(body: JsonObject) -> tuple[str | None, int | None]:
+    """The effort, in a word, and the tokens that a call asks to reason for."""
+    reasoning = body.get("reasoning")
+    options = reasoning if isinstance(reasoning, dict) else {}
+    effort = body.get("reasoning_effort") or options.get("effort")
+    if effort is None and options.get("enabled") is not None:
+        effort = "medium" if options["enabled"] else "none"
+    budget = options.get("max_tokens")
+    return (
+        effort if isinstance(effort, str) else None,
+        budget if isinstance(budget, int) and not isinstance(budget, bool) and budget > 0 else None,
+    )
+
+
+def vector_base64(vector: list[Any]) -> str:
+    """`vector` as its numbers' bytes: 32-bit floats, little-endian. Raises UpstreamError where it has other things."""
+    try:
+        floats = array("f", vector)
+    except (TypeError, OverflowError) as error:
+        raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's embedding is not made of numbers.") from error
+    if sys.byteorder == "big":
+        floats.byteswap()
+    return b64encode(floats.tobytes()).decode()
