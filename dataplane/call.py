@@ -138,11 +138,12 @@ class Attempt:
     traceparent: str = ""
     basis: SettlementState | None = None
     may_have_run: bool = False
+    reported: Usage | None = None
     is_settled: bool = False
     is_emitted: bool = False
     charges: tuple[Charge, ...] = ()
     """`basis` is how `usage` is known, whatever its price; `may_have_run` says that the upstream took the request and
-    nothing tells what became of it."""
+    nothing tells what became of it; `reported` is what it told of an attempt that failed."""
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from typing import Protocol
 from aiohttp import web
 
 from dataplane.call import COUNT_TOKENS, Attempt, Call, Outcome, Principal
+from dataplane.dialects.base import Frame
 from dataplane.errors import (
     ClientGone,
     GatewayError,
@@ -116,7 +117,7 @@ class Pipeline:
         outcome.route = way.route
         if call.endpoint.operation == COUNT_TOKENS and not self._dispatcher.offers(call.endpoint, way):
             outcome.is_local = True
-            await exchange.writer.write([counted(call)], outcome)
+            exchange.writer.write([counted(call)], call)
             return
         with self._presence.watch(exchange.request, exchange.writer, outcome):
             ticket = work.ticket = await self._admission.admit(outcome, way)
@@ -181,14 +182,25 @@ class AttemptGate:
         self._sink.begin(outcome, attempt)
         attempt.is_settled = False
 
+    def note_failure(self, attempt: Attempt, frames: list[Frame]) -> None:
+        """Takes what `attempt`, which failed, had told before."""
+        if frames:
+            meter = Meter()
+            meter.observe(frames)
+            meter.note_failure(attempt)
+
 
 async def _relay(answer: UpstreamAnswer, writer: ResponseWriter, outcome: Outcome, meter: Meter) -> None:
     """Frames from `answer` through the meter to the client; however it ends, the attempt is settled."""
     attempt = answer.attempt
+
+    def pass_on(frames: list[Frame]) -> bool:
+        meter.observe(frames)
+        return writer.write(frames, outcome.call)
+
     try:
-        while frames := await answer.next_frames():
-            meter.observe(frames)
-            await writer.write(frames, outcome)
+        while await answer.flow(pass_on):
+            await writer.catch_up(outcome)
         meter.complete()
     except UpstreamError as error:
         attempt.error_code = error.kind.value

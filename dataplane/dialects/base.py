@@ -6,7 +6,7 @@ the hub's, which it translates; its frames are in the format of the call that it
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from dataplane.call import HUB, Call, JsonObject, UpstreamRequest
 from dataplane.errors import GatewayError, UpstreamError
@@ -18,8 +18,7 @@ ProviderSpec: TypeAlias = ProviderRow
 """One row of the provider catalog, in which no case is left open."""
 
 
-@dataclass(frozen=True, slots=True)
-class SseEvent:
+class SseEvent(NamedTuple):
     """One server-sent event: its `event:` field, "" without one, and its data lines joined by LF."""
 
     event: str

@@ -23,6 +23,7 @@ from tollway.kernel.names import bare_id
 _JSON = "application/json"
 _DONE = b"data: [DONE]\n\n"
 _KEEP_ALIVE = b": keep-alive\n\n"
+_HIGH_WATER_BYTES = 64 * 1024
 
 
 HeadCompletion = Callable[[web.StreamResponse], None]
@@ -31,6 +32,8 @@ HeadCompletion = Callable[[web.StreamResponse], None]
 
 class ResponseWriter(Protocol):
     """Takes the frames of one answer, then `finish` or `fail`; `response` is then what was sent, if anything was.
+
+    `write` never waits; where it returns False, `catch_up` is to be awaited before more is written.
 
     `last_write_s` and `write_began_s` are readings of the monotonic clock; the latter is 0 while nothing is written.
     `is_waiting` says that the client waits for a stream to go on, and should be kept company.
@@ -43,8 +46,12 @@ class ResponseWriter(Protocol):
     @property
     def is_waiting(self) -> bool: ...
 
-    async def write(self, frames: list[Frame], outcome: Outcome) -> None:
-        """Raises ClientGone when there is no one to write to."""
+    def write(self, frames: list[Frame], call: Call) -> bool:
+        """Sends `frames` or keeps them; False when the client has to be waited for."""
+        ...
+
+    async def catch_up(self, outcome: Outcome) -> None:
+        """Sends what was kept, and waits until the client has taken nearly all. Raises ClientGone."""
         ...
 
     async def keep_alive(self, outcome: Outcome) -> None:
@@ -106,9 +113,13 @@ class JsonWriter:
         self.last_write_s = time.monotonic()
         self.write_began_s = 0.0
 
-    async def write(self, frames: list[Frame], outcome: Outcome) -> None:
+    def write(self, frames: list[Frame], call: Call) -> bool:
         frame = frames[-1]
-        self._body = frame.data if self._spoken is None else self._spoken.render_result(outcome.call, frame)
+        self._body = frame.data if self._spoken is None else self._spoken.render_result(call, frame)
+        return True
+
+    async def catch_up(self, outcome: Outcome) -> None:
+        return
 
     async def keep_alive(self, outcome: Outcome) -> None:
         return
@@ -151,7 +162,12 @@ class _HubRenderer:
 
 
 class SseWriter:
-    """Server-sent events. Headers go out with the first frame, or with the first keep-alive."""
+    """Server-sent events. Headers go out with the first frames, or with the first keep-alive.
+
+    Once they are out, events go straight to the transport, as chunks of the transfer coding (RFC 9112, 7.1) where the
+    client knows it: what waits in the transport's buffer is then the one thing to be looked at. `_held` is what comes
+    before that.
+    """
 
     def __init__(
         self, request: web.BaseRequest, complete: HeadCompletion, call: Call, spoken: ClientFormat | None
@@ -162,6 +178,8 @@ class SseWriter:
         self._spoken = spoken
         self._renderer: StreamRenderer = _HubRenderer(call) if spoken is None else spoken.stream_renderer(call)
         self._stream: web.StreamResponse | None = None
+        self._is_chunked = False
+        self._held = b""
         self._turn = asyncio.Lock()
         self._is_over = False
         self.last_write_s = time.monotonic()
@@ -171,19 +189,32 @@ class SseWriter:
     def is_waiting(self) -> bool:
         return not self._is_over
 
-    async def write(self, frames: list[Frame], outcome: Outcome) -> None:
-        data = b"".join([self._renderer.feed(frame) for frame in frames])
-        if data:
-            await self._send(data, outcome)
+    def write(self, frames: list[Frame], call: Call) -> bool:
+        feed = self._renderer.feed
+        return self._put(feed(frames[0]) if len(frames) == 1 else b"".join([feed(frame) for frame in frames]))
+
+    async def catch_up(self, outcome: Outcome) -> None:
+        self.write_began_s = time.monotonic()
+        try:
+            await self._begin(outcome)
+            await self._drain()
+        except ConnectionError as error:
+            raise ClientGone("The client left.") from error
+        finally:
+            self.last_write_s = time.monotonic()
+            self.write_began_s = 0.0
 
     async def keep_alive(self, outcome: Outcome) -> None:
         """A comment; a client that has left is for the next sweep to see."""
-        with suppress(ClientGone):
-            await self._send(_KEEP_ALIVE, outcome, is_comment=True)
+        with suppress(ConnectionError):
+            await self._begin(outcome, is_comment=True)
+            if not self._is_over:
+                self._put(_KEEP_ALIVE)
 
     async def finish(self, outcome: Outcome) -> None:
         self._is_over = True
-        await self._send(self._renderer.finish(), outcome, is_last=True)
+        self._put(self._renderer.finish())
+        await self._end(outcome)
 
     async def fail(self, error: GatewayError, outcome: Outcome) -> None:
         self._is_over = True
@@ -194,34 +225,61 @@ class SseWriter:
                 self._complete(response)
                 await _send_whole(self._request, response)
         if has_begun:
-            await self._send(self._renderer.fail(error), outcome, is_last=True)
+            self._put(self._renderer.fail(error))
+            await self._end(outcome)
 
-    async def _send(self, data: bytes, outcome: Outcome, *, is_last: bool = False, is_comment: bool = False) -> None:
+    def _put(self, data: bytes) -> bool:
+        """Sends `data`, or keeps it while that cannot be; False when the client is behind, or to be begun with."""
+        if not data:
+            return True
+        transport = self._request.transport
+        if self._stream is None or transport is None or transport.is_closing():
+            self._held += data
+            return False
+        transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_chunked else data)
+        self.last_write_s = time.monotonic()
+        return transport.get_write_buffer_size() <= _HIGH_WATER_BYTES
+
+    async def _begin(self, outcome: Outcome, *, is_comment: bool = False) -> None:
+        """Sends the head, unless that was done, and what was held. Raises ConnectionError."""
         async with self._turn:
-            if is_comment and self._is_over:
-                return
-            self.write_began_s = time.monotonic()
-            try:
-                stream = self._stream or await self._start(outcome)
-                await stream.write(data)
-                if is_last:
-                    await stream.write_eof()
-            except ConnectionError as error:
-                raise ClientGone("The client left.") from error
-            finally:
-                self.last_write_s = time.monotonic()
-                self.write_began_s = 0.0
+            if self._stream is None and not (is_comment and self._is_over):
+                await self._start(outcome)
+        held, self._held = self._held, b""
+        self._put(held)
 
-    async def _start(self, outcome: Outcome) -> web.StreamResponse:
+    async def _drain(self) -> None:
+        """Until the client has taken nearly all that was sent. Raises ConnectionError."""
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        if transport.get_write_buffer_size() > _HIGH_WATER_BYTES:
+            await self._request.writer.drain()
+
+    async def _end(self, outcome: Outcome) -> None:
+        """The last byte of a stream whose last event was written. Raises ClientGone."""
+        await self.catch_up(outcome)
+        self.write_began_s = time.monotonic()
+        try:
+            if self._stream is not None:
+                await self._stream.write_eof()
+        except ConnectionError as error:
+            raise ClientGone("The client left.") from error
+        finally:
+            self.write_began_s = 0.0
+
+    async def _start(self, outcome: Outcome) -> None:
         headers = answer_headers(outcome)
         headers["cache-control"] = "no-cache"
         headers["x-accel-buffering"] = "no"
-        self.response = self._stream = web.StreamResponse(headers=headers)
-        self._stream.content_type = "text/event-stream"
-        self._stream.charset = "utf-8"
-        self._complete(self._stream)
-        await self._stream.prepare(self._request)
-        return self._stream
+        self.response = stream = web.StreamResponse(headers=headers)
+        stream.content_type = "text/event-stream"
+        stream.charset = "utf-8"
+        self._complete(stream)
+        await stream.prepare(self._request)
+        self._request.writer.send_headers()
+        self._is_chunked = "transfer-encoding" in stream.headers
+        self._stream = stream
 
 
 async def _send_whole(request: web.BaseRequest, response: web.StreamResponse) -> None:

@@ -9,9 +9,12 @@ from tollway.kernel.usage import NO_USAGE, SettlementState, Usage
 
 
 class Meter:
-    """What the frames of one answer said; it never fails a call."""
+    """What the frames of one answer said; it never fails a call.
 
-    __slots__ = ("_is_complete", "deltas", "model", "service_tier", "text_bytes", "usage")
+    `_is_complete` says that nothing is missing from `usage`, `_is_outdated` that text came after it was told.
+    """
+
+    __slots__ = ("_is_complete", "_is_outdated", "deltas", "model", "service_tier", "text_bytes", "usage")
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -20,12 +23,16 @@ class Meter:
         self.text_bytes = 0
         self.deltas = 0
         self._is_complete = False
+        self._is_outdated = False
 
     def observe(self, frames: Iterable[Frame]) -> None:
         for frame in frames:
             if frame.usage is not None:
                 self.usage = frame.usage
                 self._is_complete = frame.is_usage_only
+                self._is_outdated = False
+            elif frame.deltas:
+                self._is_complete, self._is_outdated = False, True
             if frame.model:
                 self.model = frame.model
             if frame.service_tier is not None:
@@ -34,8 +41,18 @@ class Meter:
             self.deltas += frame.deltas
 
     def complete(self) -> None:
-        """Notes that the answer came to its good end: what it reported is then all there is."""
-        self._is_complete = True
+        """Notes that the answer came to its good end: what it reported last is then all there is."""
+        self._is_complete = not self._is_outdated
+
+    def note_failure(self, attempt: Attempt) -> None:
+        """Fills `attempt`, which failed before its answer proper began, with what it was told all the same.
+
+        What was told as the last word on it counts whatever happened; what was told at the beginning, in case that it
+        was run.
+        """
+        attempt.response_model, attempt.service_tier = self.model, self.service_tier
+        if self.usage is not None and (self._is_complete or attempt.may_have_run):
+            attempt.reported = self.usage
 
     def settle(self, call: Call, attempt: Attempt) -> None:
         """Fills `attempt`, whose answer was seen: with the reported usage, with an estimate of what passed, or both.
@@ -67,7 +84,10 @@ def _larger(reported: Usage, estimate: Usage) -> Usage:
 
 
 def settle_failed(call: Call, attempt: Attempt) -> None:
-    """Fills `attempt`, of whose answer nothing was seen: its input may have been processed, or it cost nothing."""
+    """Fills `attempt`, whose answer did not begin: with what was reported, with its input if it may have been run."""
+    if attempt.reported is not None and attempt.reported.readings():
+        _settle(call, attempt, attempt.reported, SettlementState.PARTIAL)
+        return
     if attempt.may_have_run:
         estimate_input(call, attempt)
         return

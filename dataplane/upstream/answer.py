@@ -1,7 +1,6 @@
 """An answer that an upstream has begun: its frames, as they arrive, to the end."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, Protocol
@@ -57,29 +56,37 @@ class FrameStream:
         """Whether the stream has come to an end: the body's, or one that an event told."""
         return self._is_over
 
-    async def read(self) -> list[Frame]:
-        """Frames that have arrived, at least one; [] once the stream has come to its good end.
+    async def read_to_content(self, frames: list[Frame]) -> None:
+        """Adds everything up to and with the first content to `frames`: until then the attempt can still be given up.
 
-        Raises UpstreamError for what went wrong, after the frames that came before it.
+        Raises UpstreamError when it comes to none.
         """
-        frames: list[Frame] = []
-        while not frames:
-            if self._error is not None:
-                raise self._error
-            if self._is_over:
-                break
-            chunk = await self._response.next_chunk(min(self._idle_s, self._deadline_s - time.monotonic()))
-            self._parse(chunk, frames)
-        return frames
 
-    async def read_to_content(self) -> list[Frame]:
-        """Everything up to and with the first content: until then the attempt can still be given up."""
-        frames: list[Frame] = []
-        while batch := await self.read():
-            frames += batch
-            if len(frames) > _MAX_PRELUDE_FRAMES or any(frame.is_content for frame in batch):
-                break
-        return frames
+        def take(arrived: list[Frame]) -> bool:
+            frames.extend(arrived)
+            return len(frames) <= _MAX_PRELUDE_FRAMES and not any(frame.is_content for frame in arrived)
+
+        await self.flow(take)
+
+    async def flow(self, take: Callable[[list[Frame]], bool]) -> bool:
+        """Hands frames to `take` as they arrive, with no task in between, until it returns False: there may be more.
+
+        Returns False at the good end. Raises UpstreamError for what went wrong, after the frames that came before it.
+        """
+        is_wanted = True
+
+        def take_chunk(chunk: bytes) -> bool:
+            nonlocal is_wanted
+            frames: list[Frame] = []
+            self._parse(chunk, frames)
+            is_wanted = not frames or take(frames)
+            return is_wanted and not self._is_over and self._error is None
+
+        if not self._is_over and self._error is None:
+            await self._response.flow(take_chunk, self._idle_s, self._deadline_s)
+        if is_wanted and self._error is not None:
+            raise self._error
+        return not is_wanted
 
     def _parse(self, chunk: bytes, frames: list[Frame]) -> None:
         """Adds to `frames` what `chunk` completes; b"" is the end of the body."""
@@ -126,15 +133,19 @@ class UpstreamAnswer:
         """Has `redact` take out of errors what was sent and must not come back."""
         self._redact = redact
 
-    async def next_frames(self) -> list[Frame]:
-        """Frames that have arrived, at least one; [] at the good end. Raises UpstreamError when it breaks off."""
+    async def flow(self, take: Callable[[list[Frame]], bool]) -> bool:
+        """Hands frames to `take` as they arrive, until it returns False: there may be more, when that has been seen to.
+
+        Returns False at the good end. Raises UpstreamError when the answer breaks off.
+        """
         if self._first:
             frames, self._first = self._first, []
-            return frames
+            if not take(frames):
+                return True
         if self._stream is None:
-            return []
+            return False
         try:
-            return await self._stream.read()
+            return await self._stream.flow(take)
         except UpstreamError as error:
             if self._redact is not None:
                 self._redact(error)

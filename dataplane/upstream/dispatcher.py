@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 from dataplane.call import Attempt, Call, Endpoint, Outcome, Plan, UpstreamRequest
 from dataplane.credentials.base import redact_sent
-from dataplane.dialects.base import Catalog, Dialect, ProviderSpec
+from dataplane.dialects.base import Catalog, Dialect, Frame, ProviderSpec
 from dataplane.dialects.requests import path_of
 from dataplane.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamErrorKind
 from dataplane.snapshot import Target, Upstream
@@ -30,6 +30,10 @@ class AttemptGate(Protocol):
 
     def begin(self, attempt: Attempt) -> None:
         """Writes `attempt` down. Raises GatewayError when that cannot be."""
+        ...
+
+    def note_failure(self, attempt: Attempt, frames: list[Frame]) -> None:
+        """Takes what an attempt had told before it failed."""
         ...
 
 
@@ -94,36 +98,42 @@ class Dispatcher:
             gate.begin(attempt)
             outcome.attempts.append(attempt)
             try:
-                return await self._attempt(telling, plan, target, attempt, span)
+                return await self._attempt(telling, plan, attempt, span, gate)
             except UpstreamError as error:
                 failures.append((target, error))
         raise refusal if refusal is not None and not failures else client_error(call, failures)
 
     async def _attempt(
-        self, telling: "_Telling", plan: Plan, target: Target, attempt: Attempt, span: CallSpan
+        self, telling: "_Telling", plan: Plan, attempt: Attempt, span: CallSpan, gate: AttemptGate
     ) -> UpstreamAnswer:
         """One try, up to its first content. Raises UpstreamError; the attempt then tells how it ended."""
         attempt_span = span.begin_attempt(attempt)
         call, provider, dialect, request = telling
+        upstream = attempt.upstream
         response: UpstreamResponse | None = None
+        first: list[Frame] = []
         is_good = False
         try:
             if provider.credentials:
-                self._credentials.authorize(request, target.upstream, provider)
+                self._credentials.authorize(request, upstream, provider)
             response = await self._transport.send(request, _first_byte_deadline_s(call, plan))
             attempt.status = response.status
-            answer = await _read_to_content(call, plan, attempt, response, dialect)
+            stream = await _read_to_content(call, plan, response, dialect, first)
+            attempt.first_frame_time_us = time.time_ns() // 1000
+            answer = UpstreamAnswer(attempt, response, first, stream)
             answer.on_close(lambda: attempt_span.end(attempt))
-            answer.redact_by(partial(_redact, target.upstream, request))
+            answer.redact_by(partial(_redact, upstream, request))
             is_good = True
             return answer
         except UpstreamError as error:
-            _redact(target.upstream, request, error)
+            _redact(upstream, request, error)
             _note_failure(attempt, error, request)
+            gate.note_failure(attempt, first)
             raise
         except BaseException:
             # The call was ended, or the gateway erred: the upstream may be at work all the same.
             attempt.may_have_run = request.is_sent
+            gate.note_failure(attempt, first)
             raise
         finally:
             if not is_good:
@@ -180,9 +190,12 @@ def _first_byte_deadline_s(call: Call, plan: Plan) -> float:
 
 
 async def _read_to_content(
-    call: Call, plan: Plan, attempt: Attempt, response: UpstreamResponse, dialect: Dialect
-) -> UpstreamAnswer:
-    """The answer of an upstream whose head was good. Raises UpstreamError when it is an error or broken."""
+    call: Call, plan: Plan, response: UpstreamResponse, dialect: Dialect, first: list[Frame]
+) -> FrameStream | None:
+    """Adds to `first` what an upstream whose head was good answers, up to its first content; the rest is the stream's.
+
+    Raises UpstreamError when the answer is an error or broken.
+    """
     deadline_s = call.start_s + plan.deadlines.total_s
     if response.status != _HTTP_OK:
         body = await response.read(MAX_ERROR_BYTES, deadline_s)
@@ -190,13 +203,11 @@ async def _read_to_content(
     decoder = event_decoder(response) if call.stream else None
     if decoder is not None:
         stream = FrameStream(response, decoder, dialect.stream_parser(call), plan.deadlines.idle_s, deadline_s)
-        answer = UpstreamAnswer(attempt, response, await stream.read_to_content(), stream)
-    else:
-        body = await response.read(MAX_RESULT_BYTES, deadline_s)
-        frames = dialect.parse_result_chunks(call, body) if call.stream else [dialect.parse_result(call, body)]
-        answer = UpstreamAnswer(attempt, response, frames, None)
-    attempt.first_frame_time_us = time.time_ns() // 1000
-    return answer
+        await stream.read_to_content(first)
+        return stream
+    body = await response.read(MAX_RESULT_BYTES, deadline_s)
+    first += dialect.parse_result_chunks(call, body) if call.stream else [dialect.parse_result(call, body)]
+    return None
 
 
 def _note_failure(attempt: Attempt, error: UpstreamError, request: UpstreamRequest) -> None:

@@ -5,6 +5,7 @@ Parsed by httptools (llhttp) straight from the event loop's transport, with no t
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import cast
 
 import httptools
@@ -18,12 +19,22 @@ _BODILESS_STATUS = frozenset((204, 304))
 
 
 class Http1Connection(asyncio.Protocol):
-    """Serves one exchange at a time: `exchange`, then `next_chunk` to the end, then it `is_reusable` or not."""
+    """Serves one exchange at a time: `exchange`, then `next_chunk` or `flow` to the end, then it `is_reusable` or not.
+
+    The wait under way ends at `_deadline_s`; the one timer of the connection, due at `_timer_s`, looks whether that has
+    come, and is set anew only then: a timer for each wait would cost as much as the rest of it.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._take: Callable[[bytes], bool] | None = None
+        self._idle_s = 0.0
+        self._end_s = 0.0
+        self._deadline_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = 0.0
         self._is_paused = False
         self._is_complete = False
         self._head_bytes = 0
@@ -55,6 +66,9 @@ class Http1Connection(asyncio.Protocol):
                 self._is_complete = True
             else:
                 self._fail("The upstream broke off its answer.", type(exc).__name__ if exc else "connection closed")
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._wake()
 
     def data_received(self, data: bytes) -> None:
@@ -72,7 +86,8 @@ class Http1Connection(asyncio.Protocol):
             self._fail("The upstream's answer has too large a head.", "head too large")
             self.abort()
         self._head_bytes += len(data)
-        self._wake()
+        if self._take is None or not self._body or self._hand_on(self._take):
+            self._wake()
 
     async def exchange(self, request: bytes, deadline_s: float) -> None:
         """Sends `request` and waits for the head of its answer: `status` and `headers`. Raises UpstreamError.
@@ -84,6 +99,7 @@ class Http1Connection(asyncio.Protocol):
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream broke off its answer.", detail="closed")
         self._transport.write(request)
         while not self._is_head_complete:
+            self._check()
             await self._wait(deadline_s)
 
     async def next_chunk(self, deadline_s: float) -> bytes:
@@ -91,14 +107,27 @@ class Http1Connection(asyncio.Protocol):
         while not self._body:
             if self._is_complete:
                 return b""
+            self._check()
             await self._wait(deadline_s)
-        chunk = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._body.clear()
-        self._body_bytes = 0
-        if self._is_paused and self._transport is not None:
-            self._is_paused = False
-            self._transport.resume_reading()
-        return chunk
+        return self._taken()
+
+    async def flow(self, take: Callable[[bytes], bool], idle_s: float, deadline_s: float) -> None:
+        """Hands each piece of the body to `take` as it arrives, with no task in between, and b"" at its end.
+
+        Returns as soon as `take` returns False, or at the end. Raises UpstreamError, of kind TIMEOUT when nothing has
+        come for `idle_s` or at `deadline_s`, and what `take` raises.
+        """
+        self._idle_s, self._end_s = idle_s, deadline_s
+        is_wanted = not self._body or take(self._taken())
+        while is_wanted and not self._is_complete:
+            self._check()
+            self._take = take
+            try:
+                await self._wait(min(deadline_s, time.monotonic() + idle_s))
+            finally:
+                is_wanted, self._take = self._take is not None, None
+        if is_wanted:
+            take(b"")
 
     def abort(self) -> None:
         """Cuts the connection, whatever is under way."""
@@ -154,25 +183,63 @@ class Http1Connection(asyncio.Protocol):
         self._ends_with_connection = False
         self._has_extra = False
 
-    async def _wait(self, deadline_s: float) -> None:
-        """Until something has happened. Raises UpstreamError, of kind TIMEOUT at `deadline_s`."""
+    def _taken(self) -> bytes:
+        """The body that has come so far, which is then no longer here."""
+        chunk = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        self._body_bytes = 0
+        if self._is_paused and self._transport is not None:
+            self._is_paused = False
+            self._transport.resume_reading()
+        return chunk
+
+    def _hand_on(self, take: Callable[[bytes], bool]) -> bool:
+        """Gives `take` what has come; True when the task that waits is to see to the rest."""
+        try:
+            if not take(self._taken()):
+                self._take = None
+        except BaseException as error:
+            # It belongs to the task that waits, not to the event loop that called.
+            if self._waiter is None or self._waiter.done():
+                raise
+            self._waiter.set_exception(error)
+        self._deadline_s = min(self._end_s, time.monotonic() + self._idle_s)
+        return self._take is None or self._is_complete or self._error is not None
+
+    def _check(self) -> None:
+        """Raises UpstreamError when there is nothing more to come, and not for the answer's end."""
         if self._error is not None:
             raise self._error
+
+    async def _wait(self, deadline_s: float) -> None:
+        """Until something has happened, or `deadline_s` has come, which is an error of kind TIMEOUT."""
         self._waiter = self._loop.create_future()
-        timer = self._loop.call_later(max(0.0, deadline_s - time.monotonic()), self._expire)
+        self._deadline_s = deadline_s
+        if self._timer is None or self._timer_s > deadline_s:
+            self._set_timer(deadline_s)
         try:
             await self._waiter
         finally:
             self._waiter = None
-            timer.cancel()
-        if self._error is not None:
-            raise self._error
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def _expire(self) -> None:
+    def _set_timer(self, due_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(max(0.0, due_s - time.monotonic()), self._on_timer)
+        self._timer_s = due_s
+
+    def _on_timer(self) -> None:
+        """Ends the wait under way, if it is time; a wait that has not come to its end has the timer set again."""
+        self._timer = None
+        if self._waiter is None:
+            return
+        if time.monotonic() < self._deadline_s:
+            self._set_timer(self._deadline_s)
+            return
         self._error = UpstreamError(UpstreamErrorKind.TIMEOUT, "The upstream did not answer in time.")
         self._wake()
 

@@ -1,13 +1,12 @@
 """Server-sent events from bytes that arrive in any pieces (WHATWG HTML, 9.2.6)."""
 
-from collections.abc import Iterator
-
 from dataplane.dialects.base import SseEvent
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLANK_LINE = b"\n\n"
+_EVENT, _DATA, _NEXT_DATA = b"event: ", b"data: ", b"\ndata: "
 
 
 class SseDecoder:
@@ -20,20 +19,22 @@ class SseDecoder:
 
     def feed(self, data: bytes) -> list[SseEvent]:
         """Events that `data` completes. Raises UpstreamError when one grows beyond MAX_EVENT_BYTES."""
-        data = self._normalise(data)
+        if self._after_cr or b"\r" in data:
+            data = self._normalise(data)
         if self._pending or self._is_at_start:
             data = self._joined(data)
         *blocks, rest = data.split(_BLANK_LINE)
-        self._pending += rest
+        if rest:
+            self._pending += rest
         if len(data) > MAX_EVENT_BYTES or len(self._pending) > MAX_EVENT_BYTES:
             self._check_sizes(blocks)
-        return list(self._events(blocks))
+        return [event for block in blocks if (event := _parse_block(block)) is not None]
 
     def finish(self) -> list[SseEvent]:
         """The event that the end of the stream completes, if one was under way."""
-        rest = bytes(self._pending)
+        event = _parse_block(bytes(self._pending))
         self._pending.clear()
-        return list(self._events([rest]))
+        return [] if event is None else [event]
 
     def _joined(self, data: bytes) -> bytes:
         """What was pending, with `data` after it, once that completes an event; b"" until then.
@@ -57,20 +58,12 @@ class SseDecoder:
 
     def _normalise(self, data: bytes) -> bytes:
         """`data` with every line end as LF; a CR at its end is one, and an LF after that belongs to it."""
-        if self._after_cr and data:
-            self._after_cr = False
-            data = data.removeprefix(b"\n")
-        if b"\r" not in data:
+        if not data:
             return data
+        if self._after_cr:
+            data = data.removeprefix(b"\n")
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-
-    def _events(self, blocks: list[bytes]) -> Iterator[SseEvent]:
-        for block in blocks:
-            if block.startswith(b"data: ") and b"\n" not in block:
-                yield SseEvent("", block[6:])
-            elif (event := _parse_block(block)) is not None:
-                yield event
 
     def _check_sizes(self, blocks: list[bytes]) -> None:
         if any(len(block) > MAX_EVENT_BYTES for block in (*blocks, self._pending)):
@@ -78,7 +71,17 @@ class SseDecoder:
 
 
 def _parse_block(block: bytes) -> SseEvent | None:
-    """The event of the lines between two blank ones; None without a data line."""
+    """The event of the lines between two blank ones; None without a data line. Most have one, or a name before it."""
+    if block.startswith(_DATA) and b"\n" not in block:
+        return SseEvent("", block[len(_DATA) :])
+    if block.startswith(_EVENT) and block.count(b"\n") == 1:
+        name, has_data, value = block[len(_EVENT) :].partition(_NEXT_DATA)
+        if has_data:
+            return SseEvent(name.decode("utf-8", "replace"), value)
+    return _parse_lines(block)
+
+
+def _parse_lines(block: bytes) -> SseEvent | None:
     name = ""
     data: list[bytes] = []
     for line in block.split(b"\n"):

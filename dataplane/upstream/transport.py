@@ -5,7 +5,7 @@ Redirects are never followed, proxies from the environment are not used, and the
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 from dataplane.call import UpstreamRequest
@@ -124,6 +124,10 @@ class UpstreamResponse:
     async def next_chunk(self, idle_s: float) -> bytes:
         """The next piece of the body as it arrives, b"" at its end. Raises UpstreamError as `read` does."""
         return await self._connection.next_chunk(time.monotonic() + idle_s)
+
+    async def flow(self, take: Callable[[bytes], bool], idle_s: float, deadline_s: float) -> None:
+        """Hands the body on as it arrives, as Http1Connection.flow does."""
+        await self._connection.flow(take, idle_s, deadline_s)
 
     def release(self) -> None:
         """Keeps the connection when the answer was read to its end; cuts the upstream off otherwise."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from dataplane.snapshot import Target
 from tests.fakes.gateway import RunningGateway, route, start_gateway, upstream
@@ -134,6 +135,24 @@ async def test_event_of_several_lines_reaches_the_client_as_one(
     assert [json.loads(line) for line in (await stream(client))[:-1]] == [BEGUN, ENDED]
 
 
+async def test_client_of_http_1_0_gets_a_stream_without_transfer_coding(
+    gateway: RunningGateway, provider: ScriptedUpstream
+) -> None:
+    provider.script("a", sse_script(BEGUN, ENDED))
+    body = json.dumps({"model": "both", "stream": True, **CHAT}).encode()
+    address = URL(gateway.url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    head = f"POST /v1/chat/completions HTTP/1.0\r\nx-api-key: {gateway.key}\r\ncontent-length: {len(body)}\r\n\r\n"
+    writer.write(head.encode() + body)
+    async with asyncio.timeout(5):
+        head, _, text = (await reader.read()).decode().partition("\r\n\r\n")
+    writer.close()
+    assert "transfer-encoding" not in head.lower()
+    *chunks, last, end = text.split("\n\n")
+    assert [json.loads(chunk.removeprefix("data: ")) for chunk in chunks] == [BEGUN, ENDED]
+    assert (last, end) == ("data: [DONE]", "")
+
+
 async def test_usage_before_the_break_is_a_part(
     gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
 ) -> None:
@@ -143,6 +162,20 @@ async def test_usage_before_the_break_is_a_part(
     attempt = (await gateway.outcome()).attempts[0]
     assert attempt.state is SettlementState.PARTIAL
     assert (attempt.usage.input, attempt.usage.output) == (3, 4)
+
+
+async def test_usage_before_the_first_content_of_a_lost_answer_is_booked(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
+) -> None:
+    empty = {**CHUNK, "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}
+    early = empty | {"usage": {"prompt_tokens": 7777, "completion_tokens": 2, "total_tokens": 7779}}
+    provider.script("a", sse_script(early, empty, done=False, cut=True))
+    provider.script("b", sse_script(BEGUN, ENDED, REPORT))
+    assert (await stream(client))[-1] == "[DONE]"
+    lost, answered = (await gateway.outcome()).attempts
+    assert (lost.state, lost.usage.input, lost.usage.output) == (SettlementState.PARTIAL, 7777, 2)
+    assert (lost.error_code, lost.response_model) == ("protocol", "m-1")
+    assert (answered.state, answered.usage.input) == (SettlementState.REPORTED, 10)
 
 
 async def test_half_a_surrogate_pair_passes(

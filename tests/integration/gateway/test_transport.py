@@ -252,3 +252,85 @@ async def test_a_request_that_a_kept_connection_lost_after_a_while_is_not_sent_a
             await transport.send(asked, soon())
     assert caught.value.kind is UpstreamErrorKind.PROTOCOL
     assert (len(requests), asked.is_sent) == (2, True)
+
+
+def chunked(*pieces: bytes, pause_s: float = 0.0, ends: bool = True) -> Peer:
+    """A peer that sends a chunked body, piece by piece, and then its end or none at all."""
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+        for piece in pieces:
+            writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            await writer.drain()
+            await asyncio.sleep(pause_s)
+        if ends:
+            writer.write(b"0\r\n\r\n")
+        writer.close()
+
+    return peer
+
+
+async def test_body_flows_to_its_end_however_often_it_is_stopped(transport: Transport) -> None:
+    pieces = [bytes([65 + at % 26]) * 40_000 for at in range(40)]
+    taken: list[bytes] = []
+
+    def take(chunk: bytes) -> bool:
+        taken.append(chunk)
+        return len(taken) % 3 != 0
+
+    async with serving(chunked(*pieces)) as url, asyncio.timeout(10):
+        response = await transport.send(request(url), soon())
+        while not taken or taken[-1]:
+            await response.flow(take, 5.0, soon())
+    assert b"".join(taken) == b"".join(pieces)
+    assert response.is_reusable
+
+
+async def test_what_came_before_the_break_is_handed_on_before_it_is_told(transport: Transport) -> None:
+    taken: list[bytes] = []
+
+    def take(chunk: bytes) -> bool:
+        taken.append(chunk)
+        return False
+
+    async with serving(chunked(b"first", b"second", ends=False)) as url:
+        response = await transport.send(request(url), soon())
+        with pytest.raises(UpstreamError) as caught:
+            for _ in range(5):
+                await response.flow(take, 5.0, soon())
+    assert b"".join(taken) == b"firstsecond"
+    assert caught.value.kind is UpstreamErrorKind.PROTOCOL
+
+
+async def test_silence_is_measured_from_the_last_piece(transport: Transport) -> None:
+    taken: list[bytes] = []
+
+    def take(chunk: bytes) -> bool:
+        taken.append(chunk)
+        return True
+
+    async with serving(chunked(*[b"x"] * 10, b"y", pause_s=0.1, ends=False)) as url:
+        response = await transport.send(request(url), soon())
+        with pytest.raises(UpstreamError):
+            await response.flow(take, 0.6, soon())
+    assert b"".join(taken) == b"x" * 10 + b"y"
+
+    async with serving(chunked(b"x", pause_s=30)) as url:
+        response = await transport.send(request(url), soon())
+        began_s = time.monotonic()
+        with pytest.raises(UpstreamError) as caught:
+            await response.flow(take, 0.2, soon())
+        assert 0.2 <= time.monotonic() - began_s < 5
+    assert caught.value.kind is UpstreamErrorKind.TIMEOUT
+
+
+async def test_error_of_who_takes_is_raised_to_who_asked_for_it(transport: Transport) -> None:
+    def take(chunk: bytes) -> bool:
+        raise ZeroDivisionError
+
+    async with serving(chunked(b"x", b"y", pause_s=0.1)) as url:
+        response = await transport.send(request(url), soon())
+        with pytest.raises(ZeroDivisionError):
+            await response.flow(take, 5.0, soon())
+        response.release()

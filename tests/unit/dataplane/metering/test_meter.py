@@ -44,6 +44,19 @@ def test_report_of_an_answer_that_broke_off_is_a_lower_bound() -> None:
     assert attempt.usage == Usage(input=3, cache_read=90, output=11)
 
 
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_report_before_text_is_a_lower_bound_however_the_answer_ends(is_complete: bool) -> None:
+    report = Frame(b"{}", usage=Usage(input=3, output=2), is_usage_only=True)
+    attempt = settled(report, TEXT, is_complete=is_complete)
+    assert (attempt.state, attempt.usage) == (SettlementState.PARTIAL, Usage(input=3, output=11))
+
+
+def test_report_after_the_last_text_is_the_truth_though_the_answer_broke_off() -> None:
+    report = Frame(b"{}", usage=Usage(input=3, output=2), is_usage_only=True)
+    attempt = settled(report, TEXT, report, Frame(b"{}"), is_complete=False)
+    assert (attempt.state, attempt.usage) == (SettlementState.REPORTED, Usage(input=3, output=2))
+
+
 def test_report_above_the_estimate_stays() -> None:
     attempt = settled(TEXT, Frame(b"{}", usage=Usage(input=3, output=500, reasoning=400)), is_complete=False)
     assert (attempt.state, attempt.usage) == (
@@ -90,6 +103,31 @@ def test_failed_attempt_costs_its_input_only_if_it_may_have_run(may_have_run: bo
     settle_failed(CALL, attempt)
     assert attempt.state.word == state
     assert (attempt.usage.input > 0, attempt.usage.output) == (may_have_run, 0)
+
+
+@pytest.mark.parametrize(
+    ("frames", "may_have_run", "state", "usage"),
+    [
+        ([Frame(b"{}", usage=Usage(input=7))], True, "partial", Usage(input=7)),
+        ([Frame(b"{}", usage=Usage(input=7))], False, "not_billed", Usage()),
+        (
+            [Frame(b"{}", usage=Usage(input=7, output=1), is_usage_only=True)],
+            False,
+            "partial",
+            Usage(input=7, output=1),
+        ),
+        ([Frame(b"{}", usage=Usage(), is_usage_only=True)], False, "not_billed", Usage()),
+    ],
+)
+def test_failed_attempt_costs_what_it_was_said_to_cost(
+    frames: list[Frame], may_have_run: bool, state: str, usage: Usage
+) -> None:
+    attempt = make_attempt(usage=Usage(), state=SettlementState.NOT_BILLED, cost_nano_usd=0, may_have_run=may_have_run)
+    meter = Meter()
+    meter.observe(frames)
+    meter.note_failure(attempt)
+    settle_failed(CALL, attempt)
+    assert (attempt.state.word, attempt.usage) == (state, usage)
 
 
 TIERED = SNAPSHOT.__class__(
