@@ -175,7 +175,10 @@ class _Tellings:
         if self._in_hub is None:
             spoken = self._catalog.formats.get(self._call.endpoint.format)
             said = self._call if spoken is None else spoken.parse_request(self._call)
-            self._in_hub = replace(said, forwarded_headers={}, is_translated=spoken is not None)
+            is_as_said = spoken is None and not said.forwarded_headers
+            self._in_hub = (
+                said if is_as_said else replace(said, forwarded_headers={}, is_translated=spoken is not None)
+            )
         return self._in_hub
 
 
