@@ -30,7 +30,20 @@ _MAX_MODEL = 256
 _MOST_TOKENS = 10**12
 
 # Names of providers in the file that mean one of ours.
-_PROVIDERS: Mapping[str, str] = {**{name: name for name in PROVIDERS}, "text-completion-openai": "openai"}
+_PROVIDERS: Mapping[str, str] = {
+    **{name: name for name in PROVIDERS},
+    "azure": "azure-openai",
+    "bedrock_converse": "bedrock",
+    "cohere_chat": "cohere",
+    "fireworks_ai": "fireworks",
+    "gemini": "google-ai-studio",
+    "jina_ai": "jina",
+    "nvidia_nim": "nvidia-nim",
+    "text-completion-openai": "openai",
+    "together_ai": "together",
+    "vertex_ai": "vertex-ai",
+}
+_KINDS_OF_VERTEX = "vertex_ai-"
 
 # What a key says one unit costs of; a threshold and a tier may follow it.
 _METERS: Mapping[str, Meter] = {
@@ -128,11 +141,12 @@ def _no_constant(text: str) -> Decimal:
 
 def _add_entry(writer: BookWriter, name: str, entry: Mapping[str, Any]) -> None:
     said = entry.get("litellm_provider")
-    provider = _PROVIDERS.get(said) if isinstance(said, str) else None
+    provider = _provider(said) if isinstance(said, str) else None
     if provider is None:
         shown = f'"{said}"' if isinstance(said, str) else "none"
         return writer.omit(name, f"is of provider {shown}, which this release does not speak")
-    model = name.removeprefix(f"{said}/")
+    place, _, rest = name.partition("/")
+    model = rest if rest and _provider(place) == provider else name
     if provider == "openai" and "/" in model:
         return writer.omit(name, "is a variant of a model by size, quality or region, which calls do not name")
     if not model or len(model) > _MAX_MODEL or not model.isprintable():
@@ -143,6 +157,11 @@ def _add_entry(writer: BookWriter, name: str, entry: Mapping[str, Any]) -> None:
     if not price.rates:
         return writer.omit(name, "has no price that this release has a meter for")
     return writer.add(BookPrice(id=f"{provider}/{model}", model=model, price=price))
+
+
+def _provider(said: str) -> str | None:
+    """Which of ours `said` means; the file tells models of Vertex apart by who made them."""
+    return _PROVIDERS.get("vertex_ai" if said.startswith(_KINDS_OF_VERTEX) else said)
 
 
 def _matches(model: str) -> list[ModelMatch]:

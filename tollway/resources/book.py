@@ -1,4 +1,7 @@
-"""The price book of the installed genai-prices catalog, for the providers known here and the simulated one."""
+"""The price book of the installed genai-prices catalog, for the providers known here and the simulated one.
+
+What the catalog lacks is added from the providers' own price lists.
+"""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,11 +9,12 @@ from decimal import Decimal
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from tollway.config.v1.resources_pb2 import BookPrice, ModelMatch, ModelMatchAll, ModelMatchAny, Price
+from tollway.config.v1.resources_pb2 import BookPrice, ModelMatch, ModelMatchAll, ModelMatchAny, Price, Rate
 from tollway.kernel.pricing import ORDINARY_TIER, UNITS_PER_RATE
 from tollway.kernel.service_tiers import canonical_tier, is_tier
 from tollway.kernel.usage import Meter
 from tollway.resources.imports import BookWriter, ImportedBook, Note, RateWriter
+from tollway.resources.list_prices import METERS, MODELS, TIERS, add_listed_rates, listed_rows
 from tollway.resources.periods import Period, catalog_periods
 from tollway.resources.providers import PROVIDERS, ProviderRow
 from tollway.resources.rates import catalog_nano_usd
@@ -20,10 +24,12 @@ if TYPE_CHECKING:
 
 CATALOG_PACKAGE = "genai-prices"
 # Raised whenever the rows built from one version of the catalog change.
-BUILDER_VERSION = 2
+BUILDER_VERSION = 3
 
 _THOUSAND = 1_000
 _HOUR_S = 3_600
+# What the catalog tells variants of prices apart by that upstreams report as the service tier.
+_TIER_KEYS = frozenset({"processing", "service_tier", "speed"})
 # The catalog's price keys: the meter, and how many units the price buys.
 _METERS: Mapping[str, tuple[Meter, int]] = {
     "input_mtok": (Meter.INPUT, UNITS_PER_RATE),
@@ -53,8 +59,9 @@ def installed_source() -> str:
 
 
 def installed_fingerprint() -> str:
-    """Differs whenever a book built here could: by catalog, by this release's way to read it, and by its providers."""
-    said = repr((installed_source(), BUILDER_VERSION, sorted((r.name, r.catalog_id) for r in PROVIDERS.values())))
+    """Differs whenever a book built here could: by catalog, what is added to it, how it is read, and for whom."""
+    providers = sorted((row.name, row.catalog_id) for row in PROVIDERS.values())
+    said = repr((installed_source(), BUILDER_VERSION, (MODELS, METERS, TIERS), providers))
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
@@ -67,6 +74,7 @@ def build_price_book(known_providers: Iterable[ProviderRow] = tuple(PROVIDERS.va
     known: dict[str, list[ProviderRow]] = {}
     for row in known_providers:
         known.setdefault(row.catalog_id, []).append(row)
+    by_id = {provider.id: provider for provider in providers}
     for provider in providers:
         rows = known.get(provider.id, [])
         if not rows:
@@ -74,34 +82,71 @@ def build_price_book(known_providers: Iterable[ProviderRow] = tuple(PROVIDERS.va
             writer.omit(subject, "is a provider that this release does not speak")
             continue
         for row in rows:
-            for model in provider.models:
-                _add_model(writer, row.name, model)
+            _add_provider(writer, row.name, provider, by_id)
     return writer.finish()
 
 
-def _add_model(writer: BookWriter, provider: str, model: "catalog.ModelInfo") -> None:
+def _add_provider(
+    writer: BookWriter, name: str, provider: "catalog.Provider", by_id: Mapping[str, "catalog.Provider"]
+) -> None:
+    """Adds the provider's models, then those of others that it serves too and that it has no model of that id of."""
+    for row in listed_rows(provider.id, name):
+        writer.add(row)
+    for model in provider.models:
+        _add_model(writer, name, provider.id, model)
+    known = {model.id for model in provider.models}
+    for lender in (by_id[other] for other in provider.fallback_model_providers or () if other in by_id):
+        keeps_hours = _keeps_hours(lender)
+        for model in lender.models:
+            if model.id in known:
+                continue
+            known.add(model.id)
+            if keeps_hours:
+                reason = f"is a model of {lender.id}, where prices depend on the time of day, and nowhere else"
+                writer.omit(f"{name}/{model.id}", reason)
+            else:
+                _add_model(writer, name, lender.id, model)
+
+
+def _keeps_hours(provider: "catalog.Provider") -> bool:
+    """Whether prices depend on the time of day there: those of other places that serve its models are then others."""
+    periods = (period for model in provider.models for period in catalog_periods(model, lambda reason: None))
+    return any(period.band for period in periods)
+
+
+def _add_model(writer: BookWriter, provider: str, catalog_id: str, model: "catalog.ModelInfo") -> None:
+    """Adds `model` of the catalog's provider `catalog_id`, which `provider` serves."""
     subject = f"{provider}/{model.id}"
+
+    def omit(reason: str) -> None:
+        writer.omit(subject, reason)
+
     try:
         match = _model_match(model.match)
     except ValueError as error:
-        writer.omit(subject, str(error))
-        return
-    for period in catalog_periods(model, lambda reason: writer.omit(subject, reason)):
-        rates = RateWriter()
-        for tier, prices in _prices_by_tier(period, lambda reason: writer.omit(subject, reason)):
-            for key, price in prices.items():
-                _add_rates(rates, key, price, tier, lambda reason: writer.omit(subject, reason))
+        return omit(str(error))
+    for period in catalog_periods(model, omit):
         price = Price(
             provider=provider,
             models=match,
-            rates=rates.rates(),
+            rates=_rates(period, catalog_id, model.id, omit),
             effective_from_ms=period.effective_from_ms,
             band=period.band,
         )
         if price.rates:
             writer.add(BookPrice(id=f"{subject}{period.suffix}", model=model.id, price=price))
         else:
-            writer.omit(subject, "has no price that this release has a meter for")
+            omit("has no price that this release has a meter for")
+    return None
+
+
+def _rates(period: Period, catalog_id: str, model: str, omit: Note) -> list[Rate]:
+    rates = RateWriter()
+    for tier, prices in _prices_by_tier(period, omit):
+        for key, price in prices.items():
+            _add_rates(rates, key, price, tier, omit)
+    add_listed_rates(rates, catalog_id, model)
+    return rates.rates()
 
 
 def _prices_by_tier(period: Period, omit: Note) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -125,9 +170,9 @@ def _priced(prices: "catalog.ModelPrice") -> dict[str, Any]:
 
 def _tier(when: Mapping[str, str]) -> str:
     """The tier that a variant is for, "" when it is for something else."""
-    if when == {"processing": "batch"}:
-        return "batch"
-    tier = canonical_tier(when.get("service_tier", "")) if len(when) == 1 else ORDINARY_TIER
+    if len(when) != 1 or not _TIER_KEYS.issuperset(when):
+        return ORDINARY_TIER
+    tier = canonical_tier(*when.values())
     return tier if is_tier(tier) else ORDINARY_TIER
 
 

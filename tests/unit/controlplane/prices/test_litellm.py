@@ -68,6 +68,26 @@ def test_every_kind_of_key_finds_its_meter() -> None:
     assert import_litellm(gzip.compress(FILE)).digest == imported.digest
 
 
+@pytest.mark.parametrize(
+    ("name", "provider", "row"),
+    [
+        ("azure/gpt-4o", "azure", "azure-openai/gpt-4o"),
+        ("gemini/gemini-2.5-pro", "gemini", "google-ai-studio/gemini-2.5-pro"),
+        ("gemini-2.5-pro", "vertex_ai-language-models", "vertex-ai/gemini-2.5-pro"),
+        ("vertex_ai/claude-sonnet-4@20250514", "vertex_ai-anthropic_models", "vertex-ai/claude-sonnet-4@20250514"),
+        ("anthropic.claude-3-haiku-20240307-v1:0", "bedrock", "bedrock/anthropic.claude-3-haiku-20240307-v1:0"),
+        ("us.amazon.nova-pro-v1:0", "bedrock_converse", "bedrock/us.amazon.nova-pro-v1:0"),
+        ("together_ai/meta-llama/Llama-3-8b", "together_ai", "together/meta-llama/Llama-3-8b"),
+        ("openrouter/openai/gpt-4o", "openrouter", "openrouter/openai/gpt-4o"),
+        ("command-r", "cohere_chat", "cohere/command-r"),
+        ("text-completion-openai/babbage-002", "text-completion-openai", "openai/babbage-002"),
+    ],
+)
+def test_providers_by_their_names_in_the_file(name: str, provider: str, row: str) -> None:
+    imported = import_litellm(json.dumps({name: {"litellm_provider": provider, "input_cost_per_token": 1e-6}}).encode())
+    assert rates(imported, row) == {("input", "", 0): 10**9}
+
+
 def test_what_is_left_out_is_named_with_the_reason() -> None:
     omissions = import_litellm(FILE).omissions
     by_subject = {subject: reason for reason, subjects in omissions.items() for subject in subjects}

@@ -15,9 +15,11 @@ from tollctl.sim.served import EMBED_NANO_USD, INPUT_NANO_USD, OUTPUT_NANO_USD
 from tollway.config.v1.resources_pb2 import BookPrice, PriceBook, Resource
 from tollway.kernel.price_index import PriceIndex
 from tollway.kernel.pricing import UNITS_PER_RATE
+from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Meter, Usage
 from tollway.resources.book import build_price_book, installed_fingerprint, installed_source
 from tollway.resources.imports import ImportedBook
+from tollway.resources.list_prices import TIERS
 from tollway.resources.pricing import compile_book, make_index
 from tollway.resources.providers import PROVIDERS, ProviderRow
 
@@ -30,7 +32,7 @@ MOMENTS = [
     datetime(2026, 11, 28, 16, 29, 59, tzinfo=UTC),
     datetime(2027, 3, 1, 1, 0, tzinfo=UTC),
 ]
-CONTEXTS: tuple[dict[str, str], ...] = ({}, {"processing": "batch"}, {"service_tier": "flex"})
+TIER_KEYS = {"processing", "service_tier", "speed"}
 
 
 @pytest.fixture(scope="module")
@@ -115,13 +117,13 @@ def test_every_model_whose_price_depends_costs_what_the_catalog_says(whole: tupl
             if name is None or not depends or provider.find_model(name) is not model:
                 continue
             for moment in MOMENTS:
-                for context in CONTEXTS:
+                for context in _contexts(provider.id, model, moment):
                     prices = model.get_prices(moment, context)
                     if prices.input_mtok is None or prices.output_mtok is None:
                         continue
                     price = index.find(provider.id, name, int(moment.timestamp() * 1000))
                     assert price is not None, (provider.id, name, moment)
-                    cost = price.cost_nano_usd(usage, next(iter(context.values()), ""))
+                    cost = price.cost_nano_usd(usage, canonical_tier("".join(context.values())))
                     expected = _catalog_nano_usd(model, moment, context, usage)
                     assert cost is not None
                     assert expected <= cost <= expected + 1, (price.name, moment, context, usage)
@@ -143,6 +145,22 @@ def test_off_peak_prices_are_in_the_book(whole: tuple[ImportedBook, PriceIndex])
     assert costs[16] == costs[17] != costs[0]
 
 
+def test_what_a_provider_serves_of_others_is_priced_after_its_own(imported: ImportedBook) -> None:
+    """But for ids that the provider has itself, and for models of providers whose prices depend on the time of day."""
+    by_id = {provider.id: provider for provider in catalog_providers}
+    azure = {row.model: row for row in imported.book.prices if row.price.provider == "azure-openai"}
+    own = [model.id for model in by_id["azure"].models if model.id in azure]
+    borrowed = [model for model in azure if model not in own]
+    assert list(azure) == [*own, *borrowed]
+    assert "stands there twice; the first one is used" not in imported.omissions
+    lenders = [other for other in by_id["azure"].fallback_model_providers or () if other != "deepseek"]
+    assert {"gpt-5", "claude-opus-5", "grok-4.5", "kimi-k3"} <= set(borrowed)
+    assert set(borrowed) <= {model.id for other in lenders for model in by_id[other].models}
+    assert rates(azure["davinci"]) == {(Meter.INPUT, 0): 2_000_000_000}
+    timed = imported.omissions["is a model of deepseek, where prices depend on the time of day, and nowhere else"]
+    assert set(timed) == {f"azure-openai/{model.id}" for model in by_id["deepseek"].models}
+
+
 def test_what_is_left_out_is_named(imported: ImportedBook) -> None:
     left_out = {reason: len(subjects) for reason, subjects in imported.omissions.items()}
     assert left_out["is a provider that this release does not speak"] > 20
@@ -154,6 +172,14 @@ def test_the_book_says_where_it_is_from_and_is_the_same_each_time(imported: Impo
     again = build_price_book()
     assert (again.digest, again.name) == (imported.digest, imported.name)
     assert installed_fingerprint() == installed_fingerprint()
+
+
+def _contexts(provider: str, model: Any, moment: datetime) -> list[dict[str, str]]:
+    """The ordinary tier, and each that the catalog has prices of `model` for, where no price list has it before."""
+    variants = [v for v in model.price_variants or () if TIER_KEYS.issuperset(v.when)]
+    if provider in {tier.provider for tier in TIERS}:
+        variants = [v for v in variants if v.constraint is None or v.constraint.active(moment)]
+    return [{}, *(dict(variant.when) for variant in variants)]
 
 
 def _name_of(clause: Any) -> str | None:
