@@ -84,7 +84,11 @@ class GatewayLimits:
 
 
 class Gateway:
-    """Serves requests. `is_draining` fails readiness and ends keep-alive; `in_flight` counts running calls."""
+    """Serves requests, ready or not; `in_flight` counts running calls.
+
+    `is_preparing` fails readiness until what the first configuration needs is there; `is_draining` fails it too, and
+    ends keep-alive.
+    """
 
     def __init__(
         self,
@@ -105,12 +109,22 @@ class Gateway:
         self._requests = 0
         self._resources = self._table()
         self._model = Resource(MODEL_PATH, "", {"GET": self._answer_model})
+        self.is_preparing = False
         self.is_draining = False
         self.in_flight = 0
 
     @property
     def is_ready(self) -> bool:
-        return self._source.current is not None and not self.is_draining
+        return self._obstacle is None
+
+    @property
+    def _obstacle(self) -> str | None:
+        """Why this data plane should get no calls; None when it should."""
+        if self.is_draining:
+            return "draining"
+        if self._source.current is None:
+            return "no configuration yet"
+        return "waiting for the first credentials" if self.is_preparing else None
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Around every request: its id, its root span, and an answer for every error."""
@@ -183,9 +197,8 @@ class Gateway:
         return _json(get_model(snapshot, principal.key, visit.request.path.removeprefix(f"{MODELS_PATH}/")))
 
     async def _answer_readyz(self, visit: Visit) -> web.Response:
-        if self.is_ready:
-            return _json({"status": "ok"})
-        return _json({"status": "draining" if self.is_draining else "no configuration yet"}, Overloaded.status)
+        obstacle = self._obstacle
+        return _json({"status": "ok"}) if obstacle is None else _json({"status": obstacle}, Overloaded.status)
 
     def _next_request_id(self, time_ns: int) -> str:
         self._requests += 1

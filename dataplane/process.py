@@ -116,6 +116,7 @@ class DataPlane:
             BodyLimits(settings.api.max_body_bytes, settings.api.body_timeout_s), settings.api.max_in_flight
         )
         self.gateway = Gateway(self.holder, pipeline, self.emitter, self.telemetry, limits, CATALOG.formats)
+        self.gateway.is_preparing = True
 
     async def background(self) -> dict[str, Run]:
         """What runs beside the serving of calls, by name. Raises SettingsError for manifests that are bad at start."""
@@ -123,6 +124,7 @@ class DataPlane:
             "config": await self._config_source(),
             "config-secrets": self.applier.keep_secrets_fresh,
             "credentials": self.credentials.run,
+            "preparation": self._prepare,
             "presence": self.presence.run,
             "usage-custody": self.usage.custody.run,
             "usage-spool": self.usage.custody.keep_up,
@@ -137,6 +139,10 @@ class DataPlane:
         if self.certificate is not None:
             runs["certificate"] = self.certificate.keep_fresh
         return runs
+
+    async def _prepare(self) -> None:
+        await self.credentials.wait_prepared()
+        self.gateway.is_preparing = False
 
     async def _config_source(self) -> Run:
         chosen = self.settings.config

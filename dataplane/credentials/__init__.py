@@ -4,6 +4,8 @@
     aws       Bedrock: signatures from keys, a profile, a role or the machine's own identity; bearer keys
     google    Vertex: access tokens of service accounts, users and workload identities
     azure     Azure: Entra tokens
+    account   what is known of one credential
+    threads   work that blocks, and that nobody waits for at the end of the process
     keeper    holds them for the upstreams of the snapshot in force, and refreshes them ahead of their expiry
 
 The clouds' libraries are extras of the package. Each is imported when the first upstream needs it, and nowhere else.

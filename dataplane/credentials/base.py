@@ -15,7 +15,7 @@ from dataplane.snapshot import Secret, Upstream
 
 CONNECT_TIMEOUT_S: Final = 3.0
 READ_TIMEOUT_S: Final = 6.0
-"""Bounds of one exchange with a cloud: threads that hang would hold up the end of the process."""
+"""Bounds of one exchange with a cloud, so that one that hangs is told soon and leaves its thread to others."""
 
 AUTHORIZATION: Final = "authorization"
 _BEARER: Final = "Bearer "

@@ -4,42 +4,44 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 from typing import Final, Protocol
 
 from dataplane.call import UpstreamRequest
+from dataplane.credentials.account import Account, retry_delays
 from dataplane.credentials.aws import AWS
 from dataplane.credentials.azure import AZURE
 from dataplane.credentials.base import (
     Cloud,
     Credential,
     CredentialError,
-    CredentialSource,
     Identity,
+    causes,
     put_headers,
 )
 from dataplane.credentials.google import GOOGLE
+from dataplane.credentials.threads import run_apart
 from dataplane.dialects.base import ProviderSpec
 from dataplane.errors import UpstreamError, UpstreamErrorKind
-from dataplane.retries import doubling_delays
 from dataplane.snapshot import Snapshot, Upstream
 
 logger = logging.getLogger(__name__)
 
 CLOUDS: Final[Mapping[str, Cloud]] = MappingProxyType({cloud.name: cloud for cloud in (AWS, GOOGLE, AZURE)})
-REFRESH_AHEAD_S: Final = 300.0
 LEAST_PAUSE_S: Final = 10.0
 """A cloud may hand out what it handed out before until that is almost over."""
-FIRST_RETRY_S: Final = 0.5
-LONGEST_RETRY_S: Final = 60.0
 LINGER_S: Final = 60.0
 """Calls that are running pin the snapshot that their upstream was in."""
 INTERVAL_S: Final = 0.1
-_THREADS: Final = 3
-"""The pool of threads also resolves the names of upstreams: most of it must stay free."""
+START_PATIENCE_S: Final = 5.0
+"""How long a fresh process waits at most for its first credentials before it counts as ready without them."""
+ACQUIRE_TIMEOUT_S: Final = 60.0
+"""Bounds what the clouds' libraries do not: a file or a program that hangs, or a chain of places that each do."""
+_THREADS: Final = 8
+"""Threads at once: some clouds may hang, and many upstreams of a new configuration must not crowd out calls."""
 
 
 class SnapshotSource(Protocol):
@@ -47,37 +49,6 @@ class SnapshotSource(Protocol):
 
     @property
     def current(self) -> Snapshot | None: ...
-
-
-@dataclass(slots=True)
-class _Account:
-    """One identity: what is known of its credential, and when it is looked after again (monotonic seconds)."""
-
-    identity: Identity
-    upstreams: tuple[str, ...] = ()
-    source: CredentialSource | None = None
-    credential: Credential | None = None
-    problem: CredentialError | None = None
-    is_out: bool = False
-    delays: Iterator[float] = field(default_factory=lambda: retry_delays())
-    not_before_s: float = -math.inf
-    gone_s: float | None = None
-    task: asyncio.Task[None] | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        return self.task is not None and not self.task.done()
-
-    def needs_refresh(self, now_s: float) -> bool:
-        """Whether the credential is missing or, at `now_s` in Unix seconds, better replaced."""
-        expire_time_s = None if self.credential is None else self.credential.expire_time_s
-        return expire_time_s is None or now_s >= expire_time_s - REFRESH_AHEAD_S
-
-    def is_good(self, now_s: float) -> bool:
-        """Whether there is a credential that has not expired at `now_s` in Unix seconds."""
-        if self.credential is None:
-            return False
-        return self.credential.expire_time_s is None or now_s < self.credential.expire_time_s
 
 
 class CredentialKeeper:
@@ -91,6 +62,7 @@ class CredentialKeeper:
         clock_s: Callable[[], float] = time.time,
         monotonic_s: Callable[[], float] = time.monotonic,
         interval_s: float = INTERVAL_S,
+        acquire_timeout_s: float = ACQUIRE_TIMEOUT_S,
     ) -> None:
         """Raises ValueError for a provider whose credentials are of no cloud."""
         named = {name for row in providers.values() for name in (row.credentials, *(c.credentials for c in row.cases))}
@@ -103,9 +75,12 @@ class CredentialKeeper:
         self._clock_s = clock_s
         self._monotonic_s = monotonic_s
         self._interval_s = interval_s
-        self._accounts: dict[Identity, _Account] = {}
+        self._acquire_timeout_s = acquire_timeout_s
+        self._accounts: dict[Identity, Account] = {}
         self._seen: Mapping[str, Upstream] | None = None
         self._is_wanted = asyncio.Event()
+        self._is_prepared = asyncio.Event()
+        self._prepare_until_s: float | None = None
         self._threads = asyncio.Semaphore(_THREADS)
 
     @property
@@ -115,8 +90,15 @@ class CredentialKeeper:
         return (
             snapshot is not None
             and snapshot.upstreams is self._seen
-            and all(a.credential or a.problem or a.gone_s is not None for a in self._accounts.values())
+            and all(account.is_tried for account in self._accounts.values())
         )
+
+    async def wait_prepared(self) -> None:
+        """Returns once the first configuration is settled, START_PATIENCE_S after it came at the latest.
+
+        What becomes of credentials later changes nothing about it.
+        """
+        await self._is_prepared.wait()
 
     def authorize(self, request: UpstreamRequest, upstream: Upstream, provider: ProviderSpec) -> None:
         """Adds to `request` the headers that `provider.credentials` calls for. It neither waits nor reads anything.
@@ -160,6 +142,19 @@ class CredentialKeeper:
             is_due = monotonic_s >= account.not_before_s and account.needs_refresh(now_s)
             if is_due and not account.is_busy and account.gone_s is None:
                 account.task = group.create_task(self._refresh(account), name=f"credential {account.upstreams[0]}")
+        if snapshot is not None and not self._is_prepared.is_set():
+            self._prepare(monotonic_s)
+
+    def _prepare(self, monotonic_s: float) -> None:
+        """Notes whether the first credentials need not be waited for any longer."""
+        if self._prepare_until_s is None:
+            self._prepare_until_s = monotonic_s + START_PATIENCE_S
+        if self.is_settled:
+            self._is_prepared.set()
+        elif monotonic_s >= self._prepare_until_s:
+            late = [name for a in self._accounts.values() if not a.is_tried for name in a.upstreams]
+            logger.warning("no credential yet upstreams=%s: their calls are refused until there is", ",".join(late))
+            self._is_prepared.set()
 
     def _follow(self, upstreams: Iterable[Upstream]) -> None:
         """Notes who is there now, and who is not any more."""
@@ -169,7 +164,7 @@ class CredentialKeeper:
             if identity is not None:
                 names.setdefault(identity, []).append(upstream.id)
         for identity, ids in names.items():
-            account = self._accounts.setdefault(identity, _Account(identity))
+            account = self._accounts.setdefault(identity, Account(identity))
             account.upstreams, account.gone_s = tuple(ids), None
         for identity, account in self._accounts.items():
             if identity not in names and account.gone_s is None:
@@ -188,24 +183,48 @@ class CredentialKeeper:
         for identity in over:
             del self._accounts[identity]
 
-    async def _refresh(self, account: _Account) -> None:
+    async def _refresh(self, account: Account) -> None:
         async with self._threads:
             try:
-                credential = await asyncio.to_thread(self._acquire, account)
+                credential = await self._acquired(account)
             except CredentialError as problem:
                 self._note_outage(account, problem)
             except Exception as error:  # noqa: BLE001 - a cloud's library may raise anything; calls elsewhere go on
-                self._note_outage(account, self._clouds[account.identity.cloud].problem(error))
+                self._note_outage(account, self._problem(account, error))
             else:
                 self._note_credential(account, credential)
 
-    def _acquire(self, account: _Account) -> Credential:
-        """In a thread, and for each account in one at a time."""
-        if account.source is None:
-            account.source = self._clouds[account.identity.cloud].source(account.identity)
-        return account.source.acquire()
+    async def _acquired(self, account: Account) -> Credential:
+        """A new credential. Raises CredentialError when it takes too long, and what its source raises."""
+        name = f"credential {account.upstreams[0]}"
+        timeout = asyncio.timeout(self._acquire_timeout_s)
+        try:
+            async with timeout:
+                return await run_apart(partial(self._acquire, account), name)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            waited = f"has waited {self._acquire_timeout_s:g} s in vain for what grants it credentials"
+            raise CredentialError(waited, is_lasting=False) from None
 
-    def _note_credential(self, account: _Account, credential: Credential) -> None:
+    def _acquire(self, account: Account) -> Credential:
+        """In a thread, and for each account in one at a time."""
+        account.has_thread = True
+        try:
+            if account.source is None:
+                account.source = self._clouds[account.identity.cloud].source(account.identity)
+            return account.source.acquire()
+        finally:
+            account.has_thread = False
+
+    def _problem(self, account: Account, error: Exception) -> CredentialError:
+        """What an error of a library means, also of one too broken to tell its own errors by."""
+        try:
+            return self._clouds[account.identity.cloud].problem(error)
+        except Exception:  # noqa: BLE001 - only importing the library may fail
+            return CredentialError(f"gets no credential ({causes(error)})", is_lasting=False)
+
+    def _note_credential(self, account: Account, credential: Credential) -> None:
         if account.is_out:
             logger.info("credential is there again upstreams=%s", ",".join(account.upstreams))
         account.credential, account.problem, account.is_out = credential, None, False
@@ -213,7 +232,7 @@ class CredentialKeeper:
         pause_s = credential.recheck_s if credential.expire_time_s is None else LEAST_PAUSE_S
         account.not_before_s = math.inf if pause_s is None else self._monotonic_s() + pause_s
 
-    def _note_outage(self, account: _Account, problem: CredentialError) -> None:
+    def _note_outage(self, account: Account, problem: CredentialError) -> None:
         account.problem = problem
         account.not_before_s = self._monotonic_s() + next(account.delays)
         if account.is_out:
@@ -226,11 +245,6 @@ class CredentialKeeper:
             problem,
             rest,
         )
-
-
-def retry_delays() -> Iterator[float]:
-    """Seconds before each further try: doubling, up to half of each by chance."""
-    return doubling_delays(FIRST_RETRY_S, LONGEST_RETRY_S)
 
 
 def _send_secret(request: UpstreamRequest, upstream: Upstream, provider: ProviderSpec) -> None:

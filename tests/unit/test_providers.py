@@ -12,7 +12,7 @@ from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.resources.catalog import ROWS
 from tollway.resources.catalog.row import placeholders
 from tollway.resources.manifests import read_closed_set
-from tollway.resources.providers import PROVIDERS, ProviderRow, canonical_provider, provider_names
+from tollway.resources.providers import PROVIDERS, ProviderRow, canonical_provider, has_option, provider_names
 from tollway.resources.validate import validate_upstream
 
 GUIDE = Path("docs/providers.md").read_text()
@@ -54,6 +54,11 @@ def test_names_that_are_none_stay_what_they_are() -> None:
     assert canonical_provider("openai-compatible") == "openai_compatible"
 
 
+@pytest.mark.parametrize(("name", "is_option"), [("project", True), ("role_arn", True), ("region", False), ("", False)])
+def test_options_of_any_provider_are_known_by_name(name: str, is_option: bool) -> None:
+    assert has_option(name) is is_option
+
+
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_rows_are_sound(row: ProviderRow) -> None:
     """Every name in braces can be given, and a provider without an address takes one from its upstreams."""
@@ -61,8 +66,11 @@ def test_rows_are_sound(row: ProviderRow) -> None:
         names = {name for path in (case.base_url, *case.paths.values()) for name in placeholders(path)}
         assert names <= {"model", "region", *row.options}
         assert all(path.startswith("/") for path in case.paths.values())
+        assert not (case.needs_secret and case.credentials)
     assert not row.base_url.endswith("/")
-    assert not (row.needs_secret and row.credentials)
+    assert row.forms.keys() - {"region", "secret"} == row.options.keys()
+    named = {*row.needs, *(name for names in (*row.needs.values(), *row.apart) for name in names)}
+    assert named <= {"", "region", "secret", *row.options}
 
 
 def test_prices_are_those_of_the_catalog() -> None:
@@ -100,6 +108,17 @@ def test_what_an_upstream_must_still_say(
         ("azure-openai", "https://r/openai", {}, "/openai"),
         ("azure-openai", "https://r/openai", {"api_version": "1"}, "/openai"),
         ("azure-openai", "https://r", {}, ""),
+        ("azure-openai", "https://r/openai/deployments/gpt-4o", {}, "/openai/deployments/gpt-4o"),
+        ("azure-openai", "https://r/openai/v1/embeddings", {"api_version": "1"}, "/openai/v1/embeddings"),
+        ("google-ai-studio", "https://r/v1beta/models/g:countTokens", {}, "/models/g:countTokens"),
+        (
+            "vertex-ai",
+            "https://r/publishers/anthropic/models/c:rawPredict",
+            {},
+            "/publishers/anthropic/models/c:rawPredict",
+        ),
+        ("openai", "https://r/chat", {}, ""),
+        ("openai", "https://r/v1/chat/completions", {}, "/chat/completions"),
         ("anthropic", "https://proxy.example/v1", {}, "/v1"),
         ("anthropic", "https://api.anthropic.com", {}, ""),
         ("openai", "https://proxy.example/v1", {}, ""),
@@ -117,9 +136,9 @@ def test_base_urls_must_not_end_as_paths_begin(
         (Upstream(provider="bedrock"), ["region"]),
         (Upstream(provider="vertex-ai", options={"project": "p"}), ["options.location"]),
         (Upstream(provider="vertex_ai", options={"project": "p", "location": "global"}), []),
-        (Upstream(provider="azure-openai"), ["base_url"]),
-        (Upstream(provider="azure-openai", base_url="https://r.example/openai/v1"), ["base_url"]),
-        (Upstream(provider="azure_openai", base_url="https://r.example", options={"api_version": "2024-10-21"}), []),
+        (Upstream(provider="azure-openai"), ["base_url", "secret"]),
+        (Upstream(provider="azure-openai", base_url="https://r.svc/openai/v1"), ["base_url"]),
+        (Upstream(provider="azure_openai", base_url="https://r.svc", options={"api_version": "2024-10-21"}), []),
         (Upstream(provider="llama.cpp", base_url="http://l.example/v1"), []),
         (Upstream(provider="groq"), ["secret"]),
         (Upstream(provider="ollama", base_url="http://o.example/v1", options={"project": "p"}), ["options.project"]),

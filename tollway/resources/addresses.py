@@ -1,8 +1,9 @@
 """Which addresses an admin may have called: public, private and loopback ones, never link-local or metadata."""
 
 import ipaddress
+import re
 import socket
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -25,39 +26,78 @@ _METADATA_HOSTS = frozenset(
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
+MAX_URL = 2048
+_HOST = re.compile(r"[a-z0-9_{}-]{1,63}(\.[a-z0-9_{}-]{1,63})*\.?")
+_PRIVATE_DOMAINS = frozenset(
+    ("arpa", "corp", "home", "internal", "intranet", "lan", "local", "localhost", "private", "svc", "test")
+)
+_VERSION_PARAMETERS = frozenset(("api-version", "api_version"))
+
+
 def base_url_problem(url: str) -> str | None:
-    """What is wrong with `url` as an upstream's base URL, or None."""
-    return _url_problem(url, accepts_query=False)
+    """What is wrong with `url` as an upstream's base URL, or None. Braces in it are taken as they are."""
+    if len(url) > MAX_URL:
+        return f"must have at most {MAX_URL} characters"
+    return _url_problem(url) or _tail_problem(url) or _spelling_problem(url)
 
 
 def webhook_url_problem(url: str) -> str | None:
     """What is wrong with `url` as a place to post to, or None."""
-    return _url_problem(url, accepts_query=True)
+    return _url_problem(url) or ("must have no fragment" if urlsplit(url).fragment else None)
 
 
-def _url_problem(url: str, *, accepts_query: bool) -> str | None:
+def _url_problem(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        return f'"{url}" is not a URL: {error}'
+    except ValueError:
+        # The error's own text may repeat a password.
+        return 'is not a URL such as "https://host:8443/v1": its host or its port is malformed'
     if any(character.isspace() or ord(character) < 0x20 for character in url):
         return "must not contain whitespace or control characters"
     if port == 0:
         return "port 0 cannot be called"
-    return _shape_problem(parts, accepts_query=accepts_query) or host_problem(parts.hostname or "")
+    return _shape_problem(parts) or host_problem(parts.hostname or "")
 
 
-def _shape_problem(parts: SplitResult, *, accepts_query: bool) -> str | None:
+def _shape_problem(parts: SplitResult) -> str | None:
     if parts.scheme not in ("http", "https"):
         return 'must be an absolute URL that starts with "https://" or "http://"'
     if not parts.hostname:
         return "names no host"
     if parts.username is not None or parts.password is not None:
         return "must not hold a user and a password; put credentials into the secret"
-    if parts.fragment or (parts.query and not accepts_query):
-        return "must have no fragment" if accepts_query else "must have no query and no fragment"
     return None
+
+
+def _tail_problem(url: str) -> str | None:
+    """What is wrong with a base URL behind its path, to which paths are added; nothing of it is repeated."""
+    if "#" in url:
+        return "must have no fragment; leave out what begins with #"
+    _, mark, query = url.partition("?")
+    if not mark:
+        return None
+    if _VERSION_PARAMETERS & {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}:
+        return "must have no query; an api-version belongs in options.api_version"
+    return "must have no query; leave out what begins with ?, and put credentials into the secret"
+
+
+def _spelling_problem(url: str) -> str | None:
+    if not url.isascii() or "\\" in url:
+        return "must be ASCII without backslashes: percent-encode its path, and write its host as xn--..."
+    host = urlsplit(url).hostname or ""
+    if ":" not in host and not _HOST.fullmatch(host):
+        return f'"{host}" is not the name or the address of a host'
+    return None
+
+
+def is_private_host(host: str) -> bool:
+    """Whether `host`, a name or an address, is one of this machine or of a network of one's own, as far as it tells."""
+    name = host.rstrip(".").lower()
+    address = _literal_address(name)
+    if address is not None:
+        return not (_embedded_ipv4(address) or address).is_global
+    return "." not in name or name.rpartition(".")[2] in _PRIVATE_DOMAINS
 
 
 def host_problem(host: str) -> str | None:

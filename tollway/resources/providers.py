@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from tollway.resources.catalog import ROWS
 from tollway.resources.catalog.row import ProviderRow as ProviderRow
+from tollway.resources.spelling import did_you_mean
 
 
 class ProviderRows(Mapping[str, ProviderRow]):
@@ -39,3 +40,14 @@ def canonical_provider(name: str) -> str:
 def provider_names() -> str:
     """The known names, for messages."""
     return ", ".join(sorted(PROVIDERS))
+
+
+def unknown_provider(name: str) -> str:
+    """What is wrong with a provider `name` that is none."""
+    meant = did_you_mean(name, PROVIDERS)
+    return f'"{name}" is not a provider that this release speaks; {meant}known are {provider_names()}'
+
+
+def has_option(name: str) -> bool:
+    """Whether upstreams of any provider have an option called `name`."""
+    return any(name in row.options for row in PROVIDERS.values())

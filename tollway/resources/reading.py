@@ -18,6 +18,8 @@ from google.protobuf.struct_pb2 import ListValue, Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollway.resources.messages import enum_number, enum_words, is_output_only
+from tollway.resources.providers import has_option
+from tollway.resources.spelling import did_you_mean
 from tollway.resources.violations import Violation, join_path
 
 FieldFilter = Callable[[FieldDescriptor], bool]
@@ -56,7 +58,7 @@ def read_message(data: object, message: Message, path: str = "", accepts: FieldF
     for key, value in data.items():
         field = fields.get(str(key))
         if field is None:
-            violations.append(Violation(join_path(path, str(key)), _unknown_field(message, accepts)))
+            violations.append(Violation(join_path(path, str(key)), _unknown_field(message, accepts, str(key))))
         elif field.name in seen:
             violations.append(Violation(join_path(path, field.name), "is given twice"))
         elif value is not None:
@@ -73,8 +75,11 @@ def _fields_by_spelling(message: Message, accepts: FieldFilter) -> dict[str, Fie
     return {name: f for f in _fields(message, accepts) for name in (f.name, f.json_name)}
 
 
-def _unknown_field(message: Message, accepts: FieldFilter) -> str:
-    return f"unknown field; {message.DESCRIPTOR.name} has {', '.join(f.name for f in _fields(message, accepts))}"
+def _unknown_field(message: Message, accepts: FieldFilter, name: str) -> str:
+    known = [field.name for field in _fields(message, accepts)]
+    if "options" in known and has_option(name):
+        return f"is an option of some providers; write it in `options`: {{{name}: ...}}"
+    return f"unknown field; {did_you_mean(name, known)}{message.DESCRIPTOR.name} has {', '.join(known)}"
 
 
 def _fields(message: Message, accepts: FieldFilter) -> list[FieldDescriptor]:

@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from dataplane.call import UpstreamRequest
-from dataplane.credentials.keeper import CLOUDS, LONGEST_RETRY_S, REFRESH_AHEAD_S, CredentialKeeper
+from dataplane.credentials.account import LONGEST_RETRY_S, REFRESH_AHEAD_S
+from dataplane.credentials.keeper import CLOUDS, CredentialKeeper
 from dataplane.dialects.base import ProviderSpec
 from dataplane.dialects.requests import upstream_request
 from dataplane.errors import UpstreamError, UpstreamErrorKind

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tollway.resources.catalog.native import NOT_OPENAI
+from tollway.resources.catalog.native import NOT_OPENAI, NOT_OPENAI_SETTINGS
 from tollway.resources.catalog.row import OPENAI_PATHS, Case, ProviderRow
 
 _CHAT: Mapping[str, str] = MappingProxyType({"chat_completions": "/chat/completions"})
@@ -22,7 +22,14 @@ _OPENAI_ALONE: frozenset[str] = frozenset(
 )
 """Settings of OpenAI's that places which refuse what they do not know refuse."""
 
+_CLAUDES_ALONE: frozenset[str] = frozenset({"cache_control", "thinking"})
+"""Settings that the hub's format has for Claude models, and that most other places do not know."""
+
 _SYSTEM_ROLE = frozenset({"system_role"})
+_NO_FUNCTIONS = frozenset({"no_functions"})
+"""What clients say that know no tools is said as tools."""
+_FETCHES_MEDIA = frozenset({"fetches_media"})
+"""Servers in the operator's own network: what callers have them fetch must be public."""
 
 COMPATIBLE: tuple[ProviderRow, ...] = (
     ProviderRow(
@@ -32,14 +39,15 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         needs_secret=True,
         catalog_id="mistral",
         drop=_OPENAI_ALONE
-        | {"stream_options", "logit_bias", "logprobs", "top_logprobs", "web_search_options", "functions"},
-        drop_inside=NOT_OPENAI,
+        | _CLAUDES_ALONE
+        | {"stream_options", "logit_bias", "logprobs", "top_logprobs", "web_search_options", "reasoning"},
+        drop_inside=NOT_OPENAI | {"annotations", "audio", "extra_content", "images", "reasoning"},
         rename={**_MAX_TOKENS, "seed": "random_seed", "dimensions": "output_dimension"},
         values={
             "tool_choice": {"required": "any"},
             "reasoning_effort": {"minimal": "none", "low": "high", "medium": "high", "xhigh": "high"},
         },
-        traits=_SYSTEM_ROLE | {"short_tool_ids", "answer_prefix"},
+        traits=_SYSTEM_ROLE | _NO_FUNCTIONS | {"mistral", "short_tool_ids", "answer_prefix"},
     ),
     ProviderRow(
         "together",
@@ -47,6 +55,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         base_url="https://api.together.xyz/v1",
         needs_secret=True,
         catalog_id="together",
+        drop=_CLAUDES_ALONE,
         drop_inside=frozenset({"cache_control", "reasoning_details", "thinking_blocks"}),
         rename=_MAX_TOKENS,
         traits=_SYSTEM_ROLE,
@@ -58,7 +67,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         needs_secret=True,
         catalog_id="groq",
         output_limit={"chat_completions": "max_completion_tokens"},
-        drop=frozenset({"logprobs", "top_logprobs", "logit_bias", "n"}),
+        drop=NOT_OPENAI_SETTINGS | {"logprobs", "top_logprobs", "logit_bias", "n"},
         drop_inside=NOT_OPENAI | {"name"},
     ),
     ProviderRow(
@@ -67,9 +76,10 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         base_url="https://api.deepseek.com",
         needs_secret=True,
         catalog_id="deepseek",
+        drop=NOT_OPENAI_SETTINGS - {"thinking"},
         drop_inside=frozenset({"cache_control", "reasoning_details", "thinking_blocks"}),
         rename=_MAX_TOKENS,
-        traits=_SYSTEM_ROLE | {"json_object_only"},
+        traits=_SYSTEM_ROLE | _NO_FUNCTIONS | {"json_object_only", "thinking_switch"},
         cases=(
             Case(
                 models=re.compile("deepseek-reasoner.*"),
@@ -85,6 +95,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         needs_secret=True,
         catalog_id="x-ai",
         output_limit={"chat_completions": "max_completion_tokens"},
+        drop=NOT_OPENAI_SETTINGS,
         drop_inside=frozenset({"cache_control", "reasoning_details", "thinking_blocks"}),
         cases=(
             Case(
@@ -103,6 +114,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         base_url="https://api.fireworks.ai/inference/v1",
         needs_secret=True,
         catalog_id="fireworks",
+        drop=frozenset({"cache_control"}),
         drop_inside=frozenset({"cache_control", "reasoning_details", "thinking_blocks"}),
         rename=_MAX_TOKENS,
         traits=_SYSTEM_ROLE,
@@ -114,7 +126,8 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         needs_secret=True,
         catalog_id="perplexity",
         drop=_OPENAI_ALONE
-        | {"stream_options", "logit_bias", "logprobs", "top_logprobs", "n", "seed"}
+        | _CLAUDES_ALONE
+        | {"reasoning", "stream_options", "logit_bias", "logprobs", "top_logprobs", "n", "seed"}
         | {"tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"},
         drop_inside=NOT_OPENAI,
         rename=_MAX_TOKENS,
@@ -127,12 +140,14 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         catalog_id="openrouter",
         drop=frozenset({"models", "route", "preset"}),
         drop_inside=frozenset({"thinking_blocks"}),
+        traits=frozenset({"one_model"}),
     ),
     ProviderRow(
         "huggingface",
         paths=_CHAT,
         base_url="https://router.huggingface.co/v1",
         needs_secret=True,
+        drop=_CLAUDES_ALONE,
         drop_inside=frozenset({"cache_control", "reasoning_details", "thinking_blocks"}),
         rename=_MAX_TOKENS,
         traits=_SYSTEM_ROLE,
@@ -144,31 +159,34 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         needs_secret=True,
         catalog_id="cerebras",
         output_limit={"chat_completions": "max_completion_tokens"},
-        drop=frozenset({"frequency_penalty", "presence_penalty", "logit_bias", "parallel_tool_calls", "service_tier"}),
+        drop=NOT_OPENAI_SETTINGS | {"logit_bias", "service_tier"},
         drop_inside=NOT_OPENAI,
-        traits=_SYSTEM_ROLE,
+        traits=_SYSTEM_ROLE | _NO_FUNCTIONS,
     ),
     ProviderRow(
         "nvidia-nim",
         base_url="https://integrate.api.nvidia.com/v1",
         needs_secret=True,
-        drop=_OPENAI_ALONE,
+        drop=_OPENAI_ALONE | _CLAUDES_ALONE | {"reasoning"},
         drop_inside=frozenset({"cache_control", "reasoning_details", "thinking_blocks"}),
         rename=_MAX_TOKENS,
-        traits=_SYSTEM_ROLE,
+        traits=_SYSTEM_ROLE | _FETCHES_MEDIA,
     ),
     ProviderRow(
         "databricks",
         catalog_id="databricks",
-        drop=_OPENAI_ALONE | {"stream_options", "metadata", "parallel_tool_calls", "seed", "web_search_options"},
+        needs_secret=True,
+        drop=_OPENAI_ALONE
+        | {"cache_control", "reasoning"}
+        | {"stream_options", "metadata", "parallel_tool_calls", "seed", "web_search_options"},
         drop_inside=frozenset({"reasoning_content", "reasoning_details", "thinking_blocks"}),
         rename=_MAX_TOKENS,
         traits=_SYSTEM_ROLE,
     ),
-    ProviderRow("ollama", rename=_MAX_TOKENS, traits=_SYSTEM_ROLE),
-    ProviderRow("vllm", paths=_EVERYTHING, traits=_SYSTEM_ROLE),
-    ProviderRow("sglang", paths=_EVERYTHING, traits=_SYSTEM_ROLE),
-    ProviderRow("llama-cpp", paths=_EVERYTHING, rename=_MAX_TOKENS, traits=_SYSTEM_ROLE),
+    ProviderRow("ollama", rename=_MAX_TOKENS, traits=_SYSTEM_ROLE | _FETCHES_MEDIA),
+    ProviderRow("vllm", paths=_EVERYTHING, traits=_SYSTEM_ROLE | _FETCHES_MEDIA),
+    ProviderRow("sglang", paths=_EVERYTHING, traits=_SYSTEM_ROLE | _FETCHES_MEDIA),
+    ProviderRow("llama-cpp", paths=_EVERYTHING, rename=_MAX_TOKENS, traits=_SYSTEM_ROLE | _FETCHES_MEDIA),
     ProviderRow(
         "voyage",
         paths={**_EMBEDDINGS, **_RERANK},
@@ -188,6 +206,6 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         drop=frozenset({"user"}),
         rename={"encoding_format": "embedding_type"},
     ),
-    ProviderRow("openai_compatible", paths=_EVERYTHING),
+    ProviderRow("openai_compatible", paths=_EVERYTHING, traits=_FETCHES_MEDIA),
     ProviderRow("sim"),
 )

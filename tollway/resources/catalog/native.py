@@ -4,10 +4,14 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from tollway.resources.catalog.row import OPENAI_PATHS, Case, ProviderRow
+from tollway.resources.catalog import forms
+from tollway.resources.catalog.forms import Form
+from tollway.resources.catalog.row import ALWAYS, OPENAI_PATHS, REGION, Case, ProviderRow
 
 NOT_OPENAI: frozenset[str] = frozenset({"cache_control", "reasoning_content", "reasoning_details", "thinking_blocks"})
 """Members of messages that clients of other providers send, and that OpenAI refuses."""
+NOT_OPENAI_SETTINGS: frozenset[str] = frozenset({"cache_control", "reasoning", "thinking", "top_k"})
+"""Settings of the same kind."""
 
 _SAMPLING = frozenset(
     {"temperature", "top_p", "presence_penalty", "frequency_penalty", "logit_bias", "logprobs", "top_logprobs"}
@@ -15,8 +19,11 @@ _SAMPLING = frozenset(
 _REASONING = (
     Case(models=re.compile(r"(o\d|gpt-[5-9]).*"), rename={"max_tokens": "max_completion_tokens"}),
     Case(models=re.compile(r"o\d(-(mini|preview|pro))?(-\d{4}.*)?|gpt-5(-(mini|nano))?(-\d{4}.*)?"), drop=_SAMPLING),
+    Case(models=re.compile(r"(ft:)?(chatgpt|gpt-[34]).*"), drop=frozenset({"reasoning_effort"})),
 )
-"""Reasoning models take no `max_tokens`, and the earlier ones nothing that steers how tokens are drawn."""
+"""Reasoning models take no `max_tokens`, and the earlier ones nothing that steers how tokens are drawn; others take no
+effort.
+"""
 
 _OUTPUT_LIMIT: Mapping[str, str] = MappingProxyType({"chat_completions": "max_completion_tokens"})
 
@@ -24,6 +31,29 @@ _OUTPUT_LIMIT: Mapping[str, str] = MappingProxyType({"chat_completions": "max_co
 def _azure_paths(before: str, after: str = "") -> dict[str, str]:
     return {name: f"/openai{before}{path}{after}" for name, path in OPENAI_PATHS.items()}
 
+
+_AZURE_OPTIONS: Mapping[str, Form] = MappingProxyType(
+    {
+        "api_version": forms.AZURE_API_VERSION,
+        "auth": forms.choice("entra"),
+        "tenant_id": forms.ENTRA_TENANT,
+        "client_id": forms.GUID,
+        "scope": forms.ENTRA_SCOPE,
+    }
+)
+_VERTEX_OPTIONS: Mapping[str, Form] = MappingProxyType(
+    {"project": forms.GOOGLE_PROJECT, "location": forms.GOOGLE_LOCATION}
+)
+_BEDROCK_OPTIONS: Mapping[str, Form] = MappingProxyType(
+    {
+        "auth": forms.choice("bearer", "sigv4"),
+        "profile": forms.AWS_PROFILE,
+        "role_arn": forms.AWS_ROLE,
+        "role_session_name": forms.AWS_SESSION_NAME,
+        "external_id": forms.AWS_EXTERNAL_ID,
+        "web_identity_token_file": forms.ABSOLUTE_PATH,
+    }
+)
 
 _VERTEX_PLACE = "aiplatform.googleapis.com/v1/projects/{project}/locations/{location}"
 _VERTEX_GEMINI = "/publishers/google/models/{model}:"
@@ -46,6 +76,7 @@ NATIVE: tuple[ProviderRow, ...] = (
         catalog_id="openai",
         output_limit=_OUTPUT_LIMIT,
         traits=frozenset({"own_format"}),
+        drop=NOT_OPENAI_SETTINGS,
         drop_inside=NOT_OPENAI,
         own_domain="openai.com",
         cases=_REASONING,
@@ -54,13 +85,17 @@ NATIVE: tuple[ProviderRow, ...] = (
         "azure-openai",
         paths=_azure_paths("/v1"),
         auth=("api-key", ""),
-        options=dict.fromkeys(("api_version", "auth", "tenant_id", "client_id", "scope"), ""),
+        options=dict.fromkeys(_AZURE_OPTIONS, ""),
+        forms=_AZURE_OPTIONS,
+        needs=dict.fromkeys(("tenant_id", "client_id", "scope"), ("auth",)),
+        needs_secret=True,
         catalog_id="azure",
         output_limit=_OUTPUT_LIMIT,
         traits=frozenset({"own_format"}),
+        drop=NOT_OPENAI_SETTINGS,
         drop_inside=NOT_OPENAI,
         cases=(
-            Case(option="auth", value="entra", credentials="azure"),
+            Case(option="auth", value="entra", credentials="azure", needs={"secret": ("tenant_id", "client_id")}),
             Case(option="api_version", paths=_azure_paths("/deployments/{model}", "?api-version={api_version}")),
             *_REASONING,
         ),
@@ -102,13 +137,21 @@ NATIVE: tuple[ProviderRow, ...] = (
             "count_tokens": _VERTEX_GEMINI + "countTokens",
         },
         base_url=f"https://{{location}}-{_VERTEX_PLACE}",
-        options={"project": "", "location": ""},
+        options=dict.fromkeys(_VERTEX_OPTIONS, ""),
+        forms={**_VERTEX_OPTIONS, "secret": forms.GOOGLE_SECRET},
         credentials="google",
         traits=frozenset({"vertex"}),
         catalog_id="google",
         cases=(
             Case(option="location", value="global", base_url=f"https://{_VERTEX_PLACE}"),
             Case(models=re.compile(r"claude.*"), dialect="anthropic", paths=_VERTEX_CLAUDE_PATHS),
+            Case(
+                models=re.compile(r"gemini-embedding-(?!001$).*"),
+                paths={
+                    "embeddings": _VERTEX_GEMINI + "embedContent",
+                    "count_tokens": _VERTEX_GEMINI + "countTokens",
+                },
+            ),
         ),
     ),
     ProviderRow(
@@ -118,14 +161,22 @@ NATIVE: tuple[ProviderRow, ...] = (
             "chat_completions": "/model/{model}/converse",
             "chat_completions.stream": "/model/{model}/converse-stream",
             "embeddings": "/model/{model}/invoke",
+            "rerank": "/model/{model}/invoke",
             "count_tokens": "/model/{model}/count-tokens",
         },
         base_url="https://bedrock-runtime.{region}.amazonaws.com",
-        options=dict.fromkeys(
-            ("auth", "profile", "role_arn", "role_session_name", "external_id", "web_identity_token_file"), ""
+        options=dict.fromkeys(_BEDROCK_OPTIONS, ""),
+        forms={**_BEDROCK_OPTIONS, REGION: forms.AWS_REGION, "secret": forms.AWS_SECRET},
+        needs={ALWAYS: (REGION,)}
+        | dict.fromkeys(("role_session_name", "external_id", "web_identity_token_file"), ("role_arn",)),
+        apart=(
+            ("secret", "profile"),
+            ("secret", "web_identity_token_file"),
+            ("external_id", "web_identity_token_file"),
         ),
         credentials="aws",
         catalog_id="aws",
+        cases=(Case(option="auth", value="bearer", forms={"secret": forms.ANY}, needs={ALWAYS: ()}),),
     ),
     ProviderRow(
         "cohere",

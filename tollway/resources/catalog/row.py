@@ -1,7 +1,7 @@
 """What a row of the provider catalog says: all that is known of a provider stands in its row, and in no other place."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from string import Formatter
@@ -9,8 +9,13 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from tollway.resources.catalog.forms import Form
+
 MODEL = "model"
 REGION = "region"
+ALWAYS = ""
+
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
 OPENAI_PATHS: Mapping[str, str] = MappingProxyType(
     {"chat_completions": "/chat/completions", "completions": "/completions", "embeddings": "/embeddings"}
@@ -23,7 +28,7 @@ class Case:
 
     It holds where `models` matches the whole of the upstream model, where it is set, and `option` has `value`, or any
     at all where that is "". `dialect`, `base_url`, `credentials` and `paths` then take the place of the row's, where
-    they say something; all others are added to it.
+    they say something; all others are added to it. Where `credentials` are had, a secret is not needed.
     """
 
     models: re.Pattern[str] | None = None
@@ -37,6 +42,8 @@ class Case:
     traits: frozenset[str] = frozenset()
     drop: frozenset[str] = frozenset()
     rename: Mapping[str, str] = field(default_factory=dict)
+    forms: Mapping[str, Form] = field(default_factory=dict)
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def holds(self, model: str, options: Mapping[str, str]) -> bool:
         """Whether the row is so for `model` of an upstream with `options`."""
@@ -54,16 +61,20 @@ class ProviderRow:
     has a path of its own under NAME.stream, where it needs one. In paths and `base_url` stand {model}, the upstream
     model, {region}, and {OPTION} for options of the upstream. `options` are those that there are with their defaults,
     "" where there is none. Without a `base_url` every upstream must give its own; `needs_secret` holds for calls to
-    this one. `catalog_id` is the provider's id in the price catalog, "" when it is not in there.
+    this one, and without one for calls to everywhere but private places. `catalog_id` is the provider's id in the price
+    catalog, "" when it is not in there.
+
+    `forms` are what values must look like, by the names of options, REGION and "secret". `needs` names what must be
+    given besides what is given, by the same names, and ALWAYS; `apart` are two of them that exclude each other.
 
     `auth` is the header that carries the credential and the text before it. `credentials` names what signs requests
     instead, "" where `auth` does. `traits` are what the dialect must know about this place, and cannot be said here.
 
     Quirks of places that speak OpenAI's format, by the names of members of a request: `output_limit` bounds the tokens
     of an answer, by Endpoint.name, where it is not "max_tokens"; `drop` are refused there, at the top level, and
-    `drop_inside` those of messages, of their parts and of tools, where `own_domain` is in the base URL; `rename` have
-    another name; `values` have another value, None for none at all; `defaults` are sent where the client says nothing.
-    `cases` add to all of this.
+    `drop_inside` those of messages, of their parts and calls, and of tools, where `own_domain` is in the base URL;
+    `rename` have another name; `values` have another value, None for none at all; `defaults` are sent where the client
+    says nothing. `cases` add to all of this.
     """
 
     name: str
@@ -83,6 +94,9 @@ class ProviderRow:
     rename: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    forms: Mapping[str, Form] = field(default_factory=dict)
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    apart: tuple[tuple[str, str], ...] = ()
     cases: tuple[Case, ...] = ()
 
     def at(self, model: str, options: Mapping[str, str]) -> "ProviderRow":
@@ -101,15 +115,41 @@ class ProviderRow:
         return sorted({name for template in templates for name in placeholders(template)} - said)
 
     def repeated_path(self, base_url: str, options: Mapping[str, str]) -> str:
-        """The end of `base_url`, which an upstream gives, that is the beginning of each path too; "" for none."""
-        base_path = urlsplit(base_url).path.rstrip("/")
-        paths = self.at("", options).paths.values()
-        segments = next(iter(paths), "").split("/")
-        for count in range(len(segments) - 1, 1, -1):
-            head = "/".join(segments[:count])
-            if base_path.endswith(head) and all(path.startswith(f"{head}/") for path in paths):
-                return head
-        return ""
+        """The end of `base_url`, which an upstream gives, that would come again with each path; "" for none.
+
+        It is a whole path, or how all paths begin, as they are for these `options` or for others.
+        """
+        variants = [self.at("", options).paths, *(case.paths for case in self.cases if case.paths)]
+        heads = {head for paths in variants for head in _heads(tuple(paths.values()))}
+        path = urlsplit(base_url).path.rstrip("/")
+        return max(_ends(path, heads), self.endpoint_path(path), key=len)
+
+    def endpoint_path(self, path: str) -> str:
+        """The end of `path` that is one of the row's own paths, as they are in any case; "" for none."""
+        variants = [self.paths, *(case.paths for case in self.cases)]
+        return _ends(path, {_bare(each) for paths in variants for each in paths.values()})
+
+
+def _heads(paths: tuple[str, ...]) -> set[str]:
+    """How all of `paths` begin, cut between segments."""
+    segments = next(iter(paths), "").split("/")
+    heads = ("/".join(segments[:count]) for count in range(2, len(segments)))
+    return {head for head in heads if all(path.startswith(f"{head}/") for path in paths)}
+
+
+def _ends(path: str, templates: Iterable[str]) -> str:
+    """The longest end of `path` that one of `templates` stands for; "" for none."""
+    found = (_ending(template).search(path) for template in templates)
+    return max((match[0] for match in found if match), key=len, default="")
+
+
+def _bare(path: str) -> str:
+    return path.partition("?")[0]
+
+
+@lru_cache(256)
+def _ending(template: str) -> re.Pattern[str]:
+    return re.compile("[^/]+".join(re.escape(piece) for piece in _PLACEHOLDER.split(template)) + "$")
 
 
 @lru_cache(1024)
@@ -135,5 +175,8 @@ def _with_cases(row: ProviderRow, cases: tuple[Case, ...]) -> ProviderRow:
             traits=row.traits | case.traits,
             drop=row.drop | case.drop,
             rename={**row.rename, **case.rename},
+            needs_secret=row.needs_secret and not case.credentials,
+            forms={**row.forms, **case.forms},
+            needs={**row.needs, **case.needs},
         )
     return row

@@ -12,17 +12,9 @@ from itertools import islice
 import pytest
 
 from dataplane.call import UpstreamRequest
+from dataplane.credentials.account import FIRST_RETRY_S, LONGEST_RETRY_S, REFRESH_AHEAD_S, retry_delays
 from dataplane.credentials.base import Cloud, Credential, CredentialError, HeaderCredential, Identity
-from dataplane.credentials.keeper import (
-    CLOUDS,
-    FIRST_RETRY_S,
-    LEAST_PAUSE_S,
-    LINGER_S,
-    LONGEST_RETRY_S,
-    REFRESH_AHEAD_S,
-    CredentialKeeper,
-    retry_delays,
-)
+from dataplane.credentials.keeper import CLOUDS, LEAST_PAUSE_S, LINGER_S, START_PATIENCE_S, CredentialKeeper
 from dataplane.dialects.base import ProviderSpec
 from dataplane.dialects.catalog import CATALOG
 from dataplane.errors import UpstreamError, UpstreamErrorKind
@@ -108,12 +100,22 @@ class FakeSource:
 class Room:
     """A keeper that runs, and what it depends on."""
 
-    def __init__(self) -> None:
+    def __init__(self, acquire_timeout_s: float = 60.0) -> None:
         self.clock = Clock()
         self.holder = FakeHolder()
         self.cloud = FakeCloud(self.clock)
         clouds = {**CLOUDS, "test": self.cloud.cloud()}
-        self.keeper = CredentialKeeper(self.holder, PROVIDERS, clouds, self.clock, self.clock, INTERVAL_S)
+        self.keeper = CredentialKeeper(
+            self.holder, PROVIDERS, clouds, self.clock, self.clock, INTERVAL_S, acquire_timeout_s
+        )
+
+    def start(self) -> None:
+        self.task = asyncio.create_task(self.keeper.run())
+
+    async def end(self) -> None:
+        self.task.cancel()
+        with suppress(asyncio.CancelledError):
+            await self.task
 
     def header(self, upstream: Upstream) -> str:
         """The authorization that a request would go out with. Raises UpstreamError."""
@@ -134,6 +136,15 @@ class Room:
     async def until_settled(self) -> None:
         await until(lambda: self.keeper.is_settled)
 
+    async def is_prepared(self) -> bool:
+        """Whether nobody would wait for the first credentials any longer."""
+        await asyncio.sleep(5 * INTERVAL_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(INTERVAL_S):
+                await self.keeper.wait_prepared()
+                return True
+        return False
+
     async def rest(self) -> None:
         """Long enough for everything that is due."""
         for _ in range(5):
@@ -142,16 +153,14 @@ class Room:
 
 
 @asynccontextmanager
-async def running() -> AsyncIterator[Room]:
-    room = Room()
-    task = asyncio.create_task(room.keeper.run())
+async def running(acquire_timeout_s: float = 60.0) -> AsyncIterator[Room]:
+    room = Room(acquire_timeout_s)
+    room.start()
     try:
         yield room
     finally:
+        await room.end()
         room.cloud.gate.set()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -256,12 +265,12 @@ async def test_threads_are_few() -> None:
     async with running() as room:
         room.cloud.gate.clear()
         room.holder.hold(*(upstream(f"u{number}", f"s{number}") for number in range(12)))
-        await until(lambda: room.cloud.running == 3)
+        await until(lambda: room.cloud.running == 8)
         for _ in range(20):
             await asyncio.sleep(INTERVAL_S)
         room.cloud.gate.set()
         await room.until_settled()
-        assert room.cloud.most_running == 3
+        assert room.cloud.most_running == 8
         assert len(room.cloud.acquired) == 12
 
 
@@ -403,6 +412,122 @@ async def test_request_wakes_the_keeper() -> None:
     await asyncio.sleep(0)
     room.holder.hold(upstream())
     room.refusal(upstream())
+    await until(lambda: room.header_or_none(upstream()) is not None)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_first_credential_is_waited_for() -> None:
+    async with running() as room:
+        assert not await room.is_prepared()
+        room.cloud.gate.clear()
+        room.holder.hold(upstream("a", "a"), upstream("b", "b"))
+        await until(lambda: room.cloud.running == 2)
+        assert not await room.is_prepared()
+        room.cloud.gate.set()
+        await room.keeper.wait_prepared()
+        assert room.header(upstream("a", "a")) == "Bearer a-1"
+        assert room.header(upstream("b", "b")) == "Bearer b-1"
+
+
+async def test_first_credential_that_is_refused_is_waited_for_no_longer() -> None:
+    async with running() as room:
+        room.cloud.failures = [LASTING]
+        room.holder.hold(upstream())
+        await room.keeper.wait_prepared()
+        assert room.refusal(upstream()).kind is UpstreamErrorKind.AUTH
+
+
+@pytest.mark.parametrize("upstreams", [(), (replace(UPSTREAM, provider="openai"),)])
+async def test_without_clouds_there_is_nothing_to_wait_for(upstreams: tuple[Upstream, ...]) -> None:
+    async with running() as room:
+        room.holder.hold(*upstreams)
+        assert await room.is_prepared()
+
+
+async def test_cloud_that_hangs_is_waited_for_a_bounded_time(caplog: pytest.LogCaptureFixture) -> None:
+    assert START_PATIENCE_S <= 5
+    async with running() as room:
+        room.cloud.gate.clear()
+        room.holder.hold(upstream("slow"))
+        await until(lambda: room.cloud.running == 1)
+        room.clock.now_s += START_PATIENCE_S - 0.5
+        room.holder.hold(upstream("slow"), upstream("later", "other"))
+        assert not await room.is_prepared()
+        room.clock.now_s += 0.5
+        assert await room.is_prepared()
+        assert room.refusal(upstream("slow")).kind is UpstreamErrorKind.CONNECT
+        (line,) = logged(caplog, logging.WARNING)
+        assert "upstreams=slow,later" in line
+
+
+async def test_what_becomes_of_credentials_later_is_not_waited_for() -> None:
+    async with running() as room:
+        room.holder.hold(upstream())
+        await room.keeper.wait_prepared()
+        room.cloud.failures = [PASSING] * 3
+        room.clock.now_s += 2 * LIFETIME_S
+        room.holder.hold(upstream(), upstream("new", "new"))
+        await until(lambda: room.header_or_none(upstream()) is None)
+        assert await room.is_prepared()
+
+
+async def test_end_does_not_wait_for_a_cloud_that_hangs() -> None:
+    async with running() as room:
+        room.cloud.gate.clear()
+        room.holder.hold(upstream("a", "a"), upstream("b", "b"))
+        await until(lambda: room.cloud.running == 2)
+        hanging = [thread for thread in threading.enumerate() if thread.name.startswith("credential ")]
+        start_s = time.monotonic()
+        await room.end()
+        async with asyncio.timeout(1):
+            await asyncio.get_running_loop().shutdown_default_executor()
+        assert time.monotonic() - start_s < 0.5
+        assert room.cloud.running == len(hanging) == 2
+        assert all(thread.daemon for thread in hanging), "the interpreter waits for all others when it ends"
+
+
+async def test_thread_that_does_not_come_back_is_told_and_not_joined_by_others() -> None:
+    async with running(acquire_timeout_s=0.02) as room:
+        room.cloud.gate.clear()
+        room.holder.hold(*(upstream(f"u{number}", f"s{number}") for number in range(8)))
+        await room.until_settled()
+        error = room.refusal(upstream("u0", "s0"))
+        assert (error.kind, "in vain" in error.message) == (UpstreamErrorKind.CONNECT, True)
+        for _ in range(20):
+            room.clock.now_s += LONGEST_RETRY_S
+            await asyncio.sleep(INTERVAL_S)
+        assert len(room.cloud.acquired) == 8
+        room.cloud.gate.set()
+        await until(lambda: room.header_or_none(upstream("u0", "s0")) is not None)
+
+
+async def test_threads_that_do_not_come_back_leave_room_for_others() -> None:
+    async with running(acquire_timeout_s=0.02) as room:
+        room.cloud.gate.clear()
+        room.holder.hold(*(upstream(f"u{number}", f"s{number}") for number in range(9)))
+        await until(lambda: len(room.cloud.acquired) == 9)
+
+
+@pytest.mark.parametrize("error", [SystemExit(CANARY), StopIteration(CANARY), TimeoutError(CANARY), OSError(CANARY)])
+async def test_nothing_that_a_library_raises_stops_the_keeper(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken_problem(error: Exception) -> CredentialError:
+        raise ImportError(CANARY)
+
+    room = Room()
+    cloud = replace(room.cloud.cloud(), problem=broken_problem)
+    keeper = CredentialKeeper(room.holder, PROVIDERS, {**CLOUDS, "test": cloud}, room.clock, room.clock, INTERVAL_S)
+    room.keeper = keeper
+    room.cloud.failures = [error]  # type: ignore[list-item]
+    room.holder.hold(upstream())
+    task = asyncio.create_task(keeper.run())
+    await room.until_settled()
+    assert "gets no credential (" in room.refusal(upstream()).message
+    assert CANARY not in room.refusal(upstream()).message + caplog.text
+    room.clock.now_s += FIRST_RETRY_S
     await until(lambda: room.header_or_none(upstream()) is not None)
     task.cancel()
     with suppress(asyncio.CancelledError):

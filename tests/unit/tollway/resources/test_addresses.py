@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollway.resources.addresses import base_url_problem, is_forbidden_address
+from tollway.resources.addresses import base_url_problem, is_forbidden_address, is_private_host, webhook_url_problem
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,9 @@ from tollway.resources.addresses import base_url_problem, is_forbidden_address
         "http://192.168.1.1:11434/v1",
         "http://[fd12:3456::1]/v1",
         "https://vllm.svc.cluster.local:8443/openai/v1",
+        "https://api.openai.com./v1",
+        "https://under_score.example/v1",
+        "https://{location}-h.example/{project}",
     ],
 )
 def test_public_private_and_loopback_are_allowed(url: str) -> None:
@@ -38,6 +41,16 @@ def test_public_private_and_loopback_are_allowed(url: str) -> None:
         "https://user:pw@host/v1",
         "https://host/v1?key=1",
         "https://host/v1#x",
+        "https://host/v1?",
+        "https://host/v1#",
+        "https://host/\\evil",
+        "https://h\u00f6st/v1",
+        "https://host/\u00e9",
+        "https://a..b/",
+        "https://host%2eexample/",
+        "https://h\x01st/",
+        f"https://{'a' * 64}.example/",
+        f"https://host/{'a' * 2048}",
         "https://host:99999/",
         "https://host:0/",
         "https://ho st/",
@@ -90,3 +103,50 @@ def test_every_link_local_address_is_refused_in_every_wrapping(tail: int) -> Non
     assert is_forbidden_address(ipaddress.IPv6Address(0x2002 << 112 | int(v4) << 80))
     assert base_url_problem(f"http://{int(v4)}/") is not None
     assert base_url_problem(f"http://{int(v4):#x}/") is not None
+
+
+@pytest.mark.parametrize(
+    ("url", "next_step"),
+    [
+        ("https://host/v1?api-version=2024-10-21", "options.api_version"),
+        ("https://host/v1?key=canary-7f3a", "into the secret"),
+        ("https://host/v1#canary-7f3a", "leave out"),
+        ("https://canary-7f3a:pw@host/v1", "into the secret"),
+        ("https://user:canary-7f3a/x@host/v1", "malformed"),
+    ],
+)
+def test_what_to_do_is_told_without_repeating_what_may_be_a_secret(url: str, next_step: str) -> None:
+    problem = base_url_problem(url)
+    assert problem is not None
+    assert next_step in problem
+    assert "canary" not in problem
+
+
+def test_webhooks_may_have_a_query_and_international_names() -> None:
+    assert webhook_url_problem("https://h\u00f6st.example/hook?team=a") is None
+    assert webhook_url_problem("https://host/hook#x") is not None
+
+
+@pytest.mark.parametrize(
+    ("host", "is_private"),
+    [
+        ("localhost", True),
+        ("127.0.0.1", True),
+        ("10.0.0.7", True),
+        ("::1", True),
+        ("fd12:3456::1", True),
+        ("::ffff:10.0.0.7", True),
+        ("vllm", True),
+        ("vllm.models.svc", True),
+        ("vllm.models.svc.cluster.local.", True),
+        ("gpu.corp.INTERNAL", True),
+        ("8.8.8.8", False),
+        ("134744072", False),
+        ("::ffff:8.8.8.8", False),
+        ("2001:4860:4860::8888", False),
+        ("api.openai.com", False),
+        ("local.example.com", False),
+    ],
+)
+def test_private_hosts_are_told_from_public_ones(host: str, is_private: bool) -> None:
+    assert is_private_host(host) is is_private
