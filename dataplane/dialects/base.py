@@ -31,9 +31,9 @@ class Frame:
 
     `data` is the JSON text in the format of the call; that of a chunk holds no line break. `event` names its event,
     where the format has names for them; `format` is the dialect that it is in. `is_content` is False for
-    what precedes the answer proper, so that an attempt can still be given up; `is_usage_only` marks the extra chunk
-    that only reports usage.
-    `text_bytes` and `deltas` count generated text, for estimates when no usage is reported. `service_tier` is the
+    what precedes the answer proper, so that an attempt can still be given up; `is_usage_only` marks what comes after it
+    and says what all of it used. `text_bytes` and `deltas` count generated text, for estimates when no usage is
+    reported; below zero they take back what was counted before. `service_tier` is the
     class of service that the answer says it is, "" for the ordinary one, None where it says nothing.
     """
 

@@ -6,11 +6,21 @@ from base64 import b64encode
 from typing import Any, Final
 
 from dataplane.call import JsonObject
-from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import InvalidRequest, UpstreamError, UpstreamErrorKind
 from tollway.kernel.usage import Usage
 
 _MOST_TOKENS: Final = 10**9
+_PURPOSE: Final = "search_document"
+_PURPOSES: Final = {
+    "document": _PURPOSE,
+    "passage": _PURPOSE,
+    "retrieval_document": _PURPOSE,
+    **dict.fromkeys(("search_query", "query", "retrieval_query", "code_retrieval_query"), "search_query"),
+    **dict.fromkeys(("question_answering", "fact_verification"), "search_query"),
+    "classification": "classification",
+    "clustering": "clustering",
+}
+"""Words of Cohere's, Voyage's and Google's for what embeddings are for, as Cohere's."""
 
 
 def malformed(where: str, needed: str) -> InvalidRequest:
@@ -61,21 +71,6 @@ def usage_object(usage: Usage) -> JsonObject:
     }
 
 
-def tool_arguments(arguments: Any, where: str) -> JsonObject:
-    """Arguments of a tool call as an object. Raises InvalidRequest when they are none."""
-    if isinstance(arguments, dict):
-        return arguments
-    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
-        return {}
-    try:
-        value = parse_payload(arguments.encode()) if isinstance(arguments, str) else None
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise malformed(where, "the text of a JSON object")
-    return value
-
-
 def allowed_tool_names(choice: Any) -> set[str] | None:
     """Names that an allowed_tools choice lists; None where every tool may be used."""
     if not isinstance(choice, dict) or choice.get("type") != "allowed_tools":
@@ -84,6 +79,12 @@ def allowed_tool_names(choice: Any) -> set[str] | None:
     tools = [object_of(tool) for tool in listed] if isinstance(listed, list) else []
     names = [object_of(tool.get("function")).get("name") or tool.get("name") for tool in tools]
     return {name for name in names if isinstance(name, str)}
+
+
+def allowed_mode(choice: Any) -> Any:
+    """Whether one of the tools that an allowed_tools choice lists is "required", or the choice is "auto"."""
+    options = object_of(choice)
+    return object_of(options.get("allowed_tools")).get("mode") or options.get("mode")
 
 
 def unused_tool_name(body: JsonObject, name: str) -> str:
@@ -109,6 +110,15 @@ def wanted_reasoning(body: JsonObject) -> tuple[str | None, int | None]:
         effort if isinstance(effort, str) else None,
         budget if isinstance(budget, int) and not isinstance(budget, bool) and budget > 0 else None,
     )
+
+
+def embedding_purpose(body: JsonObject) -> str:
+    """What the embeddings that `body` asks for are for, in Cohere's words: documents, where it says nothing known.
+
+    It is told by `input_type`, or by Google's `task_type`.
+    """
+    told = body.get("input_type") or body.get("task_type") or body.get("taskType")
+    return _PURPOSES.get(text_of(told).lower(), _PURPOSE)
 
 
 def vector_base64(vector: list[Any]) -> str:

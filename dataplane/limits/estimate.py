@@ -42,6 +42,7 @@ _PROVIDERS_TOOLS: Final = frozenset(
     (
         *("googleSearch", "google_search", "googleSearchRetrieval", "google_search_retrieval", "googleMaps"),
         *("codeExecution", "code_execution", "urlContext", "url_context", "fileSearch", "retrieval", "computerUse"),
+        "systemTool",
     )
 )
 _UNBOUNDED_FIELDS: Final = frozenset(

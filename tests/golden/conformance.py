@@ -43,8 +43,9 @@ from tollway.kernel.usage import Usage
 EXCEPTIONS: Final = {
     "openai-embeddings-a540ab01eb7a": "an organisation's report of usage, which no call to a model is answered with",
     "perplexity-embeddings-3c77312abcb5": "vectors of eight-bit integers, a form of its own that passes as it is",
+    "llamacpp-chat-797ef5869bd2": "an image at a loopback address, which callers may not have a server fetch",
 }
-"""Recordings that need not pass, by id, and why: what they hold is no answer to any call through this API."""
+"""Recordings that need not pass, by id, and why: no answer to a call through this API, or a call that is forbidden."""
 
 _ANTHROPIC_FINISHES: Final = {
     "end_turn": "stop",
@@ -134,7 +135,7 @@ def judge_ledger(evidence: Evidence, used: Usage) -> list[str]:
         return list(differs("the ledger's input", evidence.tokens, used.input_tokens))
     if not isinstance(evidence, Chat) or evidence.usage is None or evidence.is_broken:
         return []
-    told = evidence.usage
+    told = evidence.billed or evidence.usage
     if not told.prompt and not told.completion:
         # Nothing at all is not believed of an answer with text: it is estimated.
         return []

@@ -31,7 +31,7 @@ _BEARER: Final = "ABSK-some-key"
 """A secret that no cloud has to be asked about."""
 _AWS_EVENTS: Final = "application/vnd.amazon.eventstream"
 _OTHER_METHODS: Final = frozenset(
-    ("embed_v1", "rerank_v1", "anthropic_rawPredict", "anthropic_streamRawPredict", "predict")
+    ("embed_v1", "rerank_v1", "anthropic_rawPredict", "anthropic_streamRawPredict", "predict", "embedContent")
 )
 """Kinds whose answers are those of another method too, which is what is called here."""
 

@@ -10,6 +10,8 @@ _FINISH_OF_STOP: Final = {
     "refusal": "content_filter",
 }
 _OPENAI_TIERS: Final = {"standard": "default"}
+TEXT_OF: Final = {"text": "text", "connector_text": "connector_text"}
+"""Where blocks have their text, by kind: a connector's is what a model says between calls of tools."""
 
 
 def envelope(call: Call, message: JsonObject, kind: str) -> JsonObject:

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import orjson
 
 from dataplane.call import Call, JsonObject
+from dataplane.dialects.anthropic.client_usage import render_usage, told_usage
 from dataplane.dialects.anthropic.reasoning import SEAL
 from dataplane.dialects.base import Frame
 from dataplane.dialects.hub import list_of, object_of, text_of
@@ -71,7 +72,7 @@ def render_result(call: Call, frame: Frame) -> bytes:
     content = _blocks(pieces_of(message), identity)
     has_tools = any(block["type"] == "tool_use" for block in content)
     reason, sequence = stop_of(call, choice, has_tools=has_tools, is_refused=bool(message.get("refusal")))
-    answer = render_message(identity, model_of(payload, frame, call), frame.usage)
+    answer = render_message(identity, model_of(payload, frame, call), told_usage(payload, frame))
     return orjson.dumps(answer | {"content": content, "stop_reason": reason, "stop_sequence": sequence})
 
 
@@ -87,25 +88,6 @@ def render_message(identity: str, model: str, usage: Usage | None) -> JsonObject
         "stop_sequence": None,
         "usage": render_usage(usage),
     }
-
-
-def render_usage(usage: Usage | None) -> JsonObject:
-    """Anthropic's usage object: its input tokens are fresh ones only."""
-    used = usage or NO_USAGE
-    rendered: JsonObject = {
-        "input_tokens": used.input + used.input_audio + used.input_image,
-        "cache_creation_input_tokens": used.cache_write_5m + used.cache_write_1h,
-        "cache_read_input_tokens": used.cache_read + used.cache_read_audio,
-        "output_tokens": used.output_tokens,
-    }
-    if rendered["cache_creation_input_tokens"]:
-        rendered["cache_creation"] = {
-            "ephemeral_5m_input_tokens": used.cache_write_5m,
-            "ephemeral_1h_input_tokens": used.cache_write_1h,
-        }
-    if used.reasoning:
-        rendered["output_tokens_details"] = {"thinking_tokens": used.reasoning}
-    return rendered
 
 
 def message_id(payload: JsonObject, call: Call) -> str:

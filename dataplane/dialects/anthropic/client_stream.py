@@ -24,10 +24,10 @@ from dataplane.dialects.anthropic.client_result import (
     pieces_of,
     plain_reasoning,
     render_message,
-    render_usage,
     stop_of,
     tool_use_id,
 )
+from dataplane.dialects.anthropic.client_usage import render_usage, told_usage
 from dataplane.dialects.base import Frame
 from dataplane.dialects.hub import object_of
 from dataplane.errors import GatewayError
@@ -77,8 +77,7 @@ class AnthropicStreamRenderer:
 
     def _on_chunk(self, payload: JsonObject, frame: Frame) -> bytes:
         written = b""
-        if frame.usage is not None:
-            self._usage = frame.usage
+        self._usage = told_usage(payload, frame) or self._usage
         if self._blocks is None:
             identity = message_id(payload, self._call)
             message = render_message(identity, model_of(payload, frame, self._call), self._usage)

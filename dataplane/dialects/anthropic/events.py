@@ -1,11 +1,12 @@
 """Events of the Messages API's streams: read, and made of a complete message for an upstream that does not stream."""
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from dataplane.call import JsonObject
 from dataplane.dialects.anthropic.errors import parse_error_object
 from dataplane.dialects.base import SseEvent
+from dataplane.dialects.hub import list_of, object_of
 from dataplane.dialects.openai.mending import encode
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
@@ -44,29 +45,42 @@ def check_ended(has_begun: bool, is_over: bool) -> None:
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream broke off its answer.")
 
 
+def has_ended(payload: JsonObject) -> bool:
+    """Whether a message_delta says why the message ended."""
+    return bool(object_of(payload.get("delta")).get("stop_reason"))
+
+
+def objects_of(content: Any) -> list[JsonObject]:
+    """The blocks in `content`: those of its items that are objects."""
+    return [block for block in list_of(content) if isinstance(block, dict)]
+
+
 def message_events(message: JsonObject) -> Iterator[SseEvent]:
     """The events by which `message`, whose content is a list of objects, would have been streamed."""
     begun = {**message, "content": [], "stop_reason": None, "stop_sequence": None}
     yield _event("message_start", {"message": begun})
-    for index, block in enumerate(message["content"]):
+    yield from content_events(message["content"])
+    ended = {name: message.get(name) for name in ("stop_reason", "stop_sequence", "stop_details") if name in message}
+    yield _event("message_delta", {"delta": ended, "usage": message.get("usage") or {}})
+    yield _event("message_stop", {})
+
+
+def content_events(content: list[JsonObject]) -> Iterator[SseEvent]:
+    """The events by which the blocks of `content` would have been streamed."""
+    for index, block in enumerate(content):
         empty, deltas = _pieces(block)
         yield _event("content_block_start", {"index": index, "content_block": empty})
         for delta in deltas:
             yield _event("content_block_delta", {"index": index, "delta": delta})
         yield _event("content_block_stop", {"index": index})
-    ended = {name: message.get(name) for name in ("stop_reason", "stop_sequence", "stop_details") if name in message}
-    yield _event("message_delta", {"delta": ended, "usage": message.get("usage") or {}})
-    yield _event("message_stop", {})
 
 
 def _pieces(block: JsonObject) -> tuple[JsonObject, list[JsonObject]]:
     """A block as it begins, and the deltas that complete it."""
     kind = block.get("type")
     if kind == "text":
-        cited = block.get("citations")
         deltas = [{"type": "text_delta", "text": block.get("text")}]
-        if isinstance(cited, list):
-            deltas += [{"type": "citations_delta", "citation": citation} for citation in cited]
+        deltas += [{"type": "citations_delta", "citation": citation} for citation in list_of(block.get("citations"))]
         return {"type": "text", "text": ""}, deltas
     if kind == "thinking":
         signature = {"type": "signature_delta", "signature": block.get("signature")}

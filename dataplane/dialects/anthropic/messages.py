@@ -6,12 +6,12 @@ from typing import Any, Final
 from dataplane.call import JsonObject
 from dataplane.dialects.anthropic.content import content_blocks, unsupported
 from dataplane.dialects.anthropic.reasoning import thinking_blocks
-from dataplane.dialects.hub import malformed, tool_arguments
+from dataplane.dialects.hub import malformed
+from dataplane.dialects.openai.functions import tool_arguments
 
 _OPENING: Final[JsonObject] = {"role": "user", "content": [{"type": "text", "text": "(The conversation begins here.)"}]}
 _NOT_IN_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _SYSTEM: Final = ("system", "developer")
-_LEGACY_ID: Final = "call_legacy_"
 
 
 class Conversation:
@@ -24,7 +24,6 @@ class Conversation:
         self.system: list[JsonObject] = []
         self.turns: list[JsonObject] = []
         self._thinks = thinks
-        self._legacy_calls = 0
 
     def add(self, message: Any, where: str) -> None:
         """Reads one message; `where` names it in errors. Raises InvalidRequest for content that cannot be said."""
@@ -37,7 +36,7 @@ class Conversation:
             self._extend("user", _marked(content_blocks(message.get("content"), f"{where}.content"), message))
         elif role == "assistant":
             self._extend("assistant", _marked(self._assistant(message, where), message))
-        elif role in ("tool", "function"):
+        elif role == "tool":
             self._extend("user", [self._result(message, where)])
         else:
             raise malformed(f"{where}.role", "system, developer, user, assistant or tool")
@@ -70,17 +69,10 @@ class Conversation:
         if calls is not None and not isinstance(calls, list):
             raise malformed(f"{where}.tool_calls", "a list")
         blocks += [_tool_use(call, f"{where}.tool_calls[{at}]") for at, call in enumerate(calls or ())]
-        legacy = message.get("function_call")
-        if legacy is not None:
-            self._legacy_calls += 1
-            call = {"id": f"{_LEGACY_ID}{self._legacy_calls}", "function": legacy}
-            blocks.append(_tool_use(call, f"{where}.function_call"))
         return blocks
 
     def _result(self, message: JsonObject, where: str) -> JsonObject:
         identity = message.get("tool_call_id")
-        if message.get("role") == "function":
-            identity = f"{_LEGACY_ID}{self._legacy_calls}"
         content = content_blocks(message.get("content"), f"{where}.content")
         marker = message.get("cache_control")
         for block in content:

@@ -5,14 +5,14 @@ from typing import Any, Final
 
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.anthropic.answer import model_of
-from dataplane.dialects.anthropic.events import check_ended, parse_event
+from dataplane.dialects.anthropic.events import check_ended, has_ended, objects_of, parse_event
 from dataplane.dialects.anthropic.response import block_bytes
 from dataplane.dialects.anthropic.usage import begun_usage, merged_usage, parse_service_tier, parse_usage
 from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.openai.content import text_bytes
 
-_TEXTS: Final = ("text", "thinking", "partial_json")
-_HOLLOW: Final = ("text", "thinking")
+_TEXTS: Final = ("text", "thinking", "partial_json", "connector_text")
+_HOLLOW: Final = ("text", "thinking", "connector_text")
 
 
 class NativeStreamParser:
@@ -43,6 +43,7 @@ class NativeStreamParser:
                 self._on_block_delta(payload, frame)
             case "message_delta":
                 self._on_usage(payload.get("usage"), frame)
+                frame.is_usage_only = frame.usage is not None and has_ended(payload)
             case "message_stop":
                 self._is_over = True
             case "ping":
@@ -58,8 +59,11 @@ class NativeStreamParser:
         message = payload.get("message")
         frame.is_content = False
         if isinstance(message, dict):
+            content = objects_of(message.get("content"))
+            _count(frame, sum([block_bytes(block) for block in content]))
+            frame.is_content = bool(content)
             frame.model = model_of(message)
-            self._on_usage(begun_usage(message.get("usage")), frame)
+            self._on_usage(begun_usage(message), frame)
 
     def _on_block_start(self, payload: JsonObject, frame: Frame) -> None:
         block = payload.get("content_block")

@@ -13,6 +13,7 @@ from dataplane.dialects.anthropic.thinking import apply_sampling, apply_thinking
 from dataplane.dialects.anthropic.tools import render_tool_choice, render_tools, tools_of_history
 from dataplane.dialects.base import ProviderSpec
 from dataplane.dialects.hub import malformed
+from dataplane.dialects.openai.functions import with_tools
 from dataplane.dialects.requests import upstream_request
 from dataplane.errors import InvalidRequest
 from dataplane.snapshot import Target
@@ -33,8 +34,8 @@ _USER_LENGTH: Final = 256
 
 
 def render_request(call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
-    """`call` for `target`. Raises InvalidRequest for content that Claude models do not take, and for `fallbacks`."""
-    _check_fallbacks(call.body)
+    """`call` for `target`. Raises InvalidRequest for content that Claude models do not take, and for other models."""
+    _check_models(call.body, target)
     body = _translated(call, target, provider) if call.endpoint.format == HUB else _forwarded(call)
     body["model"] = target.model
     if _VERTEX not in provider.traits:
@@ -46,7 +47,8 @@ def render_request(call: Call, target: Target, provider: ProviderSpec) -> Upstre
     return upstream_request(replace(call, forwarded_headers=forwarded), target, provider, body)
 
 
-def _check_fallbacks(body: JsonObject) -> None:
+def _check_models(body: JsonObject, target: Target) -> None:
+    """Raises InvalidRequest where a call would have other models run, for which neither key nor prices were checked."""
     if body.get("fallbacks") is not None:
         raise InvalidRequest(
             'The field "fallbacks" names models for which neither the key nor prices were checked. Leave it out: a '
@@ -54,6 +56,15 @@ def _check_fallbacks(body: JsonObject) -> None:
             code="unsupported_parameter",
             param="fallbacks",
         )
+    tools = body.get("tools")
+    for at, tool in enumerate(tools if isinstance(tools, list) else ()):
+        if isinstance(tool, dict) and tool.get("model") not in (None, target.model) and tool.get("type") != "function":
+            raise InvalidRequest(
+                f'The tool at "tools[{at}]" names a model for which neither the key nor prices were checked. Leave it '
+                f'out, or name "{target.model}", which is called.',
+                code="unsupported_value",
+                param=f"tools[{at}].model",
+            )
 
 
 def _forwarded(call: Call) -> JsonObject:
@@ -65,7 +76,7 @@ def _forwarded(call: Call) -> JsonObject:
 
 
 def _translated(call: Call, target: Target, provider: ProviderSpec) -> JsonObject:
-    body, traits = call.body, model_traits(target.model)
+    body, traits = with_tools(call.body), model_traits(target.model)
     if isinstance(count := body.get("n"), int) and count > 1:
         raise InvalidRequest(
             'The field "n" must be 1: Claude models give one answer. Send the call as often as answers are needed.',

@@ -4,6 +4,7 @@ from typing import Any
 
 from dataplane.call import HUB, Call, JsonObject
 from dataplane.dialects.anthropic.answer import (
+    TEXT_OF,
     annotations,
     call_id,
     envelope,
@@ -14,9 +15,10 @@ from dataplane.dialects.anthropic.answer import (
 )
 from dataplane.dialects.anthropic.answer_tool import answer_tool_name
 from dataplane.dialects.anthropic.errors import parse_error_object
+from dataplane.dialects.anthropic.events import objects_of
 from dataplane.dialects.anthropic.reasoning import redacted_detail, signed_detail
 from dataplane.dialects.anthropic.request import COUNT_TOKENS
-from dataplane.dialects.anthropic.usage import parse_service_tier, parse_usage
+from dataplane.dialects.anthropic.usage import answer_usage, parse_service_tier, parse_usage
 from dataplane.dialects.base import Frame
 from dataplane.dialects.hub import text_of, usage_object
 from dataplane.dialects.openai.content import text_bytes
@@ -25,7 +27,7 @@ from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from tollway.kernel.usage import NO_USAGE
 
-_TEXTS = ("text", "thinking")
+_TEXTS = ("text", "thinking", "connector_text")
 _CALLS = ("tool_use", "server_tool_use", "mcp_tool_use")
 
 
@@ -52,7 +54,7 @@ def parse_message(body: bytes) -> JsonObject:
     content = message.get("content")
     if not isinstance(content, list):
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer holds no content.")
-    return {**message, "content": [block for block in content if isinstance(block, dict)]}
+    return {**message, "content": objects_of(content)}
 
 
 def block_bytes(block: JsonObject) -> int:
@@ -96,7 +98,7 @@ def _answer(call: Call, message: JsonObject) -> JsonObject:
         "finish_reason": finish_reason(message.get("stop_reason"), bool(said.calls)),
     }
     answer = {**envelope(call, message, "chat.completion"), "choices": [choice]}
-    usage = parse_usage(message.get("usage"))
+    usage = answer_usage(message.get("usage"))
     if usage is not None:
         answer["usage"] = usage_object(usage)
     tier = openai_tier(message.get("usage"))
@@ -118,9 +120,9 @@ class _Message:
     def add(self, block: JsonObject) -> None:
         """Reads one block; the uses and results of tools that the provider runs itself are left out."""
         match block.get("type"):
-            case "text":
+            case "text" | "connector_text" as kind:
                 start = len(self._text)
-                self._text += text_of(block.get("text"))
+                self._text += text_of(block.get(TEXT_OF[kind]))
                 self._annotations += annotations(block.get("citations"), start, len(self._text))
             case "tool_use":
                 self._add_use(block)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.anthropic.answer import (
+    TEXT_OF,
     annotations,
     call_id,
     envelope,
@@ -15,16 +16,23 @@ from dataplane.dialects.anthropic.answer import (
     refusal_of,
 )
 from dataplane.dialects.anthropic.answer_tool import answer_tool_name
-from dataplane.dialects.anthropic.events import check_ended, parse_event
+from dataplane.dialects.anthropic.events import check_ended, content_events, has_ended, objects_of, parse_event
 from dataplane.dialects.anthropic.reasoning import redacted_detail, signed_detail
-from dataplane.dialects.anthropic.usage import begun_usage, merged_usage, parse_service_tier, parse_usage
+from dataplane.dialects.anthropic.usage import (
+    answer_usage,
+    begun_usage,
+    merged_usage,
+    parse_service_tier,
+    parse_usage,
+)
 from dataplane.dialects.base import Frame, SseEvent
-from dataplane.dialects.hub import text_of, usage_object
+from dataplane.dialects.hub import list_of, object_of, text_of, usage_object
 from dataplane.dialects.openai.content import text_bytes
 from dataplane.dialects.openai.mending import encode
 from tollway.kernel.usage import Usage
 
 _CALL: Final = "tool_use"
+_ENDS: Final = ("stop_reason", "stop_sequence", "stop_details")
 
 
 @dataclass(slots=True)
@@ -52,7 +60,7 @@ class AnthropicStreamParser:
         self._answer_tool = answer_tool_name(call.body)
         self._message: JsonObject = {}
         self._envelope = envelope(call, {}, "chat.completion.chunk")
-        self._blocks: dict[Any, _Block] = {}
+        self._blocks: dict[int, _Block] = {}
         self._usage: JsonObject = {}
         self._stop: JsonObject = {}
         self._calls = 0
@@ -89,27 +97,29 @@ class AnthropicStreamParser:
         return ()
 
     def _on_message_start(self, payload: JsonObject) -> list[Frame]:
-        self._has_begun = True
-        message = payload.get("message")
-        self._message = message if isinstance(message, dict) else {}
-        self._envelope = envelope(self._call, self._message, "chat.completion.chunk")
-        self._usage = merged_usage(self._usage, begun_usage(self._message.get("usage")))
+        """Begins the message, once, with the content and the end that it may have already."""
+        message = object_of(payload.get("message"))
+        self._usage = merged_usage(self._usage, begun_usage(message))
+        if self._has_begun:
+            return []
+        self._has_begun, self._message = True, message
+        self._envelope = envelope(self._call, message, "chat.completion.chunk")
+        self._stop = {name: message.get(name) for name in _ENDS}
         frame = self._chunk({"role": "assistant", "content": ""})
         frame.is_content = False
-        frame.usage = parse_usage(self._usage)
-        frame.service_tier = parse_service_tier(self._usage)
-        return [frame]
+        self._tell_usage(frame)
+        said = content_events(objects_of(message.get("content")))
+        return [frame, *(frame for event in said for frame in self.feed(event))]
 
     def _on_block_start(self, payload: JsonObject) -> list[Frame]:
-        begun = payload.get("content_block")
-        begun = begun if isinstance(begun, dict) else {}
+        begun = object_of(payload.get("content_block"))
         block = _Block(text_of(begun.get("type")), start=self._characters)
         self._blocks[_index(payload)] = block
         if block.kind == _CALL:
             return self._on_use(block, begun)
-        if block.kind == "text":
-            block.citations = list(begun["citations"]) if isinstance(begun.get("citations"), list) else []
-            return self._on_text(block, begun.get("text"))
+        if block.kind in TEXT_OF:
+            block.citations = list(list_of(begun.get("citations")))
+            return self._on_text(block, begun.get(TEXT_OF[block.kind]))
         if block.kind == "thinking":
             block.signature = text_of(begun.get("signature"))
             return self._on_thinking(block, begun.get("thinking"))
@@ -119,12 +129,12 @@ class AnthropicStreamParser:
         return []
 
     def _on_block_delta(self, payload: JsonObject) -> list[Frame]:
-        delta, block = payload.get("delta"), self._blocks.get(_index(payload))
-        if block is None or not isinstance(delta, dict):
-            return []
-        match delta.get("type"):
-            case "text_delta" if block.kind == "text":
-                return self._on_text(block, delta.get("text"))
+        delta = object_of(payload.get("delta"))
+        kind = text_of(delta.get("type"))
+        block = self._block(_index(payload), kind)
+        match kind:
+            case "text_delta" | "connector_text_delta" if block.kind in TEXT_OF:
+                return self._on_text(block, delta.get(TEXT_OF[block.kind]))
             case "input_json_delta" if block.kind == _CALL:
                 return self._on_input(block, text_of(delta.get("partial_json")))
             case "thinking_delta" if block.kind == "thinking":
@@ -148,11 +158,18 @@ class AnthropicStreamParser:
         return [self._chunk({"annotations": noted})] if noted else []
 
     def _on_message_delta(self, payload: JsonObject) -> list[Frame]:
-        """Notes how the message ended and what it used: later words of both count."""
-        delta = payload.get("delta")
-        self._stop |= delta if isinstance(delta, dict) else {}
+        """Notes how the message ended and what it used: later words of both count.
+
+        What is used up once it has ended is said at once, to none but the meter: the stream may yet break off.
+        """
+        self._stop |= object_of(payload.get("delta"))
         self._usage = merged_usage(self._usage, payload.get("usage"))
-        return []
+        if not has_ended(payload) or parse_usage(self._usage) is None:
+            return []
+        frame = Frame(encode({**self._envelope, "choices": [], "usage": None}), model=model_of(self._message))
+        frame.is_usage_only = True
+        self._tell_usage(frame)
+        return [frame]
 
     def _on_message_stop(self) -> list[Frame]:
         check_ended(self._has_begun, True)
@@ -162,8 +179,15 @@ class AnthropicStreamParser:
         if refusal is not None:
             owed.append(self._chunk({"refusal": refusal}))
         ended = self._chunk({}, finish_reason(self._stop.get("stop_reason"), self._calls > 0))
-        usage = parse_usage(self._usage)
+        usage = answer_usage(self._usage)
         return [*owed, ended] if usage is None else [*owed, ended, self._usage_chunk(usage)]
+
+    def _block(self, index: int, kind: str) -> _Block:
+        """The block that a delta of `kind` belongs to, which may not have been begun."""
+        block = self._blocks.get(index)
+        if block is None:
+            block = self._blocks[index] = _Block(kind.removesuffix("_delta"), start=self._characters)
+        return block
 
     def _on_use(self, block: _Block, begun: JsonObject) -> list[Frame]:
         block.input = begun.get("input")
@@ -206,16 +230,15 @@ class AnthropicStreamParser:
         chunk: JsonObject = {**self._envelope, "choices": [], "usage": usage_object(usage)}
         if (tier := openai_tier(self._usage)) is not None:
             chunk["service_tier"] = tier
-        return Frame(
-            encode(chunk),
-            model=model_of(self._message),
-            usage=usage,
-            is_usage_only=True,
-            service_tier=parse_service_tier(self._usage),
-        )
+        frame = Frame(encode(chunk), model=model_of(self._message), is_usage_only=True)
+        self._tell_usage(frame)
+        return frame
+
+    def _tell_usage(self, frame: Frame) -> None:
+        frame.usage, frame.service_tier = parse_usage(self._usage), parse_service_tier(self._usage)
 
 
-def _index(payload: JsonObject) -> Any:
+def _index(payload: JsonObject) -> int:
     """The number of a block: what cannot be one is 0."""
     index = payload.get("index")
     return index if isinstance(index, int) else 0

@@ -5,7 +5,7 @@ from typing import Final
 from dataplane.call import JsonObject
 from dataplane.dialects.anthropic.models import ModelTraits, Thinking
 from dataplane.dialects.anthropic.reasoning import is_thinking
-from dataplane.dialects.claude import adaptive_thinking
+from dataplane.dialects.claude import adaptive_thinking, own_thinking, thinking_effort
 from dataplane.dialects.hub import number_of, wanted_reasoning
 
 _LEAST_BUDGET: Final = 1024
@@ -25,7 +25,7 @@ def apply_thinking(body: JsonObject, rendered: JsonObject, traits: ModelTraits) 
     """Sets `thinking` and `output_config.effort` of `rendered`, whose `max_tokens`, messages and tools are set.
 
     `reasoning_effort` says how much, or `reasoning` with an effort or max_tokens; Anthropic's own `thinking` overrules
-    both. A model that is forced to use a tool does not think.
+    both, but for an amount that it does not say. A model that is forced to use a tool does not think.
     """
     effort, budget = wanted_reasoning(body)
     if effort in _BUDGETS and traits.efforts:
@@ -33,10 +33,10 @@ def apply_thinking(body: JsonObject, rendered: JsonObject, traits: ModelTraits) 
     elif effort == "none" and traits.off is None:
         rendered["output_config"] = {"effort": "low", **(rendered.get("output_config") or {})}
     own = body.get("thinking")
-    thinking = own if isinstance(own, dict) else _thinking(effort, budget, rendered, traits)
-    if thinking is not None and thinking.get("type") == "enabled" and traits.thinking is Thinking.ADAPTIVE:
-        thinking = adaptive_thinking(hides=traits.hides_thinking)
-    if thinking is not None and not (thinking.get("type") in ("enabled", "adaptive") and _is_forced(rendered)):
+    thinking = own_thinking(own, traits.off, is_adaptive=traits.thinking is Thinking.ADAPTIVE)
+    if thinking is None:
+        thinking = _thinking(thinking_effort(own, effort), budget, rendered, traits)
+    if thinking is not None and not (thinking["type"] in ("enabled", "adaptive") and _is_forced(rendered)):
         rendered["thinking"] = thinking
 
 

@@ -6,7 +6,7 @@ from dataplane.call import JsonObject
 from dataplane.dialects.anthropic.content import unsupported
 from dataplane.dialects.anthropic.models import ModelTraits
 from dataplane.dialects.anthropic.schema import closed_schema, is_closable
-from dataplane.dialects.hub import allowed_tool_names, malformed, object_of
+from dataplane.dialects.hub import allowed_mode, allowed_tool_names, malformed, object_of
 
 _MOST_STRICT: Final = 20
 _CHOICE_OF_MODE: Final = {"auto": "auto", "required": "any", "any": "any", "none": "none"}
@@ -17,18 +17,14 @@ def render_tools(body: JsonObject, traits: ModelTraits) -> list[JsonObject]:
 
     Raises InvalidRequest for tools that cannot be said. Where too many are strict, none is.
     """
-    where, listed = "tools", body.get("tools")
-    if listed is None and body.get("functions") is not None:
-        where, listed = "functions", body["functions"]
+    listed = body.get("tools")
     if listed is None:
         return []
     if not isinstance(listed, list):
-        raise malformed(where, "a list of tools")
-    if where == "functions":
-        listed = [{"type": "function", "function": function} for function in listed]
+        raise malformed("tools", "a list of tools")
     strict = sum(_is_strict(tool) for tool in listed)
     may_be_strict = traits.has_json_schema and strict <= _MOST_STRICT
-    tools = [_tool(tool, may_be_strict, f"{where}[{at}]") for at, tool in enumerate(listed)]
+    tools = [_tool(tool, may_be_strict, f"tools[{at}]") for at, tool in enumerate(listed)]
     allowed = allowed_tool_names(body.get("tool_choice"))
     if allowed is None:
         return tools
@@ -94,15 +90,12 @@ def _is_strict(tool: Any) -> bool:
 def _choice(body: JsonObject) -> JsonObject | None:
     choice = body.get("tool_choice")
     if choice is None:
-        choice = body.get("function_call")
-    if choice is None:
         return None
     if isinstance(choice, str) and choice in _CHOICE_OF_MODE:
         return {"type": _CHOICE_OF_MODE[choice]}
     if isinstance(choice, dict):
         if choice.get("type") == "allowed_tools":
-            mode = object_of(choice.get("allowed_tools")).get("mode") or choice.get("mode")
-            return {"type": "any" if mode == "required" else "auto"}
+            return {"type": "any" if allowed_mode(choice) == "required" else "auto"}
         if choice.get("type") in ("auto", "any", "tool", "none") and "function" not in choice:
             return choice
         name = object_of(choice.get("function")).get("name") or choice.get("name")

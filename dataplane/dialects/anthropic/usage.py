@@ -1,50 +1,59 @@
-"""Anthropic's usage object, normalised into disjoint meters, and told as OpenAI tells it."""
+"""Anthropic's usage object, normalised into disjoint meters: what the answer used, and all that is billed for it."""
 
-from typing import Any
+from typing import Any, Final
 
 from dataplane.call import JsonObject
-from dataplane.dialects.hub import token_count
+from dataplane.dialects.hub import list_of, object_of, text_of, token_count
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
-_MOST_TOKENS = 10**9
-_FAST = "fast"
-_INPUT = frozenset(("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"))
+_FAST: Final = "fast"
+_INPUT: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+_ANSWER, _FALLBACK = "message", "fallback_message"
+_BESIDE: Final = ("compaction", "advisor_message")
+"""Iterations that no answer's totals have in them."""
 
 
 def merged_usage(reported: JsonObject, more: Any) -> JsonObject:
-    """`reported`, overruled by what a later event of the same stream says; what that leaves out, null or 0 stays."""
+    """`reported`, overruled by what a later event of the same stream says; what that leaves out, or null, stays.
+
+    A later event that counts nothing that went in does not know it: all of its input together is told, or none.
+    """
     if not isinstance(more, dict):
         return reported
-    told = {name: value for name, value in more.items() if value or (value is not None and name not in _INPUT)}
+    has_input = any(_count(more, name) for name in _INPUT)
+    told = {name: value for name, value in more.items() if value is not None and (has_input or name not in _INPUT)}
     return {**reported, **told}
 
 
-def begun_usage(reported: Any) -> JsonObject:
-    """What the first event of a stream says, but for the output, of which it knows nothing yet."""
-    return {**reported, "output_tokens": 0} if isinstance(reported, dict) and "output_tokens" in reported else {}
+def begun_usage(message: JsonObject) -> JsonObject:
+    """What the first event of a stream says: of the output it knows nothing yet, unless the message has ended in it."""
+    reported = object_of(message.get("usage"))
+    if "output_tokens" not in reported:
+        return {}
+    return reported if message.get("stop_reason") else {**reported, "output_tokens": 0}
 
 
 def parse_usage(reported: Any) -> Usage | None:
-    """Usage of an Anthropic usage object; None when `reported` does not tell what came out.
+    """All that is billed by an Anthropic usage object; None when `reported` does not tell what came out.
 
-    `input_tokens` are fresh ones only, `output_tokens` include thinking. What summing up a long conversation took is
-    told apart, in `iterations`, and added.
+    The totals are the answer's own. What an advisor and the summing up of a long conversation used, and what another
+    model had said before it declined, is told in `iterations` alone: https://platform.claude.com/docs, "Compaction",
+    "Advisor tool" and "Refusals and fallback". It is metered as the answer's, whatever model it is of.
     """
-    if not isinstance(reported, dict) or token_count(reported, "output_tokens") is None:
-        return None
-    parts = [reported, *_compactions(reported)]
-    written = [_cache_writes(part) for part in parts]
-    output = sum(_count(part, "output_tokens") for part in parts)
-    return Usage(
-        input=sum(_count(part, "input_tokens") for part in parts),
-        cache_read=sum(_count(part, "cache_read_input_tokens") for part in parts),
-        cache_write_5m=sum(for_5m for for_5m, _ in written),
-        cache_write_1h=sum(for_1h for _, for_1h in written),
-        output=output,
-        reasoning=min(output, _count(_object(reported, "output_tokens_details"), "thinking_tokens")),
-        search=_count(_object(reported, "server_tool_use"), "web_search_requests"),
-    )
+    answer = answer_usage(reported)
+    if answer is None or not reported.get("iterations"):
+        return answer
+    parts = [answer, *map(_meters, _iterations_beside(reported))]
+    return Usage(*map(sum, zip(*parts, strict=True)))
+
+
+def answer_usage(reported: Any) -> Usage | None:
+    """What the answer itself used, as clients are told; None when `reported` does not tell what came out.
+
+    `input_tokens` are fresh ones only, `output_tokens` include thinking.
+    """
+    return _meters(reported) if token_count(object_of(reported), "output_tokens") is not None else None
 
 
 def parse_service_tier(reported: Any) -> str | None:
@@ -57,16 +66,45 @@ def parse_service_tier(reported: Any) -> str | None:
     return canonical_tier(tier) if isinstance(tier, str) else None
 
 
-def _compactions(reported: JsonObject) -> list[JsonObject]:
-    iterations = reported.get("iterations")
-    if not isinstance(iterations, list):
+def _iterations_beside(reported: JsonObject) -> list[JsonObject]:
+    """Iterations that are billed and that the totals do not have in them."""
+    iterations = [part for part in list_of(reported.get("iterations")) if isinstance(part, dict)]
+    beside = [part for part in iterations if part.get("type") in _BESIDE]
+    return beside + _declined([part for part in iterations if part.get("type") in (_ANSWER, _FALLBACK)], reported)
+
+
+def _declined(attempts: list[JsonObject], reported: JsonObject) -> list[JsonObject]:
+    """Those of `attempts` that are of models which declined; one that had said nothing is not billed.
+
+    The last of them is the answer's.
+    """
+    is_apart = sum(_count(part, "output_tokens") for part in attempts) > _count(reported, "output_tokens")
+    if not is_apart or attempts[-1].get("type") != _FALLBACK:
         return []
-    return [part for part in iterations if isinstance(part, dict) and part.get("type") == "compaction"]
+    answering = text_of(attempts[-1].get("model"))
+    others = [part for part in attempts if text_of(part.get("model")) not in ("", answering)]
+    heard = {text_of(part.get("model")) for part in others if _count(part, "output_tokens")}
+    return [part for part in others if text_of(part.get("model")) in heard]
+
+
+def _meters(reported: JsonObject) -> Usage:
+    """The meters of a usage object, or of one iteration of it."""
+    for_5m, for_1h = _cache_writes(reported)
+    output = _count(reported, "output_tokens")
+    return Usage(
+        input=_count(reported, "input_tokens"),
+        cache_read=_count(reported, "cache_read_input_tokens"),
+        cache_write_5m=for_5m,
+        cache_write_1h=for_1h,
+        output=output,
+        reasoning=min(output, _count(object_of(reported.get("output_tokens_details")), "thinking_tokens")),
+        search=_count(object_of(reported.get("server_tool_use")), "web_search_requests"),
+    )
 
 
 def _cache_writes(reported: JsonObject) -> tuple[int, int]:
     """Tokens written for five minutes and for an hour. The split may be an earlier event's: the total counts."""
-    split = _object(reported, "cache_creation")
+    split = object_of(reported.get("cache_creation"))
     for_5m, for_1h = _count(split, "ephemeral_5m_input_tokens"), _count(split, "ephemeral_1h_input_tokens")
     total = token_count(reported, "cache_creation_input_tokens")
     if total is None:
@@ -75,10 +113,5 @@ def _cache_writes(reported: JsonObject) -> tuple[int, int]:
     return total - for_1h, for_1h
 
 
-def _object(parent: JsonObject, name: str) -> JsonObject:
-    value = parent.get(name)
-    return value if isinstance(value, dict) else {}
-
-
 def _count(parent: JsonObject, name: str) -> int:
-    return token_count(parent, name) or 0
+    return (token_count(parent, name) or 0) if name in parent else 0

@@ -1,4 +1,4 @@
-"""AWS Bedrock: chats through Converse, token counts, and embeddings of Titan and Cohere models."""
+"""AWS Bedrock: chats through Converse, token counts, and the embeddings and rankings of models that make them."""
 
 from collections.abc import Mapping
 

@@ -17,6 +17,8 @@ _DESCRIPTION: Final = (
 )
 _INSTRUCTION: Final = "Answer with one JSON object only: no text before or after it, and no code fence around it."
 _JSON_BEGINS: Final = ("{", "[")
+_MARKUP: Final = "<|"
+"""What begins the markup that gpt-oss models leave in names of tools."""
 
 
 class AnswerText:
@@ -70,6 +72,11 @@ def answer_tool_name(body: JsonObject) -> str | None:
     return unused_tool_name(body, _NAME)
 
 
+def is_answer_tool(name: str, answer_tool: str | None) -> bool:
+    """Whether `name`, which a model gives, is that of the tool `answer_tool`."""
+    return answer_tool is not None and name.partition(_MARKUP)[0] == answer_tool
+
+
 def apply_response_format(body: JsonObject, rendered: JsonObject, traits: ModelTraits) -> None:
     """Asks for JSON in `rendered`, whose tools are set, as `body` does: by a schema, by the tool, or else in words.
 
@@ -98,7 +105,7 @@ def _text_format(described: JsonObject, schema: Any) -> JsonObject:
 def _force_tool(body: JsonObject, rendered: JsonObject, tool: JsonObject) -> None:
     """Leaves the model only the tools that it had a choice of, and `tool`."""
     own = rendered.get("toolConfig", {}).get("tools", [])
-    is_alone = body.get("tool_choice") == "none" or not (body.get("tools") or body.get("functions"))
+    is_alone = body.get("tool_choice") == "none" or not body.get("tools")
     choice = {"tool": {"name": tool["toolSpec"]["name"]}} if is_alone else {"any": {}}
     rendered["toolConfig"] = {"tools": [*own, tool], "toolChoice": choice}
 

@@ -1,4 +1,4 @@
-"""Embeddings of Titan and Cohere models: texts in, vectors out, which the hub tells as numbers or as base64."""
+"""Embeddings of Titan, Nova and Cohere models: texts in, vectors out, which the hub tells as numbers or as base64."""
 
 from typing import Any, Final
 
@@ -7,30 +7,41 @@ from dataplane.dialects.base import Frame
 from dataplane.dialects.bedrock.answer import parse_answer
 from dataplane.dialects.bedrock.content import unsupported
 from dataplane.dialects.bedrock.errors import parse_error_object
-from dataplane.dialects.hub import malformed, object_of, token_count, vector_base64
+from dataplane.dialects.bedrock.models import model_traits
+from dataplane.dialects.hub import embedding_purpose, malformed, object_of, token_count, vector_base64
 from dataplane.dialects.openai.mending import encode
 from dataplane.errors import InvalidRequest, UpstreamError, UpstreamErrorKind
 from tollway.kernel.usage import Usage
 
 EMBEDDINGS: Final = "embeddings"
 MAX_TEXTS: Final = 96
-_INPUT_TYPE: Final = "search_document"
 _COHERE_EXTRAS: Final = ("embedding_types", "truncate", "max_tokens")
+_NOVAS_PURPOSES: Final = {
+    "search_query": "GENERIC_RETRIEVAL",
+    "classification": "CLASSIFICATION",
+    "clustering": "CLUSTERING",
+}
+_NOVAS_PURPOSE: Final = "GENERIC_INDEX"
+_TRUNCATIONS: Final = frozenset(("START", "END", "NONE"))
 
 
 def render_embeddings(body: JsonObject, model: str) -> JsonObject:
     """The body of the model's own format. Raises InvalidRequest for input that it does not take, and other models.
 
-    For Cohere, what the vectors are for is told by the body's `input_type`; without it, they are for documents to be
-    found.
+    For Cohere and Nova, what the vectors are for is told by the body's `input_type`; without it, they are for
+    documents to be found. A profile whose name tells no vendor is taken for one of Cohere's where a call has that or
+    several texts, else for one of Titan's.
     """
     texts = _texts(body.get("input"))
-    if "cohere" in model:
+    is_profile = not model_traits(model).vendor
+    if "cohere" in model or (is_profile and (body.get("input_type") or len(texts) > 1)):
         return _cohere(body, texts)
-    if "titan" in model:
-        return _titan(body, texts, model)
+    if "titan" in model or is_profile:
+        return _titan(body, _only_text(texts, "Titan"), model)
+    if "nova" in model and "embed" in model:
+        return _nova(body, _only_text(texts, "Nova"))
     raise InvalidRequest(
-        f'The model "{model}" makes no embeddings here. Choose a Titan or a Cohere embedding model.',
+        f'The model "{model}" makes no embeddings here. Choose a Titan, a Nova or a Cohere embedding model.',
         code="unsupported_endpoint",
         param="model",
     )
@@ -39,7 +50,7 @@ def render_embeddings(body: JsonObject, model: str) -> JsonObject:
 def parse_embeddings(call: Call, body: bytes) -> Frame:
     """The vectors as one frame. Raises UpstreamError when `body` holds none.
 
-    Titan counts the tokens; Cohere does not in its body, and then they are unknown.
+    Titan counts the tokens; the others do not in their bodies, and then they are unknown.
     """
     payload = parse_answer(body)
     vectors = _vectors(payload)
@@ -64,10 +75,27 @@ def _texts(value: Any) -> list[str]:
     return texts
 
 
-def _titan(body: JsonObject, texts: list[str], model: str) -> JsonObject:
+def _only_text(texts: list[str], family: str) -> str:
     if len(texts) > 1:
-        raise unsupported("input", "several texts at once for a Titan model", "Send one text in a call.")
-    rendered: JsonObject = {"inputText": texts[0]}
+        raise unsupported("input", f"several texts at once for a {family} model", "Send one text in a call.")
+    return texts[0]
+
+
+def _nova(body: JsonObject, text: str) -> JsonObject:
+    truncate = body.get("truncate")
+    cut = truncate if isinstance(truncate, str) and truncate in _TRUNCATIONS else "NONE"
+    params: JsonObject = {
+        "embeddingPurpose": _NOVAS_PURPOSES.get(embedding_purpose(body), _NOVAS_PURPOSE),
+        "text": {"truncationMode": cut, "value": text},
+    }
+    dimensions = body.get("dimensions")
+    if dimensions is not None:
+        params["embeddingDimension"] = dimensions
+    return {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": params}
+
+
+def _titan(body: JsonObject, text: str, model: str) -> JsonObject:
+    rendered: JsonObject = {"inputText": text}
     dimensions, normalize = body.get("dimensions"), body.get("normalize")
     if "image" in model:
         return rendered if dimensions is None else rendered | {"embeddingConfig": {"outputEmbeddingLength": dimensions}}
@@ -82,7 +110,7 @@ def _titan(body: JsonObject, texts: list[str], model: str) -> JsonObject:
 def _cohere(body: JsonObject, texts: list[str]) -> JsonObject:
     if len(texts) > MAX_TEXTS:
         raise malformed("input", f"a list of {MAX_TEXTS} texts at most for a Cohere model: send fewer in a call")
-    rendered: JsonObject = {"texts": texts, "input_type": body.get("input_type") or _INPUT_TYPE}
+    rendered: JsonObject = {"texts": texts, "input_type": embedding_purpose(body)}
     dimensions = body.get("dimensions") or body.get("output_dimension")
     if dimensions is not None:
         rendered["output_dimension"] = dimensions
@@ -90,10 +118,12 @@ def _cohere(body: JsonObject, texts: list[str]) -> JsonObject:
 
 
 def _vectors(payload: JsonObject) -> list[Any]:
-    """Titan's one vector, or Cohere's: a plain list of them, or told by type, floats first."""
+    """Titan's one vector, Nova's in objects, or Cohere's: a plain list of them, or told by type, floats first."""
     if isinstance(payload.get("embedding"), list):
         return [payload["embedding"]]
     told = payload.get("embeddings")
+    if isinstance(told, list) and told and all(isinstance(item, dict) for item in told):
+        told = [item.get("embedding") for item in told]
     by_type = object_of(told)
     for vectors in (told, by_type.get("float"), *by_type.values()):
         if isinstance(vectors, list) and all(isinstance(vector, list) for vector in vectors):

@@ -32,6 +32,7 @@ _CLASSES: Final = {
     "validation": (_INVALID, 400),
     "serialization": (_INVALID, 400),
     "resourcenotfound": (_INVALID, 404),
+    "unknownoperation": (_INVALID, 404),
     "modelnotready": (_LIMITED, 429),
     "servicequotaexceeded": (_LIMITED, 400),
     "throttling": (_LIMITED, 429),
@@ -99,8 +100,12 @@ def _error(kind: UpstreamErrorKind, status: int, name: str, payload: Any) -> Ups
 
 
 def _class_of(payload: Any) -> str:
-    """The class that a body names."""
-    name = payload.get("__type") or payload.get("code") if isinstance(payload, dict) else ""
+    """The class that a body names; what stands before all services wraps it in an output."""
+    if not isinstance(payload, dict):
+        return ""
+    wrapped = payload.get("Output")
+    outer = wrapped.get("__type") if isinstance(wrapped, dict) else None
+    name = payload.get("__type") or payload.get("code") or outer
     return name if isinstance(name, str) else ""
 
 

@@ -7,16 +7,19 @@ from typing import Any, Final
 from dataplane.call import JsonObject
 from dataplane.dialects.bedrock.content import Content, unsupported
 from dataplane.dialects.bedrock.reasoning import reasoning_blocks
-from dataplane.dialects.hub import malformed, tool_arguments
+from dataplane.dialects.hub import malformed
+from dataplane.dialects.openai.functions import tool_arguments
 
 _OPENING: Final = "(The conversation begins here.)"
 _NO_OUTPUT: Final = "(no output)"
 _SYSTEM: Final = ("system", "developer")
 _SYSTEM_BLOCKS: Final = frozenset(("text", "cachePoint", "guardContent"))
 _RESULT_BLOCKS: Final = frozenset(("text", "image", "document", "video", "searchResult"))
+_NOT_IN_NAME: Final = re.compile(r"<\|.*|[^a-zA-Z0-9_-]", re.DOTALL)
+"""Markup that gpt-oss models leave in names, which are refused as they came, and other characters."""
+_NAME_LENGTH: Final = 64
 _NOT_IN_ID: Final = re.compile(r"[^a-zA-Z0-9_.:-]")
 _ID_LENGTH: Final = 64
-_LEGACY_ID: Final = "call_legacy_"
 
 
 class Conversation:
@@ -30,7 +33,6 @@ class Conversation:
         self.turns: list[JsonObject] = []
         self._content = content
         self._takes_reasoning = takes_reasoning
-        self._legacy_calls = 0
 
     def add(self, message: Any, where: str) -> None:
         """Reads one message; `where` names it in errors. Raises InvalidRequest for content that cannot be said."""
@@ -43,7 +45,7 @@ class Conversation:
             self._extend("user", self._marked(blocks(message.get("content"), f"{where}.content"), message))
         elif role == "assistant":
             self._extend("assistant", self._marked(self._assistant(message, where), message))
-        elif role in ("tool", "function"):
+        elif role == "tool":
             self._extend("user", self._result(message, where))
         else:
             raise malformed(f"{where}.role", "system, developer, user, assistant or tool")
@@ -81,18 +83,11 @@ class Conversation:
             raise malformed(f"{where}.tool_calls", "a list")
         for at, call in enumerate(calls or ()):
             blocks += [_tool_use(call, f"{where}.tool_calls[{at}]"), *self._content.cache_point(call)]
-        legacy = message.get("function_call")
-        if legacy is not None:
-            self._legacy_calls += 1
-            call = {"id": f"{_LEGACY_ID}{self._legacy_calls}", "function": legacy}
-            blocks.append(_tool_use(call, f"{where}.function_call"))
         return blocks
 
     def _result(self, message: JsonObject, where: str) -> list[JsonObject]:
         """The result of a tool, and after it the cache point that the message or a part of it asks for."""
         identity = message.get("tool_call_id")
-        if message.get("role") == "function":
-            identity = f"{_LEGACY_ID}{self._legacy_calls}"
         blocks = self._content.blocks(message.get("content"), f"{where}.content")
         points = self._content.cache_point(message) or [block for block in blocks if "cachePoint" in block][-1:]
         content = [block for block in blocks if "cachePoint" not in block]
@@ -131,10 +126,16 @@ def _tool_use(call: Any, where: str) -> JsonObject:
         raise malformed(f"{where}.function.name", "the name of a function")
     use = {
         "toolUseId": _identity(call.get("id"), f"{where}.id"),
-        "name": name,
+        "name": _tool_name(name),
         "input": tool_arguments(function.get("arguments"), f"{where}.function.arguments"),
     }
     return {"toolUse": use}
+
+
+def _tool_name(name: str) -> str:
+    """`name` as it is taken: a model may have named a tool that there is none of."""
+    kept = _NOT_IN_NAME.sub(lambda found: "_" if len(found[0]) == 1 else "", name)
+    return kept[:_NAME_LENGTH] or "tool"
 
 
 def _identity(identity: Any, where: str) -> str:

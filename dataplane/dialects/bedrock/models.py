@@ -6,10 +6,11 @@ Claude 3.7 to 4.1             budget                 yes            yes         
 Claude 4.5                    budget                 one of the two yes          native              yes
 Claude 4.6                    adaptive, effort       one of the two yes          native              yes
 Claude 4.7, 4.8               adaptive, effort       no             yes          forced tool         yes
-Claude 5                      adaptive by default    no             yes          native              yes
-Claude 5.1 and later          adaptive by default    no             no           native              yes
+Claude 5                      adaptive by default    no             yes          forced tool         yes
+Claude 5.1 and later          adaptive by default    no             no           none                yes
 Nova 1; Nova 2                none; effort           yes            yes          forced tool         not in tools
 gpt-oss                       effort                 yes            yes          native              no
+GPT 5 and later               effort, or none        nor stops      yes          forced tool         no
 Qwen                          low or high            yes            yes          native from 3 on    no
 Llama, Titan                  none                   yes            no           none                no
 any other known vendor's      none                   yes            yes          some native         no
@@ -32,7 +33,10 @@ _GEOGRAPHY: Final = re.compile(r"^(?:us|eu|apac|jp|au|ca|global|us-gov)\.")
 _SCHEMA_MODELS: Final = re.compile(
     r"qwen3|deepseek\.v3|gemma-3|minimax-m2|magistral|ministral|mistral-large-3|voxtral|kimi-k2|nemotron|gpt-oss"
 )
+_OPEN_GPT: Final = "gpt-oss"
 _UNFORCEABLE: Final = frozenset(("meta",))
+_SCHEMA_CLAUDES: Final[tuple[Version, ...]] = ((4, 5), (4, 6))
+"""Newer ones are behind a copy of their API that knows neither schemas of answers nor strict tools."""
 _NO_LEVELS: Final[tuple[str, ...]] = ()
 
 
@@ -44,6 +48,7 @@ class Reasoning(Enum):
     ADAPTIVE = "adaptive"
     NOVA = "nova"
     EFFORT = "effort"
+    GPT = "gpt"
     QWEN = "qwen"
 
 
@@ -52,7 +57,8 @@ class ModelTraits:
     """What one model takes; `vendor` is "" where its id tells none.
 
     `efforts` are its levels of reasoning, none where it has none. `off` is the `thinking.type` that stops a Claude
-    model from thinking that does by default: "" where none is needed, None where nothing does.
+    model from thinking that does by default: "" where none is needed, None where nothing does. One that
+    `takes_one_call` can be told to make one call at a time.
     """
 
     vendor: str
@@ -62,7 +68,9 @@ class ModelTraits:
     hides_thinking: bool = False
     takes_sampling: bool = True
     takes_both_sampling: bool = True
+    takes_stops: bool = True
     takes_forced_tools: bool = True
+    takes_one_call: bool = False
     has_json_schema: bool = False
     has_cache_points: bool = False
     is_claude: bool = False
@@ -89,7 +97,10 @@ def model_traits(model: str) -> ModelTraits:
     if vendor == "anthropic":
         return _claude("", NEWEST)
     reasoning, efforts = Reasoning.NONE, _NO_LEVELS
-    if vendor == "openai":
+    is_gpt = vendor == "openai" and _OPEN_GPT not in name
+    if is_gpt:
+        reasoning, efforts = Reasoning.GPT, ("low", "medium", "high", "xhigh")
+    elif vendor == "openai":
         reasoning, efforts = Reasoning.EFFORT, ("low", "medium", "high")
     elif vendor == "qwen":
         reasoning, efforts = Reasoning.QWEN, ("low", "high")
@@ -97,6 +108,8 @@ def model_traits(model: str) -> ModelTraits:
         vendor,
         reasoning,
         efforts,
+        takes_sampling=not is_gpt,
+        takes_stops=not is_gpt,
         takes_forced_tools=vendor not in _UNFORCEABLE,
         has_json_schema=_SCHEMA_MODELS.search(name) is not None,
     )
@@ -128,7 +141,8 @@ def _claude(family: str, version: Version) -> ModelTraits:
         takes_sampling=version <= (4, 6),
         takes_both_sampling=version < (4, 1),
         takes_forced_tools=version <= (5, 0),
-        has_json_schema=version in ((4, 5), (4, 6)) or version >= (5, 0),
+        takes_one_call=version in _SCHEMA_CLAUDES or version >= (5, 0),
+        has_json_schema=version in _SCHEMA_CLAUDES,
         has_cache_points=True,
         is_claude=True,
     )

@@ -15,7 +15,8 @@ from dataplane.call import JsonObject
 _CLAUDE_FORMAT: Final = "anthropic-claude-v1"
 _OTHER_FORMAT: Final = "bedrock-v1"
 _TEXT, _ENCRYPTED = "reasoning.text", "reasoning.encrypted"
-_BASE64_TEXT: Final = re.compile(rb"[A-Za-z0-9+/_-]{8,}={0,2}")
+_BASE64_TEXT: Final = re.compile(rb"(?!rsn_)[A-Za-z0-9+/_-]{8,}={0,2}")
+"""What Claude hides; what GPT models hide, which begins with a mark of its own, no other host takes back."""
 
 
 def signed_detail(text: str, signature: str, index: int) -> JsonObject:

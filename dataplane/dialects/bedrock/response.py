@@ -8,14 +8,18 @@ from dataplane.dialects.bedrock.answer import delta_bytes, envelope, invoked_mod
 from dataplane.dialects.bedrock.blocks import BlockTranslator
 from dataplane.dialects.bedrock.embeddings import EMBEDDINGS, parse_embeddings
 from dataplane.dialects.bedrock.errors import parse_error_object
+from dataplane.dialects.bedrock.rerank import RERANK, parse_rerank
 from dataplane.dialects.bedrock.stream import BedrockStreamParser
-from dataplane.dialects.bedrock.usage import parse_service_tier, parse_usage, tier_of
+from dataplane.dialects.bedrock.usage import is_unused, parse_service_tier, parse_usage, tier_of
 from dataplane.dialects.hub import token_count, usage_object
 from dataplane.dialects.openai.mending import encode
 from tollway.kernel.usage import NO_USAGE
 
 _FIELDS: Final = "additionalModelResponseFields"
-_ENDS: Final = {"messageStop": ("stopReason", _FIELDS), "metadata": ("usage", "serviceTier", "trace")}
+_ENDS: Final = {
+    "messageStop": ("stopReason", _FIELDS),
+    "metadata": ("usage", "serviceTier", "performanceConfig", "trace"),
+}
 
 
 def parse_result(call: Call, body: bytes) -> Frame:
@@ -23,6 +27,8 @@ def parse_result(call: Call, body: bytes) -> Frame:
     if call.endpoint.name == EMBEDDINGS:
         return parse_embeddings(call, body)
     payload = parse_answer(body)
+    if call.endpoint.name == RERANK:
+        return parse_rerank(call, payload)
     return _parse_count(payload) if call.endpoint.name == COUNT_TOKENS else _parse_converse(call, payload)
 
 
@@ -44,7 +50,7 @@ def _parse_converse(call: Call, payload: JsonObject) -> Frame:
     deltas = [delta for index, block in enumerate(blocks) for delta in translator.whole(index, block)]
     owed, finish = translator.finish(payload.get("stopReason"))
     deltas += owed
-    usage = parse_usage(payload.get("usage"))
+    usage = parse_usage(payload.get("usage"), translator.searches)
     choice = {"index": 0, "message": _folded(deltas), "logprobs": None, "finish_reason": finish}
     answer: JsonObject = {**envelope(call, "chat.completion"), "choices": [choice]}
     if usage is not None:
@@ -56,7 +62,7 @@ def _parse_converse(call: Call, payload: JsonObject) -> Frame:
         encode(answer),
         model=invoked_model(payload),
         usage=usage,
-        text_bytes=sum(map(delta_bytes, deltas)),
+        text_bytes=0 if is_unused(payload, usage) else sum(map(delta_bytes, deltas)),
         service_tier=parse_service_tier(payload),
     )
 
@@ -66,6 +72,7 @@ def _folded(deltas: list[JsonObject]) -> JsonObject:
     content = "".join(delta["content"] for delta in deltas if "content" in delta)
     reasoning = "".join(delta["reasoning_content"] for delta in deltas if "reasoning_content" in delta)
     details = [detail for delta in deltas for detail in delta.get("reasoning_details", ())]
+    notes = [note for delta in deltas for note in delta.get("annotations", ())]
     calls: list[JsonObject] = []
     for piece in [piece for delta in deltas for piece in delta.get("tool_calls", ())]:
         if "id" in piece:
@@ -79,6 +86,8 @@ def _folded(deltas: list[JsonObject]) -> JsonObject:
         message["reasoning_details"] = details
     if calls:
         message["tool_calls"] = calls
+    if notes:
+        message["annotations"] = notes
     return message
 
 

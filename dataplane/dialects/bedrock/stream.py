@@ -8,7 +8,7 @@ from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.bedrock.answer import delta_bytes, envelope, invoked_model
 from dataplane.dialects.bedrock.blocks import BlockTranslator
 from dataplane.dialects.bedrock.errors import is_exception, parse_exception
-from dataplane.dialects.bedrock.usage import parse_service_tier, parse_usage, tier_of
+from dataplane.dialects.bedrock.usage import is_unused, parse_service_tier, parse_usage, tier_of
 from dataplane.dialects.hub import object_of, usage_object
 from dataplane.dialects.openai.mending import encode
 from dataplane.dialects.openai.payload import parse_payload
@@ -25,7 +25,10 @@ _EVENTS: Final = frozenset(
 
 
 class BedrockStreamParser:
-    """State of one stream: `metadata`, with the usage, comes after the message has stopped, and is its last event."""
+    """State of one stream: `metadata`, with the usage, comes after the message has stopped, and is its last event.
+
+    `_text_bytes` and `_deltas` are what its frames have counted.
+    """
 
     def __init__(self, call: Call) -> None:
         self._envelope = envelope(call, "chat.completion.chunk")
@@ -33,6 +36,9 @@ class BedrockStreamParser:
         self._metadata: JsonObject | None = None
         self._has_begun = False
         self._has_stopped = False
+        self._stop: JsonObject = {}
+        self._text_bytes = 0
+        self._deltas = 0
 
     @property
     def is_over(self) -> bool:
@@ -88,7 +94,7 @@ class BedrockStreamParser:
             return []
         deltas, finish = self._blocks.finish(payload.get("stopReason"))
         frames = [*self._on_block(deltas), self._chunk({}, finish, payload.get(_FIELDS))]
-        self._has_stopped = True
+        self._has_stopped, self._stop = True, payload
         return [*frames, *self._usage_chunk()]
 
     def _on_metadata(self, payload: JsonObject) -> list[Frame]:
@@ -97,7 +103,8 @@ class BedrockStreamParser:
         return self._usage_chunk() if self._has_stopped else []
 
     def _usage_chunk(self) -> list[Frame]:
-        usage = parse_usage((self._metadata or {}).get("usage"))
+        """The chunk with the usage, if it is told. Where none was used, it takes back what was counted as generated."""
+        usage = parse_usage((self._metadata or {}).get("usage"), self._blocks.searches)
         if self._metadata is None or usage is None:
             return []
         chunk: JsonObject = {**self._envelope, "choices": [], "usage": usage_object(usage)}
@@ -112,6 +119,8 @@ class BedrockStreamParser:
             is_usage_only=True,
             service_tier=parse_service_tier(self._metadata),
         )
+        if is_unused(self._stop, usage):
+            frame.text_bytes, frame.deltas = -self._text_bytes, -self._deltas
         return [frame]
 
     def _chunk(self, delta: JsonObject, finish: str | None = None, fields: Any = None) -> Frame:
@@ -121,6 +130,8 @@ class BedrockStreamParser:
         if fields is not None:
             chunk[_FIELDS] = fields
         size = delta_bytes(delta)
+        self._text_bytes += size
+        self._deltas += size > 0
         return Frame(encode(chunk), text_bytes=size, deltas=1 if size else 0)
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.bedrock.models import ModelTraits, Reasoning
 from dataplane.dialects.bedrock.reasoning import has_reasoning
-from dataplane.dialects.claude import adaptive_thinking
+from dataplane.dialects.claude import adaptive_thinking, own_thinking, thinking_effort
 from dataplane.dialects.hub import malformed, number_of, wanted_reasoning
 
 _LEAST_BUDGET: Final = 1024
@@ -40,17 +40,21 @@ def reasoning_fields(body: JsonObject, rendered: JsonObject, traits: ModelTraits
     """What the model itself is told of reasoning; `rendered` has its messages and tools.
 
     `reasoning_effort` says how much, or `reasoning` with an effort or max_tokens. Claude's own `thinking` overrules
-    both. A Claude model that is forced to use a tool does not think.
+    both, but for an amount that it does not say. A Claude model that is forced to use a tool does not think.
     """
     effort, budget = wanted_reasoning(body)
     if traits.is_claude or not traits.vendor:
         return _claude_fields(body, rendered, traits, limit)
+    if effort == "none" and traits.reasoning is Reasoning.GPT:
+        return {"reasoning": {"effort": effort}}
     if effort not in _BUDGETS and budget is None:
         return {}
     level = _nearest(effort or "medium", traits)
     match traits.reasoning:
         case Reasoning.EFFORT:
             return {"reasoning_effort": level}
+        case Reasoning.GPT:
+            return {"reasoning": {"effort": level}}
         case Reasoning.QWEN:
             return {"reasoning_config": level}
         case Reasoning.NOVA:
@@ -76,7 +80,7 @@ def inference_config(body: JsonObject, fields: JsonObject, traits: ModelTraits, 
     stop = body.get("stop") or body.get("stop_sequences")
     stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
     sequences = [text for text in stops if isinstance(text, str) and text]
-    if sequences:
+    if sequences and traits.takes_stops:
         config["stopSequences"] = sequences
     return config
 
@@ -96,12 +100,12 @@ def _claude_fields(body: JsonObject, rendered: JsonObject, traits: ModelTraits, 
         fields["output_config"] = {"effort": _nearest(effort, traits)}
     elif effort == "none" and traits.off is None:
         fields["output_config"] = {"effort": "low"}
-    own = body.get("thinking")
-    thinking = own if isinstance(own, dict) else _thinking(effort, budget, rendered, traits, limit)
-    if thinking is not None and thinking.get("type") == "enabled" and traits.reasoning is Reasoning.ADAPTIVE:
-        thinking = adaptive_thinking(hides=traits.hides_thinking)
+    own, is_adaptive = body.get("thinking"), traits.reasoning is Reasoning.ADAPTIVE if traits.is_claude else None
+    thinking = own_thinking(own, traits.off, is_adaptive=is_adaptive)
+    if thinking is None:
+        thinking = _thinking(thinking_effort(own, effort), budget, rendered, traits, limit)
     is_forced = "toolChoice" in rendered.get("toolConfig", {})
-    if thinking is not None and not (thinking.get("type") in _THINKING and is_forced):
+    if thinking is not None and not (thinking["type"] in _THINKING and is_forced):
         fields["thinking"] = thinking
     return fields
 

@@ -7,7 +7,7 @@ from dataplane.dialects.bedrock.content import Content, unsupported
 from dataplane.dialects.bedrock.messages import tool_names
 from dataplane.dialects.bedrock.models import ModelTraits
 from dataplane.dialects.bedrock.schema import is_constrainable
-from dataplane.dialects.hub import allowed_tool_names, malformed, object_of
+from dataplane.dialects.hub import allowed_mode, allowed_tool_names, malformed, object_of
 
 _MODES: Final = {"auto": "auto", "required": "any", "any": "any", "none": "none"}
 _OWN_TOOLS: Final = frozenset(("toolSpec", "systemTool", "cachePoint"))
@@ -43,8 +43,7 @@ def parallel_choice(body: JsonObject, config: JsonObject | None, traits: ModelTr
     """
     if body.get("parallel_tool_calls") is not False or config is None or "toolChoice" in config:
         return None
-    is_taken = traits.is_claude and traits.has_json_schema
-    return {"type": "auto", "disable_parallel_tool_use": True} if is_taken else None
+    return {"type": "auto", "disable_parallel_tool_use": True} if traits.takes_one_call else None
 
 
 def tool_spec(name: str, schema: JsonObject, description: str = "", strict: bool = False) -> JsonObject:
@@ -64,19 +63,15 @@ def is_forced(choice: JsonObject) -> bool:
 
 def _tools(body: JsonObject, content: Content, traits: ModelTraits) -> list[JsonObject]:
     """The tools of `body`, those that `tool_choice` allows; Converse's own kinds pass as they are."""
-    where, listed = "tools", body.get("tools")
-    if listed is None and body.get("functions") is not None:
-        where, listed = "functions", body["functions"]
+    listed = body.get("tools")
     if listed is None:
         return []
     if not isinstance(listed, list):
-        raise malformed(where, "a list of tools")
-    if where == "functions":
-        listed = [{"type": "function", "function": function} for function in listed]
+        raise malformed("tools", "a list of tools")
     allowed = allowed_tool_names(body.get("tool_choice"))
     tools: list[JsonObject] = []
     for at, tool in enumerate(listed):
-        rendered = _tool(tool, f"{where}[{at}]", traits)
+        rendered = _tool(tool, f"tools[{at}]", traits)
         if allowed is None or object_of(rendered.get("toolSpec")).get("name") in allowed:
             tools += [rendered, *(content.cache_point(tool) if traits.vendor != "amazon" else ())]
     return tools
@@ -107,15 +102,12 @@ def _choice(body: JsonObject) -> JsonObject:
     """The choice that `body` makes, as Converse says it; {} for the model's own."""
     choice = body.get("tool_choice")
     if choice is None:
-        choice = body.get("function_call")
-    if choice is None:
         return {}
     if isinstance(choice, str) and choice in _MODES:
         return {_MODES[choice]: {}}
     if isinstance(choice, dict):
         if choice.get("type") == "allowed_tools":
-            mode = object_of(choice.get("allowed_tools")).get("mode") or choice.get("mode")
-            return {"any": {}} if mode == "required" else {}
+            return {"any": {}} if allowed_mode(choice) == "required" else {}
         name = object_of(choice.get("function")).get("name") or choice.get("name")
         if isinstance(name, str) and name:
             return {"tool": {"name": name}}

@@ -5,18 +5,19 @@ from typing import Any, Final
 from dataplane.call import JsonObject
 from dataplane.dialects.hub import token_count
 from tollway.kernel.service_tiers import canonical_tier
-from tollway.kernel.usage import Usage
+from tollway.kernel.usage import NO_USAGE, Usage
 
-_MOST_TOKENS: Final = 10**9
 _HOUR: Final = "1h"
+_GUARDRAIL: Final = "guardrail_intervened"
+_OPTIMIZED: Final = "optimized"
 
 
-def parse_usage(reported: Any) -> Usage | None:
+def parse_usage(reported: Any, searches: int = 0) -> Usage | None:
     """Usage of a Converse usage object; None when it does not tell both what went in and what came out.
 
     `inputTokens` are fresh ones only: tokens read from a cache and written to one come on top. Each of these counts
     is told under two names. What was written for how long is told in `cacheDetails`, where it is. Reasoning is inside
-    the output, and not told apart.
+    the output, and not told apart. `searches`, which the answer itself shows, are billed besides.
     """
     if not isinstance(reported, dict):
         return None
@@ -30,13 +31,28 @@ def parse_usage(reported: Any) -> Usage | None:
         cache_write_5m=written_5m,
         cache_write_1h=written_1h,
         output=output,
+        search=searches,
     )
 
 
+def is_unused(stopped: JsonObject, usage: Usage | None) -> bool:
+    """Whether an answer is a guardrail's own words, which no model was asked for: its usage is nothing at all.
+
+    `stopped` has the answer's `stopReason`.
+    """
+    return usage == NO_USAGE and stopped.get("stopReason") == _GUARDRAIL
+
+
 def parse_service_tier(payload: JsonObject) -> str | None:
-    """The class of service that an answer, or the metadata of a stream, says it is; None when it says none."""
+    """The class of service that an answer, or the metadata of a stream, says it is; None when it says none.
+
+    Optimised latency, which has prices of its own, is one too, beside the ordinary tier.
+    """
     tier = tier_of(payload)
-    return None if tier is None else canonical_tier(tier)
+    told = None if tier is None else canonical_tier(tier)
+    performance = payload.get("performanceConfig")
+    latency = performance.get("latency") if isinstance(performance, dict) else None
+    return _OPTIMIZED if latency == _OPTIMIZED and not told else told
 
 
 def tier_of(payload: JsonObject) -> str | None:

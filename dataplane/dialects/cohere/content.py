@@ -90,8 +90,6 @@ def _image_part(part: JsonObject, param: str) -> JsonObject:
 
 def _assistant(message: JsonObject, param: str) -> JsonObject:
     """A turn of the model's. Its reasoning was the plan of its calls, or a block of thinking before its text."""
-    if message.get("function_call"):
-        raise unsupported('The upstream takes calls in "tool_calls" only.', f"{param}.function_call")
     content = _content(message, param, _assistant_part)
     calls, reasoning = _calls(message.get("tool_calls"), f"{param}.tool_calls"), _reasoning(message)
     if calls:

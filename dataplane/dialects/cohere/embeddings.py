@@ -7,13 +7,12 @@ from dataplane.dialects.base import Frame
 from dataplane.dialects.cohere.content import invalid, unsupported
 from dataplane.dialects.cohere.payload import parse_answer
 from dataplane.dialects.cohere.usage import parse_embedding_usage
-from dataplane.dialects.hub import vector_base64
+from dataplane.dialects.hub import embedding_purpose, vector_base64
 from dataplane.dialects.openai.mending import encode
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from dataplane.snapshot import Target
 
 MAX_TEXTS = 96
-_INPUT_TYPE = "search_document"
 _EXTRAS = ("truncate", "max_tokens", "priority")
 
 
@@ -26,7 +25,7 @@ def render_embeddings(call: Call, target: Target) -> JsonObject:
     rendered: JsonObject = {
         "model": target.model,
         "texts": _texts(body.get("input")),
-        "input_type": body.get("input_type") or _INPUT_TYPE,
+        "input_type": embedding_purpose(body),
         "embedding_types": ["float"],
     }
     dimensions = body.get("dimensions") or body.get("output_dimension")

@@ -4,6 +4,7 @@ from typing import Any
 
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.cohere.content import invalid, render_messages, unsupported
+from dataplane.dialects.openai.functions import with_tools
 from dataplane.snapshot import Target
 
 _SAME_NAME = ("seed", "logprobs", "documents", "citation_options", "safety_mode", "priority", "p", "k")
@@ -20,7 +21,7 @@ def render_chat(call: Call, target: Target) -> JsonObject:
 
     Raises InvalidRequest for content or tools that it cannot say.
     """
-    body = call.body
+    body = with_tools(call.body)
     rendered: JsonObject = {
         "model": target.model,
         "messages": render_messages(body.get("messages")),
@@ -110,8 +111,6 @@ def _response_format(asked: Any) -> JsonObject:
 
 def _tools(body: JsonObject) -> JsonObject:
     """Tools and the choice among them. Cohere knows no choice of one tool: it is then the only one that is offered."""
-    if body.get("functions"):
-        raise unsupported('The upstream takes functions in "tools" only.', "functions")
     tools = body.get("tools")
     if not tools:
         return {}

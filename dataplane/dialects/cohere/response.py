@@ -8,7 +8,7 @@ from dataplane.call import Call, JsonObject
 from dataplane.dialects.base import Frame
 from dataplane.dialects.cohere.errors import parse_failure
 from dataplane.dialects.cohere.payload import parse_answer
-from dataplane.dialects.cohere.usage import hub_usage, parse_chat_usage
+from dataplane.dialects.cohere.usage import hub_usage, parse_chat_usage, parse_counted_usage
 from dataplane.dialects.hub import list_of, object_of, text_of
 from dataplane.dialects.openai.chunks import parse_result_chunks
 from dataplane.dialects.openai.content import message_bytes
@@ -121,8 +121,7 @@ def _parse(call: Call, body: bytes) -> tuple[JsonObject, Frame]:
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer holds no message.")
     message = _message(call, told)
     reason = finish_reason(payload.get("finish_reason"), payload, "tool_calls" in message)
-    usage = parse_chat_usage(payload.get("usage"))
-    frame = Frame(b"", usage=usage, text_bytes=message_bytes(message))
+    frame = Frame(b"", usage=parse_chat_usage(payload.get("usage")), text_bytes=message_bytes(message))
     choice: JsonObject = {
         "index": 0,
         "message": message | _cited(told),
@@ -130,7 +129,7 @@ def _parse(call: Call, body: bytes) -> tuple[JsonObject, Frame]:
         "logprobs": hub_logprobs(list_of(payload.get("logprobs"))),
     }
     answer = envelope(call, payload.get("id"), "chat.completion")
-    return answer | {"choices": [choice], "usage": hub_usage(usage)}, frame
+    return answer | {"choices": [choice], "usage": hub_usage(parse_counted_usage(payload.get("usage")))}, frame
 
 
 def _message(call: Call, told: JsonObject) -> JsonObject:

@@ -15,7 +15,7 @@ from dataplane.dialects.cohere.response import (
     hub_call,
     hub_logprobs,
 )
-from dataplane.dialects.cohere.usage import hub_usage, parse_chat_usage
+from dataplane.dialects.cohere.usage import hub_usage, parse_chat_usage, parse_counted_usage
 from dataplane.dialects.hub import list_of, object_of, text_of
 from dataplane.dialects.openai.content import message_bytes
 from dataplane.dialects.openai.mending import encode
@@ -151,13 +151,13 @@ class CohereStreamParser:
         frames = [frame for position in sorted(self._unargued) for frame in self._arguments(position, "{}")]
         frames += self._prelude()
         self._is_over = True
-        usage = parse_chat_usage(delta.get("usage"))
+        usage = delta.get("usage")
         ended = {"index": 0, "delta": {}, "finish_reason": reason, "logprobs": None}
-        told = self._envelope | {"choices": [], "usage": hub_usage(usage)}
+        told = self._envelope | {"choices": [], "usage": hub_usage(parse_counted_usage(usage))}
         return [
             *frames,
             Frame(encode(self._envelope | {"choices": [ended]})),
-            Frame(encode(told), usage=usage, is_usage_only=True),
+            Frame(encode(told), usage=parse_chat_usage(usage), is_usage_only=True),
         ]
 
     def _prelude(self) -> list[Frame]:

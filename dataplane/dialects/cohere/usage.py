@@ -1,4 +1,8 @@
-"""Cohere's usage object, normalised into disjoint meters, and told as the hub tells it."""
+"""Cohere's usage objects, normalised into disjoint meters, and told as the hub tells them.
+
+Cohere tells two sets of counts: `tokens` is all that a model read and wrote, which clients are told; `billed_units`
+leaves out what Cohere adds to a prompt itself, and is what costs money.
+"""
 
 from typing import Any
 
@@ -6,28 +10,38 @@ from dataplane.call import JsonObject
 from dataplane.dialects.hub import object_of, token_count
 from tollway.kernel.usage import Usage
 
-_MOST_TOKENS = 10**9
-
 
 def parse_chat_usage(reported: Any) -> Usage | None:
-    """Usage of a chat; None where `reported` does not tell both what went in and what came out.
+    """Usage of a chat as it is billed; None where `reported` does not tell both what went in and what came out.
 
-    `tokens` is all that the model read and wrote, and what counts; `billed_units`, which leaves out what Cohere adds
-    to a prompt, stands in where it is missing. Cached tokens are a part of the input, reasoning is one of the output.
+    Where no units are billed it is all that was counted. Cached tokens are billed as any others are; reasoning is a
+    part of the output.
     """
     fields = object_of(reported)
-    counted = _counted(fields, "input_tokens", "output_tokens")
-    went_in, came_out = token_count(counted, "input_tokens"), token_count(counted, "output_tokens")
-    if went_in is None or came_out is None:
+    billed = _counts(object_of(fields.get("billed_units")))
+    if billed is None:
+        return parse_counted_usage(reported)
+    went_in, came_out = billed
+    return Usage(input=went_in, output=came_out, reasoning=_reasoning(fields, came_out))
+
+
+def parse_counted_usage(reported: Any) -> Usage | None:
+    """All that a chat's model read and wrote; None where `reported` does not tell both.
+
+    `billed_units` stand in where it is missing. Cached tokens are a part of the input, reasoning is one of the output.
+    """
+    fields = object_of(reported)
+    counted = _counts(object_of(fields.get("tokens"))) or _counts(object_of(fields.get("billed_units")))
+    if counted is None:
         return None
+    went_in, came_out = counted
     cached = min(went_in, token_count(fields, "cached_tokens") or 0)
-    reasoning = min(came_out, token_count(counted, "reasoning_tokens") or 0)
-    return Usage(input=went_in - cached, cache_read=cached, output=came_out, reasoning=reasoning)
+    return Usage(input=went_in - cached, cache_read=cached, output=came_out, reasoning=_reasoning(fields, came_out))
 
 
 def parse_embedding_usage(meta: Any) -> Usage | None:
-    """Usage of embeddings, of which only billed units are told; None where no tokens are."""
-    counted = _counted(object_of(meta), "input_tokens")
+    """Usage of embeddings as it is billed; None where no tokens are told."""
+    counted = _embedded(object_of(meta))
     text, image = token_count(counted, "input_tokens"), token_count(counted, "image_tokens") or 0
     return None if text is None and not image else Usage(input=text or 0, input_image=image)
 
@@ -50,8 +64,19 @@ def hub_usage(usage: Usage | None) -> JsonObject:
     }
 
 
-def _counted(fields: JsonObject, *names: str) -> JsonObject:
-    """The set of counts that tells all of `names`: `tokens`, else `billed_units`."""
-    tokens = object_of(fields.get("tokens"))
-    is_whole = all(token_count(tokens, name) is not None for name in names)
-    return tokens if is_whole else object_of(fields.get("billed_units"))
+def _counts(told: JsonObject) -> tuple[int, int] | None:
+    """What went in and what came out, of a set of counts that tells both."""
+    went_in, came_out = token_count(told, "input_tokens"), token_count(told, "output_tokens")
+    return None if went_in is None or came_out is None else (went_in, came_out)
+
+
+def _reasoning(fields: JsonObject, came_out: int) -> int:
+    """Those of the `came_out` tokens that were reasoning, which is told among all that was counted."""
+    return min(came_out, token_count(object_of(fields.get("tokens")), "reasoning_tokens") or 0)
+
+
+def _embedded(meta: JsonObject) -> JsonObject:
+    """The set of counts that tells what was embedded: what is billed, where it is told."""
+    billed = object_of(meta.get("billed_units"))
+    is_told = any(token_count(billed, name) is not None for name in ("input_tokens", "image_tokens"))
+    return billed if is_told else object_of(meta.get("tokens"))

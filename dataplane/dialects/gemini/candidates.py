@@ -7,13 +7,14 @@ from dataplane.dialects.gemini.calls import CallReader
 from dataplane.dialects.gemini.errors import raise_error_in
 from dataplane.dialects.gemini.fields import index_at, object_at, objects_at, text_at
 from dataplane.dialects.gemini.finish import CONTENT_FILTER, STOP, TOOL_CALLS, parse_finish
-from dataplane.dialects.gemini.grounding import render_annotations
+from dataplane.dialects.gemini.grounding import Grounding, count_searches
 from dataplane.dialects.gemini.logprobs import render_logprobs
+from dataplane.dialects.gemini.models import parse_model
 from dataplane.dialects.gemini.signatures import extra_content, reasoning_detail
 from dataplane.dialects.gemini.sound import join_sound
 from dataplane.dialects.gemini.usage import parse_service_tier, parse_usage
 from dataplane.errors import UpstreamError, UpstreamErrorKind
-from tollway.kernel.usage import Usage
+from tollway.kernel.usage import NO_USAGE, Usage
 
 _NO_BLOCK = "BLOCKED_REASON_UNSPECIFIED"
 
@@ -30,7 +31,8 @@ class Piece(NamedTuple):
 class CandidateReader:
     """One candidate. Parts that the provider ran itself (code, searches) and what came of them are passed over.
 
-    `_text` is what was said so far, which citations count in; `_finish` is "" until the candidate has told its end.
+    `grounding` is what it rests on. `_text` is what was said so far, which citations count in; `_finish` is "" until
+    the candidate has told its end.
     """
 
     def __init__(self, request_id: str, index: int) -> None:
@@ -39,7 +41,7 @@ class CandidateReader:
         self._text: list[str] = []
         self._signatures = 0
         self._images = 0
-        self._grounding: JsonObject = {}
+        self.grounding = Grounding()
         self._finish = ""
 
     @property
@@ -51,7 +53,7 @@ class CandidateReader:
         delta: JsonObject = {}
         for part in objects_at(object_at(candidate, "content"), "parts"):
             self._on_part(part, delta)
-        self._grounding = object_at(candidate, "groundingMetadata") or self._grounding
+        self.grounding.add(object_at(candidate, "groundingMetadata"))
         self._finish = parse_finish(candidate.get("finishReason")) or self._finish
         return delta
 
@@ -60,7 +62,7 @@ class CandidateReader:
         delta: JsonObject = {}
         if calls := self._calls.close():
             delta["tool_calls"] = calls
-        if annotations := render_annotations(self._grounding, "".join(self._text)):
+        if annotations := self.grounding.annotations("".join(self._text)):
             delta["annotations"] = annotations
         return delta, TOOL_CALLS if self._calls.count else self._finish or finish
 
@@ -71,6 +73,8 @@ class CandidateReader:
                 delta.setdefault("tool_calls", []).extend(calls)
         elif "text" in part:
             self._on_text(text_at(part, "text"), is_thought, signature, delta)
+        elif "toolCall" in part:
+            self.grounding.add_call(object_at(part, "toolCall"))
         elif "inlineData" in part and not is_thought:
             self._on_file(object_at(part, "inlineData"), signature, delta)
 
@@ -97,7 +101,10 @@ class CandidateReader:
 
 
 class AnswerReader:
-    """A whole answer, of one response or of many: its candidates by index, and what the last response says of it."""
+    """A whole answer, of one response or of many: its candidates by index, and what the last response says of it.
+
+    `tokens` are those that it told last, None where it told none; `_most_tokens` those that came to the most.
+    """
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -105,7 +112,8 @@ class AnswerReader:
         self._is_blocked = False
         self._id = ""
         self.model = ""
-        self.usage: Usage | None = None
+        self.tokens: Usage | None = None
+        self._most_tokens: Usage | None = None
         self.service_tier: str | None = None
 
     @property
@@ -116,6 +124,16 @@ class AnswerReader:
     def is_finished(self) -> bool:
         """Whether every candidate has told its end, or the provider that it will not answer."""
         return self._is_blocked or all(candidate.is_finished for candidate in self._candidates.values())
+
+    @property
+    def usage(self) -> Usage | None:
+        """What was used, searches with it; None where neither is told."""
+        return self._with_searches(self.tokens)
+
+    @property
+    def least_usage(self) -> Usage | None:
+        """What was used at least, should the answer break off here: counts may begin anew after a tool of Google's."""
+        return self._with_searches(self._most_tokens)
 
     @property
     def envelope(self) -> JsonObject:
@@ -129,9 +147,7 @@ class AnswerReader:
         raise_error_in(answer)
         self._id = self._id or text_at(answer, "responseId")
         self.model = text_at(answer, "modelVersion") or self.model
-        self.usage = parse_usage(answer) or self.usage
-        tier = parse_service_tier(answer)
-        self.service_tier = self.service_tier if tier is None else tier
+        self._on_usage(answer)
         candidates = objects_at(answer, "candidates")
         pieces = [self._piece(candidate, at) for at, candidate in enumerate(candidates)]
         reason = object_at(answer, "promptFeedback").get("blockReason")
@@ -156,9 +172,26 @@ class AnswerReader:
             pieces.append(Piece(index, delta, finish=finish))
         return pieces
 
+    def _on_usage(self, answer: JsonObject) -> None:
+        tokens, tier = parse_usage(answer), parse_service_tier(answer)
+        if tokens is not None:
+            self.tokens = tokens
+            self._most_tokens = max(tokens, self._most_tokens or tokens, key=_size)
+        if tier is not None:
+            self.service_tier = tier
+
+    def _with_searches(self, tokens: Usage | None) -> Usage | None:
+        groundings = [candidate.grounding for candidate in self._candidates.values()]
+        searches = count_searches(groundings, is_billed_by_query=parse_model(self.model).is_billed_by_query)
+        return (tokens or NO_USAGE)._replace(search=searches) if searches else tokens
+
     def _piece(self, candidate: JsonObject, position: int) -> Piece:
         index = index_at(candidate, "index", position)
         reader = self._candidates.get(index)
         if reader is None:
             reader = self._candidates[index] = CandidateReader(self._call.request_id, index)
         return Piece(index, reader.read(candidate), render_logprobs(candidate))
+
+
+def _size(usage: Usage) -> int:
+    return usage.input_tokens + usage.output_tokens

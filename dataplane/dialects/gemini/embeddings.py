@@ -16,17 +16,29 @@ from tollway.kernel.usage import Usage
 
 def render_embeddings(body: JsonObject, model: str, is_vertex: bool) -> JsonObject:
     """What asks for the embeddings of a body's `input`. Raises InvalidRequest for anything but text."""
-    texts, dimensions = _texts(body.get("input")), body.get("dimensions")
-    task = body.get("task_type", body.get("taskType"))
+    texts, dimensions, task = _texts(body.get("input")), body.get("dimensions"), _task(body)
     if is_vertex:
         kind: JsonObject = {} if task is None else {"task_type": task}
         parameters = {} if dimensions is None else {"parameters": {"outputDimensionality": dimensions}}
         return {"instances": [{"content": text} | kind for text in texts]} | parameters
-    settings: JsonObject = {} if task is None else {"taskType": task}
-    if dimensions is not None:
-        settings["outputDimensionality"] = dimensions
-    named = {"model": f"models/{model}"}
-    return {"requests": [named | {"content": {"parts": [{"text": text}]}} | settings for text in texts]}
+    named, settings = {"model": f"models/{model}"}, _settings(body)
+    return {"requests": [named | _content(text) | settings for text in texts]}
+
+
+def render_embedding(body: JsonObject) -> JsonObject:
+    """What asks for the embedding of a body's `input` where one text is all that a call can hold.
+
+    Raises InvalidRequest for more of them, and for anything but text.
+    """
+    texts = _texts(body.get("input"))
+    if len(texts) > 1:
+        raise InvalidRequest(
+            "This model embeds one text in a call at Vertex AI: send each text in a call of its own.",
+            code="unsupported_content",
+            param="input",
+        )
+    settings = _settings(body)
+    return _content(texts[0]) | ({"embedContentConfig": settings} if settings else {})
 
 
 def parse_embeddings(call: Call, body: bytes) -> Frame:
@@ -45,6 +57,19 @@ def parse_embeddings(call: Call, body: bytes) -> Frame:
         "usage": {"prompt_tokens": tokens or 0, "total_tokens": tokens or 0},
     }
     return Frame(orjson.dumps(result), usage=None if tokens is None else Usage(input=tokens))
+
+
+def _content(text: str) -> JsonObject:
+    return {"content": {"parts": [{"text": text}]}}
+
+
+def _task(body: JsonObject) -> Any:
+    return body.get("task_type", body.get("taskType"))
+
+
+def _settings(body: JsonObject) -> JsonObject:
+    told = {"taskType": _task(body), "outputDimensionality": body.get("dimensions")}
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _texts(given: Any) -> list[str]:

@@ -32,6 +32,9 @@ _NUMBERED: Final = (
     "SPII",
     "MALFORMED_FUNCTION_CALL",
     "MODEL_ARMOR",
+    "IMAGE_SAFETY",
+    "IMAGE_PROHIBITED_CONTENT",
+    "IMAGE_RECITATION",
 )
 """Vertex's numbers of the reasons, which answers carry that went through gRPC."""
 

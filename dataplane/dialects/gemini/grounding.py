@@ -1,31 +1,85 @@
-"""Sources of a grounded answer as OpenAI's url_citation annotations."""
+"""What a grounded answer rests on: its sources as OpenAI's url_citation annotations, and the searches for them."""
+
+from collections.abc import Iterable
+from typing import Any, Final
 
 from dataplane.call import JsonObject
 from dataplane.dialects.gemini.fields import index_at, object_at, objects_at, text_at
 
+_QUERIES: Final = (("webSearchQueries", "web"), ("imageSearchQueries", "image"))
+_SEARCH: Final = "GOOGLE_SEARCH_"
 
-def render_annotations(grounding: JsonObject, text: str) -> list[JsonObject]:
-    """Citations of the web pages that support places of `text`: one for each place and page.
 
-    Where no places are told, each page is cited once for the whole text.
+class Grounding:
+    """Sources of one candidate, told at once or piece by piece.
+
+    `queries` are the searches that were run, each with its kind and once; an empty one is none. `has_searched` says
+    whether Google was searched at all.
     """
-    chunks = grounding.get("groundingChunks")
-    pages = [object_at(chunk, "web") for chunk in chunks if isinstance(chunk, dict)] if isinstance(chunks, list) else []
-    supports = objects_at(grounding, "groundingSupports")
-    if not supports:
-        return [_citation(page, (0, len(text))) for page in pages if text_at(page, "uri")]
-    encoded = text.encode()
-    citations = []
-    for support in supports:
-        place = _place(object_at(support, "segment"), text, encoded)
-        citations += [_citation(page, place) for page in _supporting(support, pages) if place]
-    return citations
+
+    def __init__(self) -> None:
+        self._chunks: list[Any] = []
+        self._supports: list[JsonObject] = []
+        self.queries: set[tuple[str, str]] = set()
+        self.has_searched = False
+
+    def add(self, metadata: JsonObject) -> None:
+        """Takes in a groundingMetadata; a later one repeats what an earlier one told, or goes on from there."""
+        chunks, supports = metadata.get("groundingChunks"), objects_at(metadata, "groundingSupports")
+        if isinstance(chunks, list):
+            cited = max((at for support in supports for at in _indices(support)), default=-1)
+            is_whole = chunks[: len(self._chunks)] == self._chunks and cited < len(chunks)
+            self._chunks = chunks if is_whole else self._chunks + chunks
+        is_whole = supports[: len(self._supports)] == self._supports
+        self._supports = supports if is_whole else self._supports + supports
+        self.has_searched = self.has_searched or bool(object_at(metadata, "searchEntryPoint"))
+        for name, kind in _QUERIES:
+            self._add_queries(kind, metadata.get(name))
+
+    def add_call(self, call: JsonObject) -> None:
+        """Takes in a toolCall, of which searches of Google's own are some."""
+        kind = text_at(call, "toolType")
+        if kind.startswith(_SEARCH):
+            self._add_queries(kind.removeprefix(_SEARCH).lower(), object_at(call, "args").get("queries"))
+
+    def _add_queries(self, kind: str, queries: Any) -> None:
+        if isinstance(queries, list) and queries:
+            self.has_searched = True
+            self.queries.update((kind, query) for query in queries if isinstance(query, str) and query)
+
+    def annotations(self, text: str) -> list[JsonObject]:
+        """Citations of the web pages that support places of `text`: one for each place and page.
+
+        Where no places are told, each page is cited once for the whole text.
+        """
+        pages = [object_at(chunk, "web") if isinstance(chunk, dict) else {} for chunk in self._chunks]
+        if not self._supports:
+            return [_citation(page, (0, len(text))) for page in pages if text_at(page, "uri")]
+        encoded = text.encode()
+        citations = []
+        for support in self._supports:
+            place = _place(object_at(support, "segment"), text, encoded)
+            citations += [_citation(page, place) for page in _supporting(support, pages) if place]
+        return citations
+
+
+def count_searches(groundings: Iterable[Grounding], *, is_billed_by_query: bool) -> int:
+    """Searches that Google bills for an answer: each query once, or one for a call that searched at all.
+
+    Source: https://ai.google.dev/gemini-api/docs/google-search, "Pricing".
+    """
+    if is_billed_by_query:
+        return len({query for grounding in groundings for query in grounding.queries})
+    return int(any(grounding.has_searched for grounding in groundings))
+
+
+def _indices(support: JsonObject) -> list[int]:
+    indices = support.get("groundingChunkIndices")
+    return [at for at in indices if type(at) is int and at >= 0] if isinstance(indices, list) else []
 
 
 def _supporting(support: JsonObject, pages: list[JsonObject]) -> list[JsonObject]:
-    indices = support.get("groundingChunkIndices")
-    known = [at for at in indices if type(at) is int and 0 <= at < len(pages)] if isinstance(indices, list) else []
-    return [pages[at] for at in known if text_at(pages[at], "uri")]
+    return [pages[at] for at in _indices(support) if at < len(pages) and text_at(pages[at], "uri")]
 
 
 def _place(segment: JsonObject, text: str, encoded: bytes) -> tuple[int, int] | None:

@@ -150,6 +150,7 @@ class _ContentsWriter:
         return {"functionCall": self._identity(identity) | said}
 
     def _tool_result(self, message: JsonObject, param: str) -> _ToolResult:
+        """The result of the call that `message` names."""
         identity = text_at(message, "tool_call_id")
         call = self._calls.get(identity)
         if call is None:

@@ -6,9 +6,10 @@ from functools import lru_cache
 
 _VERSION = re.compile(r"gemini-(\d{1,2})(?:\.(\d{1,2}))?(?![\d.])")
 _LATEST = re.compile(r"gemini-[a-z-]*latest")
-_NEWEST = (3, 1)
+_NEWEST = (3, 8)
 _FIRST_WITH_THOUGHTS = (2, 5)
 _FIRST_WITH_THREE_LEVELS = (3, 1)
+_FIRST_WITHOUT_MINIMAL = (3, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,16 @@ class GeminiModel:
     @property
     def has_medium_thought(self) -> bool:
         return not self.is_pro or self.version >= _FIRST_WITH_THREE_LEVELS
+
+    @property
+    def has_minimal_thought(self) -> bool:
+        """Whether it can be told to think next to nothing: of the later models only those called lite can."""
+        return not self.is_pro and (self.version < _FIRST_WITHOUT_MINIMAL or "-lite" in self.name)
+
+    @property
+    def is_billed_by_query(self) -> bool:
+        """Whether each search of the web is billed, not each call that searches; a model without a version is late."""
+        return self.is_third or self.version == (0, 0)
 
 
 @lru_cache(256)

@@ -2,18 +2,20 @@
 
 from dataplane.call import Call, JsonObject, UpstreamRequest
 from dataplane.dialects.base import ProviderSpec
-from dataplane.dialects.gemini.embeddings import render_embeddings
+from dataplane.dialects.gemini.embeddings import render_embedding, render_embeddings
 from dataplane.dialects.gemini.generation import json_instruction, render_generation
 from dataplane.dialects.gemini.messages import render_conversation
 from dataplane.dialects.gemini.models import parse_model
-from dataplane.dialects.gemini.tools import render_tools
-from dataplane.dialects.requests import upstream_request
+from dataplane.dialects.gemini.tools import is_forced, render_tools
+from dataplane.dialects.openai.functions import with_tools
+from dataplane.dialects.requests import path_of, upstream_request
 from dataplane.errors import InvalidRequest
 from dataplane.snapshot import Target
 
 VERTEX = "vertex"
 """The trait of places that serve Gemini as Vertex AI does."""
 
+_ONE_EMBEDDING = ":embedContent"
 _FORMAT_FIELDS = ("responseMimeType", "responseJsonSchema")
 _COUNTED_BY_VERTEX = ("contents", "systemInstruction", "tools", "generationConfig")
 _SERVICE_TIERS = {"flex": "flex", "priority": "priority"}
@@ -27,7 +29,7 @@ def render_request(call: Call, target: Target, provider: ProviderSpec) -> Upstre
     is_vertex = VERTEX in provider.traits
     match call.endpoint.name:
         case "embeddings":
-            body = render_embeddings(call.body, target.model, is_vertex)
+            body = _render_embeddings(call, target, provider, is_vertex)
         case "count_tokens":
             body = _render_count(call, target, is_vertex)
         case "chat_completions":
@@ -39,12 +41,13 @@ def render_request(call: Call, target: Target, provider: ProviderSpec) -> Upstre
 
 def render_chat(call: Call, target: Target, is_vertex: bool) -> JsonObject:
     """The GenerateContentRequest of a chat. Raises InvalidRequest as render_request does."""
-    body, model = call.body, parse_model(target.model)
+    body, model = with_tools(call.body), parse_model(target.model)
     _check_caches(body)
     contents, system = render_conversation(body.get("messages"), model, has_ids=not is_vertex)
-    tools = render_tools(body)
+    tools = render_tools(body, model, is_vertex)
     config = render_generation(body, model, call.output_limit)
-    if "responseMimeType" in config and not model.is_third and "tools" in tools:
+    is_told_in_words = is_forced(tools) or ("tools" in tools and not model.is_third)
+    if "responseMimeType" in config and is_told_in_words:
         config = {name: value for name, value in config.items() if name not in _FORMAT_FIELDS}
         system = [*system, {"text": json_instruction(body)}]
     rendered: JsonObject = {"contents": contents}
@@ -54,6 +57,13 @@ def render_chat(call: Call, target: Target, is_vertex: bool) -> JsonObject:
     if config:
         rendered["generationConfig"] = config
     return rendered | _extras(body, is_vertex)
+
+
+def _render_embeddings(call: Call, target: Target, provider: ProviderSpec, is_vertex: bool) -> JsonObject:
+    """What asks for embeddings: Vertex has a method of one text for some models, and another for all others."""
+    if path_of(call, target, provider).endswith(_ONE_EMBEDDING):
+        return render_embedding(call.body)
+    return render_embeddings(call.body, target.model, is_vertex)
 
 
 def _check_caches(body: JsonObject) -> None:

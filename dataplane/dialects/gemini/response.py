@@ -28,8 +28,8 @@ def parse_completion(call: Call, body: bytes) -> Frame:
         "object": "chat.completion",
         "choices": [_settled(choices[index]) for index in sorted(choices)],
     }
-    if answer.usage is not None:
-        completion["usage"] = render_usage(answer.usage)
+    if answer.tokens is not None:
+        completion["usage"] = render_usage(answer.tokens)
     return Frame(
         orjson.dumps(completion),
         model=answer.model,

@@ -11,6 +11,7 @@ from dataplane.dialects.gemini.errors import parse_answers
 from dataplane.dialects.gemini.response import delta_bytes
 from dataplane.dialects.gemini.usage import render_usage
 from dataplane.dialects.openai.errors import parse_error_object
+from tollway.kernel.usage import Usage
 
 _DONE = b"[DONE]"
 _ERROR = "error"
@@ -19,15 +20,16 @@ _MADE = frozenset(("images", "audio"))
 
 
 class GeminiStreamParser:
-    """`_begun` holds the indexes of choices whose role has been told.
+    """`_begun` holds the indexes of choices whose role has been told, `_told` the usage and tier of the last chunk.
 
-    Each frame has the usage so far, which stands for the whole should the stream break off.
+    Each chunk has the usage so far, which stands for the whole should the stream break off.
     A stream has no event for its end: it is the end of the body, and good when every candidate has told its reason.
     """
 
     def __init__(self, call: Call) -> None:
         self._answer = AnswerReader(call)
         self._begun: set[int] = set()
+        self._told: tuple[Usage | None, str | None] = (None, None)
 
     @property
     def is_over(self) -> bool:
@@ -47,8 +49,11 @@ class GeminiStreamParser:
 
     def read(self, response: JsonObject) -> list[Frame]:
         """The chunks of one response. Raises UpstreamError for an error in it."""
-        pieces = self._answer.read(response)
-        return [self._on_piece(piece) for piece in pieces if self._adds(piece)]
+        pieces = [piece for piece in self._answer.read(response) if self._adds(piece)]
+        is_over = self._answer.has_begun and self._answer.is_finished
+        if not pieces and not is_over and self._told != self._so_far:
+            pieces = [Piece(min(self._begun, default=0), {})]
+        return [self._on_piece(piece) for piece in pieces]
 
     def end(self, is_complete: bool = False) -> list[Frame]:
         """The last chunks: what is owed, the finish reasons, and the usage. Raises UpstreamError as `close` does."""
@@ -62,6 +67,10 @@ class GeminiStreamParser:
     def _adds(self, piece: Piece) -> bool:
         return bool(piece.delta) or piece.logprobs is not None or piece.choice not in self._begun
 
+    @property
+    def _so_far(self) -> tuple[Usage | None, str | None]:
+        return self._answer.least_usage, self._answer.service_tier
+
     def _on_piece(self, piece: Piece) -> Frame:
         delta = piece.delta
         if piece.choice not in self._begun:
@@ -70,7 +79,7 @@ class GeminiStreamParser:
         choice: JsonObject = {"index": piece.choice, "delta": delta, "logprobs": piece.logprobs, "finish_reason": None}
         frame = self._frame([choice])
         frame.is_content = bool(piece.delta)
-        frame.usage = self._answer.usage
+        frame.usage, _ = self._told = self._so_far
         frame.text_bytes = delta_bytes(piece.delta)
         frame.deltas = int(frame.text_bytes > 0 or not _MADE.isdisjoint(piece.delta))
         return frame
@@ -78,21 +87,20 @@ class GeminiStreamParser:
     def _on_finish(self, piece: Piece) -> Frame:
         choice = {"index": piece.choice, "delta": {}, "logprobs": None, "finish_reason": piece.finish}
         frame = self._frame([choice])
-        frame.service_tier = self._answer.service_tier
+        frame.usage = self._answer.usage
         return frame
 
     def _usage(self) -> list[Frame]:
         """The chunk that tells the usage; none where the provider told none."""
-        usage = self._answer.usage
-        if usage is None:
+        if self._answer.tokens is None:
             return []
-        frame = self._frame([], usage=render_usage(usage))
-        frame.usage, frame.is_usage_only = usage, True
+        frame = self._frame([], usage=render_usage(self._answer.tokens))
+        frame.usage, frame.is_usage_only = self._answer.usage, True
         return [frame]
 
     def _frame(self, choices: list[JsonObject], **members: JsonObject) -> Frame:
         chunk = self._answer.envelope | {"object": _OBJECT, "choices": choices, **members}
-        return Frame(orjson.dumps(chunk), model=self._answer.model)
+        return Frame(orjson.dumps(chunk), model=self._answer.model, service_tier=self._answer.service_tier)
 
 
 def parse_completion_chunks(call: Call, body: bytes) -> list[Frame]:

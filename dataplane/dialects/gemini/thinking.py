@@ -53,7 +53,7 @@ def _budget(effort: str | None, budget: int | None, model: GeminiModel) -> JsonO
 
 
 def _level(effort: str | None, budget: int | None, model: GeminiModel) -> JsonObject:
-    """Models that draw have a level of their own; those called pro know no minimal one."""
+    """Models that draw have a level of their own."""
     if model.is_drawing:
         return {}
     if budget is not None:
@@ -61,7 +61,7 @@ def _level(effort: str | None, budget: int | None, model: GeminiModel) -> JsonOb
     if effort is None:
         return {}
     level = _LEVELS.get(effort, "high")
-    if level == "minimal" and model.is_pro:
+    if level == "minimal" and not model.has_minimal_thought:
         level = "low"
     if level == "medium" and not model.has_medium_thought:
         level = "high"

@@ -71,10 +71,11 @@ def render_usage(usage: Usage) -> JsonObject:
 def parse_service_tier(answer: JsonObject) -> str | None:
     """The class of service that an answer says it is; None where it says none."""
     reported = object_at(answer, "usageMetadata")
-    tier = (text_at(reported, "serviceTier") or text_at(reported, "trafficType")).lower()
-    if not tier or tier.endswith(_UNSPECIFIED):
-        return None
-    return canonical_tier(tier.removeprefix(_ON_DEMAND))
+    for name in ("serviceTier", "trafficType"):
+        tier = text_at(reported, name).lower()
+        if tier and not tier.endswith(_UNSPECIFIED):
+            return canonical_tier(tier.removeprefix(_ON_DEMAND))
+    return None
 
 
 def _modalities(reported: JsonObject, name: str) -> dict[str, int]:

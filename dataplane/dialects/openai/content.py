@@ -3,6 +3,8 @@
 from typing import Any
 
 _REASONING = frozenset(("reasoning_content", "reasoning", "reasoning_details"))
+_ASIDE = frozenset(("role", "annotations", "executed_tools", "images", "provider_metadata"))
+"""What comes with an answer and is no text that the model wrote."""
 
 
 def has_content(message: dict[str, Any]) -> bool:
@@ -11,10 +13,10 @@ def has_content(message: dict[str, Any]) -> bool:
 
 
 def message_bytes(message: dict[str, Any]) -> int:
-    """UTF-8 bytes of all strings but the role and recorded sound; of reasoning told in several ways, the longest."""
+    """UTF-8 bytes of what the model wrote, recorded sound apart; of reasoning told in several ways, the longest."""
     size = reasoning = 0
     for name, value in message.items():
-        if not value or name == "role":
+        if not value or name in _ASIDE:
             continue
         if isinstance(value, str):
             length = len(value) if value.isascii() else len(value.encode())

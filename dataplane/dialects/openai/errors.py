@@ -14,11 +14,12 @@ from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 MAX_RETRY_AFTER_S = 3600.0
 _SHOWN_CHARACTERS = 2000
+_MOST_COMPLAINTS = 100
 _MAX_UNPACKED_BYTES = 256 * 1024
 _ANY_ZLIB_HEADER = 47
 _GZIP_MAGIC = b"\x1f\x8b"
 _FIRST_ERROR_STATUS, _LAST_ERROR_STATUS = 400, 599
-_REFUSED_KEY = re.compile(r"(?:incorrect|invalid) api key", re.IGNORECASE)
+_REFUSED_KEY = re.compile(r"(?:incorrect|invalid) api key|api key not valid", re.IGNORECASE)
 _OUT_OF_CREDIT = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
 _KIND_OF_STATUS = {
     401: UpstreamErrorKind.AUTH,
@@ -125,7 +126,9 @@ def _is_out_of_credit(error: UpstreamError) -> bool:
 
 
 def _error(kind: UpstreamErrorKind, status: int, payload: Any) -> UpstreamError:
-    """`payload` is an error object, a body that holds one under "error", or text."""
+    """`payload` is an error object, a body that holds one under "error", such a body in a list, or text."""
+    if isinstance(payload, list) and len(payload) == 1:
+        payload = payload[0]
     shape = payload
     if isinstance(payload, dict) and payload.get("error"):
         shape = payload["error"] if isinstance(payload["error"], dict) else payload
@@ -138,13 +141,27 @@ def _error(kind: UpstreamErrorKind, status: int, payload: Any) -> UpstreamError:
 
 
 def _message(fields: dict[str, Any]) -> str:
-    for name in ("message", "error", "detail"):
+    """What an error says to people; of several complaints each one, with the place that it is about."""
+    for name in ("message", "error", "detail", "errors", "msg"):
         value = fields.get(name)
         if isinstance(value, str) and value:
             return value
         if isinstance(value, list | dict) and value:
-            return _json(value)
+            complaints = value if isinstance(value, list) else [value]
+            told = [_complaint(complaint) for complaint in complaints[:_MOST_COMPLAINTS]]
+            return "; ".join(told) if all(told) else _json(value)
     return ""
+
+
+def _complaint(value: Any) -> str:
+    """One complaint in words, "" where it has none."""
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else ""
+    words = next((text for name in ("message", "msg", "detail") if isinstance(text := value.get(name), str)), "")
+    place = value.get("loc")
+    if not words or not isinstance(place, list):
+        return words
+    return f"{'.'.join(str(step) for step in place if isinstance(step, str | int))}: {words}"
 
 
 def _json(value: Any) -> str:

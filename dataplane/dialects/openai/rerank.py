@@ -6,6 +6,7 @@ import orjson
 
 from dataplane.call import Call, JsonObject, UpstreamRequest
 from dataplane.dialects.base import Frame, ProviderSpec
+from dataplane.dialects.openai.media import FETCHES_MEDIA, check_media
 from dataplane.dialects.openai.quirks import adapt_body
 from dataplane.dialects.openai.response import parse_answer
 from dataplane.dialects.openai.usage import parse_usage
@@ -20,7 +21,12 @@ _MOST_UNITS = 10**9
 
 
 def render_rerank(call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
-    """Every value of the client's body but `model`; a document that is only a text is sent as that text."""
+    """Every value of the client's body but `model`; a document that is only a text is sent as that text.
+
+    Raises InvalidRequest for media at addresses that are not public, where `provider` would fetch them.
+    """
+    if FETCHES_MEDIA in provider.traits:
+        check_media(call.body)
     body = {**call.body, **plain_documents(call.body), "model": target.model}
     if VOYAGE in provider.traits:
         most = body.pop("top_n", None)

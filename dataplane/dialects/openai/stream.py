@@ -3,10 +3,10 @@
 Each chunk passes as the bytes that came, but where it must be mended to be OpenAI's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from dataplane.call import Call
+from dataplane.call import Call, JsonObject
 from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.openai.chunk_mending import ChunkMender, is_ordinary
 from dataplane.dialects.openai.content import has_content, message_bytes, text_bytes
@@ -42,11 +42,14 @@ class OpenAIStreamParser:
         if payload is None:
             return ()
         if payload.get("error"):
-            raise parse_error_object(payload["error"])
+            return self._fail(payload, parse_error_object(payload["error"]))
         if not payload.get("choices") and self._mender.holds_back(payload):
             return ()
         self._has_begun = True
-        return (self._on_chunk(data.replace(b"\n", b" ") if b"\n" in data else data, payload),)
+        try:
+            return (self._on_chunk(data.replace(b"\n", b" ") if b"\n" in data else data, payload),)
+        except UpstreamError as error:
+            return self._fail(payload, error)
 
     def finish(self) -> Iterable[Frame]:
         if not self._has_begun:
@@ -69,6 +72,21 @@ class OpenAIStreamParser:
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream sent a chunk that is not a JSON object.")
         return payload
 
+    def _fail(self, payload: JsonObject, error: UpstreamError) -> Iterable[Frame]:
+        """Raises `error`, after a frame with what `payload`, which tells it, says was used all the same.
+
+        The frame is no content: an attempt that has come to nothing else can still be given up.
+        """
+        reported = _reported_usage(payload)
+        usage = parse_usage(reported)
+        if usage is None:
+            raise error
+        mend_usage(reported)
+        around = {name: value for name, value in payload.items() if name not in ("error", "choices", "x_groq")}
+        told: JsonObject = around | {"choices": [], "usage": reported}
+        self._mender.mend_envelope(told, [])
+        return _told_then_raised(Frame(encode(told), usage=usage, is_content=False, is_usage_only=True), error)
+
     def _on_done(self) -> Iterable[Frame]:
         """An end for what has none, where the provider says that all is well."""
         unfinished = self._unfinished()
@@ -85,13 +103,13 @@ class OpenAIStreamParser:
         model = payload.get("model")
         frame = Frame(data, model=model if isinstance(model, str) else "")
         has_changed = self._mender.mend_envelope(payload, choices)
-        if "service_tier" in payload:
-            frame.service_tier = parse_service_tier(payload)
-        reported = payload.get("usage") or ("x_groq" in payload and _groq_usage(payload))
+        reported = payload.get("usage") or ("x_groq" in payload and _reported_usage(payload))
         if reported:
             frame.usage = parse_usage(reported)
             frame.is_usage_only = not choices and isinstance(reported, dict)
             has_changed = mend_usage(reported) or has_changed
+        if reported or "service_tier" in payload:
+            frame.service_tier = parse_service_tier(payload)
         finished = False
         for choice in choices:
             if type(choice) is not dict:
@@ -121,9 +139,20 @@ class OpenAIStreamParser:
         if not choice.get("finish_reason"):
             return False
         self._finished.add(choice["index"])
+        if frame.usage is None and "usage" in choice:
+            frame.usage = parse_usage(choice["usage"])
         return True
 
 
-def _groq_usage(payload: dict[str, Any]) -> Any:
-    groq = payload.get("x_groq")
+def _reported_usage(payload: JsonObject) -> Any:
+    """The usage that a chunk tells, Groq's in a place of its own; nothing true where there is none."""
+    reported = payload.get("usage")
+    if reported or "x_groq" not in payload:
+        return reported
+    groq = payload["x_groq"]
     return groq.get("usage") if isinstance(groq, dict) else None
+
+
+def _told_then_raised(frame: Frame, error: UpstreamError) -> Iterator[Frame]:
+    yield frame
+    raise error

@@ -1,21 +1,84 @@
 """OpenAI's usage object, as many providers send it, normalised into disjoint meters."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
 _MOST_TOKENS = 10**9
+_RESEARCH = frozenset(("citation_tokens", "num_search_queries", "reasoning_tokens"))
+"""What is told beside the totals, and billed beside them, where a model has searched and read for its answer."""
+
+
+class _Totals(NamedTuple):
+    """All that went in and all that came out, with the reasoning in the latter.
+
+    `prompt` is without the sound where that comes `on_top`.
+    """
+
+    prompt: int
+    on_top: int
+    completion: int
+    audio: int
+    reasoning: int
 
 
 def parse_usage(reported: Any) -> Usage | None:
     """Usage of an OpenAI usage object; None when `reported` does not tell both what went in and what came out.
 
-    `prompt_tokens` include cached and cache-written ones, `completion_tokens` include reasoning, but for providers
-    whose total says that reasoning comes on top. A total alone is input, as embeddings are counted.
+    `prompt_tokens` include cached and cache-written ones and sound, `completion_tokens` include reasoning, but for
+    providers whose total says that sound or reasoning comes on top. A total alone is input, as embeddings are counted.
     """
     if not isinstance(reported, dict):
         return None
+    totals = _totals(reported)
+    if totals is None:
+        return None
+    usage = _disjoint(reported, totals)
+    return _with_research(usage, reported) if reported.keys() >= _RESEARCH else usage
+
+
+def mend_usage(reported: Any) -> bool:
+    """Puts a usage object right in place, so that it counts as OpenAI's does, and says whether it had to be.
+
+    Reasoning that comes on top is then in what came out, cached tokens and sound are in the details of the prompt, and
+    what went in is told where a total alone was. Sound on top of the prompt stays there: the total tells it.
+    """
+    if not isinstance(reported, dict):
+        return False
+    totals = _totals(reported)
+    if totals is None:
+        return False
+    has_changed = False
+    if totals.prompt != _number(reported, "prompt_tokens"):
+        reported["prompt_tokens"] = totals.prompt
+        if (_number(reported, "total_tokens") or 0) < totals.prompt + totals.completion:
+            reported["total_tokens"] = totals.prompt + totals.completion
+        has_changed = True
+    if totals.completion != (_number(reported, "completion_tokens") or 0) and "completion_tokens" in reported:
+        reported["completion_tokens"] = totals.completion
+        has_changed = True
+    details = _object(reported, "prompt_tokens_details")
+    lacking = {
+        name: count
+        for name, count in (("cached_tokens", _cache_read(reported, details)), ("audio_tokens", totals.audio))
+        if count and not _count(details, name)
+    }
+    if lacking:
+        reported["prompt_tokens_details"] = details | lacking
+    return has_changed or bool(lacking)
+
+
+def parse_service_tier(payload: dict[str, Any]) -> str | None:
+    """The class of service that an answer or a chunk says it is, itself or in its usage; None when it says none."""
+    reported = payload.get("service_tier")
+    if not isinstance(reported, str):
+        reported = _object(payload, "usage").get("service_tier")
+    return canonical_tier(reported) if isinstance(reported, str) else None
+
+
+def _totals(reported: dict[str, Any]) -> _Totals | None:
+    """What went in and came out, wherever that is told; None where it is not."""
     total = _number(reported, "total_tokens")
     prompt, completion = _number(reported, "prompt_tokens"), _number(reported, "completion_tokens")
     if prompt is None:
@@ -24,59 +87,55 @@ def parse_usage(reported: Any) -> Usage | None:
         return None
     if completion is None:
         completion = max(0, (total or 0) - prompt)
-    return _disjoint(reported, prompt, completion, total)
-
-
-def mend_usage(reported: Any) -> bool:
-    """Puts a usage object right in place, so that it counts as OpenAI's does, and says whether it had to be.
-
-    Reasoning that comes on top of the completion is then in it, cached tokens are in the details of the prompt, and
-    what went in is told where a total alone was.
-    """
-    if not isinstance(reported, dict):
-        return False
-    total = _number(reported, "total_tokens")
-    prompt, completion = _number(reported, "prompt_tokens"), _number(reported, "completion_tokens")
-    has_changed = False
     reasoning = _count(_object(reported, "completion_tokens_details"), "reasoning_tokens")
-    if reasoning and prompt is not None and completion is not None and total == prompt + completion + reasoning:
-        reported["completion_tokens"] = completion + reasoning
-        has_changed = True
-    if prompt is None and total is not None and total >= (completion or 0):
-        reported["prompt_tokens"] = total - (completion or 0)
-        has_changed = True
-    details = _object(reported, "prompt_tokens_details")
-    cached = 0 if _count(details, "cached_tokens") else _cache_read(reported, details)
-    if cached:
-        reported["prompt_tokens_details"] = details | {"cached_tokens": cached}
-        has_changed = True
-    return has_changed
+    audio = _count(_object(reported, "prompt_tokens_details"), "audio_tokens")
+    on_top = max(0, (total or 0) - prompt - completion)
+    if on_top and not audio and on_top != reasoning and _count(reported, "prompt_audio_seconds"):
+        audio = on_top
+    if on_top and on_top in (reasoning, reasoning + audio):
+        completion += reasoning
+        on_top -= reasoning
+    cached = _anthropics_cached(reported)
+    prompt += cached if cached > prompt else 0
+    return _Totals(prompt, audio if on_top == audio else 0, completion, audio, reasoning)
 
 
-def parse_service_tier(payload: dict[str, Any]) -> str | None:
-    """The class of service that an answer or a chunk says it is; None when it says none."""
-    reported = payload.get("service_tier")
-    return canonical_tier(reported) if isinstance(reported, str) else None
-
-
-def _disjoint(reported: dict[str, Any], prompt: int, completion: int, total: int | None) -> Usage:
+def _disjoint(reported: dict[str, Any], totals: _Totals) -> Usage:
     went_in = _object(reported, "prompt_tokens_details")
     came_out = _object(reported, "completion_tokens_details")
-    reasoning = _count(came_out, "reasoning_tokens")
-    if reasoning and total == prompt + completion + reasoning:
-        completion += reasoning
-    cache_read = min(prompt, _cache_read(reported, went_in))
-    cache_write = min(prompt - cache_read, _count(went_in, "cache_write_tokens"))
-    input_audio = min(prompt - cache_read - cache_write, _count(went_in, "audio_tokens"))
-    output_audio = min(completion, _count(came_out, "audio_tokens"))
+    fresh, shown = totals.prompt + totals.on_top, totals.completion
+    cache_read = min(fresh, _cache_read(reported, went_in))
+    fresh -= cache_read
+    cache_write = min(fresh, _cache_write(reported, went_in))
+    fresh -= cache_write
+    input_audio = min(fresh, totals.audio)
+    fresh -= input_audio
+    input_image = min(fresh, _count(went_in, "image_tokens"))
+    output_audio = min(shown, _count(came_out, "audio_tokens"))
+    shown -= output_audio
+    output_image = min(shown, _count(came_out, "image_tokens"))
+    shown -= output_image
     return Usage(
-        input=prompt - cache_read - cache_write - input_audio,
+        input=fresh - input_image,
         cache_read=cache_read,
         cache_write_5m=cache_write,
-        output=completion - output_audio,
-        reasoning=min(completion - output_audio, reasoning),
+        output=shown,
+        reasoning=min(shown, totals.reasoning),
         input_audio=input_audio,
         output_audio=output_audio,
+        input_image=input_image,
+        output_image=output_image,
+    )
+
+
+def _with_research(usage: Usage, reported: dict[str, Any]) -> Usage:
+    """`usage` with pages that were read, which are billed as input is, the reasoning about them, and searches."""
+    reasoning = _count(reported, "reasoning_tokens")
+    return usage._replace(
+        input=usage.input + _count(reported, "citation_tokens"),
+        output=usage.output + reasoning,
+        reasoning=usage.reasoning + reasoning,
+        search=_count(reported, "num_search_queries"),
     )
 
 
@@ -87,7 +146,23 @@ def _cache_read(reported: dict[str, Any], went_in: dict[str, Any]) -> int:
         or _count(reported, "prompt_cache_hit_tokens")
         or _count(reported, "cached_tokens")
         or _count(reported, "num_cached_tokens")
+        or _count(reported, "cache_read_input_tokens")
     )
+
+
+def _cache_write(reported: dict[str, Any], went_in: dict[str, Any]) -> int:
+    """Tokens written to the cache, wherever the provider puts them."""
+    return (
+        _count(went_in, "cache_write_tokens")
+        or _count(went_in, "cache_creation_tokens")
+        or _count(went_in, "cache_creation_input_tokens")
+        or _count(reported, "cache_creation_input_tokens")
+    )
+
+
+def _anthropics_cached(reported: dict[str, Any]) -> int:
+    """Tokens read from and written to the cache under Anthropic's names: its prompts do not include them."""
+    return _count(reported, "cache_read_input_tokens") + _count(reported, "cache_creation_input_tokens")
 
 
 def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:

@@ -30,6 +30,8 @@ _CHATS = {
 _VECTORS = {
     "embeddings": read_openai_vectors,
     "batchEmbedContents": read_gemini_vectors,
+    "embedContent": read_gemini_vectors,
+    "predict": read_gemini_vectors,
     "embed_v1": read_cohere_vectors,
     "embed_v2": read_cohere_vectors,
 }
@@ -38,7 +40,7 @@ _RANKINGS = frozenset(("rerank", "rerank_v1", "rerank_v2"))
 OPENAI_CHATS = frozenset(kind for kind, read in _CHATS.items() if read is read_openai_chat)
 ANTHROPIC_CHATS = frozenset(kind for kind, read in _CHATS.items() if read is read_anthropic_chat)
 CHATS = frozenset(_CHATS)
-VECTORS = frozenset((*_VECTORS, "predict"))
+VECTORS = frozenset(_VECTORS)
 COUNTS = frozenset(_COUNTS)
 KINDS = CHATS | VECTORS | COUNTS | _RANKINGS
 """Kinds of exchanges that can be read; a kind is what follows the provider in the name of an api."""

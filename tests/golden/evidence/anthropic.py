@@ -1,7 +1,7 @@
 """What answers in Anthropic's format say; a stream is folded to the message that it builds first."""
 
 import json
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 from tests.golden.evidence.framing import read_sse_objects
@@ -16,7 +16,12 @@ _FINISHES = {
     "tool_use": "tool_calls",
     "refusal": "content_filter",
 }
-_FRAGMENTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta": "signature"}
+_FRAGMENTS = {
+    "text_delta": "text",
+    "connector_text_delta": "connector_text",
+    "thinking_delta": "thinking",
+    "signature_delta": "signature",
+}
 
 
 def read_anthropic_chat(body: bytes, *, is_stream: bool) -> Chat:
@@ -33,7 +38,8 @@ def fold_events(events: list[JsonObject]) -> tuple[JsonObject, bool]:
     for event in events:
         match event.get("type"):
             case "message_start":
-                message = {**event["message"], "content": []}
+                begun = event["message"].get("content") or []
+                message = {**event["message"], "content": [{**block, "json": "", "index": None} for block in begun]}
             case "content_block_start":
                 message["content"].append({**event["content_block"], "json": "", "index": event["index"]})
             case "content_block_delta":
@@ -73,13 +79,23 @@ def _read_message(message: JsonObject) -> Chat:
     finishes = finishes_of(_FINISHES.get(stop, ""), read.calls) if stop else frozenset[str]()
     choice = replace(read.close(finishes), is_refusal=stop == "refusal")
     usage = message.get("usage")
-    return Chat((choice,), read_anthropic_tokens(usage) if usage else None, message.get("id") or "")
+    if not usage:
+        return Chat((choice,), None, message.get("id") or "")
+    told = read_anthropic_tokens(usage)
+    return Chat((choice,), told, message.get("id") or "", billed=_billed(told, usage))
+
+
+def _billed(told: Tokens, usage: JsonObject) -> Tokens:
+    """`told`, and what summing up and advice cost beside it."""
+    beside = [part for part in usage.get("iterations") or [] if part.get("type") in ("compaction", "advisor_message")]
+    parts = [told, *map(read_anthropic_tokens, beside)]
+    return Tokens(*(sum(counts) for counts in zip(*map(astuple, parts), strict=True)))
 
 
 def _read_block(block: JsonObject, read: OpenChoice) -> None:
     match block.get("type"):
-        case "text":
-            read.text.append(block.get("text") or "")
+        case "text" | "connector_text" as kind:
+            read.text.append(block.get(kind) or "")
         case "thinking":
             read.reasoning.append(block.get("thinking") or "")
             read.signatures.append(block.get("signature") or "")

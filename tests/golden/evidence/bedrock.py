@@ -25,6 +25,7 @@ _FINISHES = {
     "guardrail_intervened": "content_filter",
     "content_filtered": "content_filter",
 }
+_SERVED = "server_tool_use"
 
 
 def read_bedrock_chat(body: bytes, *, is_stream: bool) -> Chat:
@@ -39,6 +40,8 @@ def read_bedrock_vectors(answer: JsonObject) -> Vectors:
     if "embedding" in answer:
         return Vectors((tuple(answer["embedding"]),), answer.get("inputTextTokenCount"))
     embeddings = answer["embeddings"]
+    if embeddings and isinstance(embeddings, list) and isinstance(embeddings[0], dict):
+        embeddings = [item["embedding"] for item in embeddings]
     vectors = embeddings["float"] if isinstance(embeddings, dict) else embeddings
     return Vectors(tuple(tuple(vector) for vector in vectors))
 
@@ -49,7 +52,7 @@ def _fold(body: bytes) -> tuple[JsonObject, bool]:
     for headers, payload in read_aws_events(body):
         match headers.get(":event-type"):
             case "contentBlockStart":
-                blocks[payload["contentBlockIndex"]] = {"toolUse": {**payload["start"]["toolUse"], "json": ""}}
+                blocks[payload["contentBlockIndex"]] = _begun(payload["start"])
             case "contentBlockDelta":
                 _add(payload["delta"], blocks.setdefault(payload["contentBlockIndex"], {}))
             case "messageStop":
@@ -60,8 +63,12 @@ def _fold(body: bytes) -> tuple[JsonObject, bool]:
     return answer, "stopReason" in answer
 
 
+def _begun(start: JsonObject) -> JsonObject:
+    return {"toolUse": {**start["toolUse"], "json": ""}} if "toolUse" in start else start
+
+
 def _add(delta: JsonObject, block: JsonObject) -> None:
-    if "toolUse" in delta:
+    if "toolUse" in delta and "toolUse" in block:
         block["toolUse"]["json"] += delta["toolUse"]["input"]
     elif "text" in delta:
         block["text"] = block.get("text", "") + delta["text"]
@@ -82,6 +89,8 @@ def _read_answer(answer: JsonObject) -> Chat:
 
 
 def _read_block(block: JsonObject, read: OpenChoice) -> None:
+    if block.get("toolUse", {}).get("type") == _SERVED or "toolResult" in block:
+        return
     if "toolUse" in block:
         use = block["toolUse"]
         arguments = use.get("input") if "input" in use else parse_arguments(use.get("json"))

@@ -73,7 +73,16 @@ def _chat(read: OpenChoice, finish: Any, usage: Any, identity: str) -> Chat:
     known = _FINISHES.get(finish, "")
     finishes = finishes_of(known, read.calls) if finish else frozenset[str]()
     choice = read.close(finishes)
-    return Chat((choice,), _tokens(usage or {}), identity, is_broken=not finish, may_fail=not known)
+    told = usage or {}
+    return Chat((choice,), _tokens(told), identity, is_broken=not finish, may_fail=not known, billed=_billed(told))
+
+
+def _billed(usage: JsonObject) -> Tokens | None:
+    billed, tokens = usage.get("billed_units") or {}, usage.get("tokens") or {}
+    if "input_tokens" not in billed or "output_tokens" not in billed:
+        return None
+    output = int(billed["output_tokens"])
+    return Tokens(int(billed["input_tokens"]), output, reasoning=min(output, int(tokens.get("reasoning_tokens") or 0)))
 
 
 def _tokens(usage: JsonObject) -> Tokens | None:

@@ -1,6 +1,9 @@
 """What answers in Gemini's format say, whole or streamed."""
 
 import json
+import re
+from itertools import pairwise
+from typing import Any
 
 from tests.golden.evidence.framing import read_sse_objects
 from tests.golden.evidence.types import Chat, JsonObject, OpenChoice, Tokens, ToolCall, Vectors, finishes_of
@@ -11,6 +14,7 @@ _FINISHES = {"STOP": "stop", "1": "stop", "MAX_TOKENS": "length", "2": "length"}
 )
 _PIECES = ("stringValue", "numberValue", "boolValue")
 _BLOCKED = frozenset(("content_filter",))
+_STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+)\]")
 
 
 def read_gemini_chat(body: bytes, *, is_stream: bool) -> Chat:
@@ -44,9 +48,12 @@ def read_gemini_chat(body: bytes, *, is_stream: bool) -> Chat:
 
 
 def read_gemini_vectors(answer: JsonObject) -> Vectors:
-    embeddings = answer.get("embeddings") or [answer.get("embedding") or {}]
-    usage = answer.get("usageMetadata") or {}
-    return Vectors(tuple(tuple(embedding["values"]) for embedding in embeddings), usage.get("promptTokenCount"))
+    """Vectors of either place; Vertex may count the tokens of each text apart."""
+    predicted = [prediction["embeddings"] for prediction in answer.get("predictions") or []]
+    embeddings = answer.get("embeddings") or predicted or [answer.get("embedding") or {}]
+    counted = [embedding["statistics"]["token_count"] for embedding in predicted if "statistics" in embedding]
+    tokens = sum(counted) if counted else (answer.get("usageMetadata") or {}).get("promptTokenCount")
+    return Vectors(tuple(tuple(embedding["values"]) for embedding in embeddings), tokens)
 
 
 def _answers(body: bytes) -> list[JsonObject]:
@@ -77,11 +84,23 @@ def _read_part(part: JsonObject, read: OpenChoice, *, joins: bool) -> None:
 
 
 def _extend(arguments: JsonObject, piece: JsonObject) -> None:
-    """Adds a piece of a streamed argument, whose path is that of a member of the arguments themselves."""
-    name = piece["jsonPath"].removeprefix("$.")
+    """Adds a piece of a streamed argument where its path goes to from the arguments; text goes on."""
+    path = [name or int(index) for name, index in _STEP.findall(piece["jsonPath"])]
     value = next((piece[kind] for kind in _PIECES if kind in piece), None)
-    earlier = arguments.get(name)
-    arguments[name] = earlier + value if isinstance(earlier, str) and isinstance(value, str) else value
+    parent: Any = arguments
+    for step, following in pairwise(path):
+        parent = _at(parent, step, {} if isinstance(following, str) else [])
+    earlier = _at(parent, path[-1], None)
+    parent[path[-1]] = earlier + value if isinstance(earlier, str) and isinstance(value, str) else value
+
+
+def _at(parent: Any, step: str | int, missing: Any) -> Any:
+    """What is at `step` of an object or a list, in which `missing` is put where it ends."""
+    if isinstance(parent, dict):
+        return parent.setdefault(step, missing)
+    if step == len(parent):
+        parent.append(missing)
+    return parent[step]
 
 
 def _append(blocks: list[str], text: str, *, joins: bool) -> None:

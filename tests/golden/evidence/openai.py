@@ -32,7 +32,8 @@ def read_openai_chat(body: bytes, *, is_stream: bool) -> Chat:
 
 def read_whole_chat(answer: JsonObject) -> Chat:
     choices = [_choice(choice) for choice in answer.get("choices") or []]
-    return Chat(tuple(choices), read_tokens(answer.get("usage")), answer.get("id") or "")
+    usage = answer.get("usage")
+    return Chat(tuple(choices), read_tokens(usage), answer.get("id") or "", billed=_billed(usage))
 
 
 def read_tokens(usage: Any) -> Tokens | None:
@@ -47,9 +48,18 @@ def read_tokens(usage: Any) -> Tokens | None:
     reasoning = came_out.get("reasoning_tokens") or 0
     if reasoning and usage.get("total_tokens") == prompt + completion + reasoning:
         completion += reasoning
-    cached = went_in.get("cached_tokens") or usage.get("prompt_cache_hit_tokens")
-    cached = cached or usage.get("cached_tokens") or usage.get("num_cached_tokens") or 0
+    cached = went_in.get("cached_tokens") or usage.get("prompt_cache_hit_tokens") or usage.get("cached_tokens")
+    cached = cached or usage.get("num_cached_tokens") or usage.get("cache_read_input_tokens") or 0
     return Tokens(prompt, completion, cached, went_in.get("cache_write_tokens") or 0, reasoning)
+
+
+def _billed(usage: Any) -> Tokens | None:
+    """What is billed where the total says that sound comes on top of the prompt; None elsewhere."""
+    told = read_tokens(usage)
+    sound = told and (usage.get("prompt_tokens_details") or {}).get("audio_tokens")
+    if not told or not sound or usage.get("total_tokens") != told.prompt + told.completion + sound:
+        return None
+    return replace(told, prompt=told.prompt + sound)
 
 
 def read_openai_vectors(answer: JsonObject) -> Vectors:
@@ -93,7 +103,7 @@ def _streamed(body: bytes) -> Chat:
     parts: dict[int, OpenChoice] = {}
     calls: dict[int, dict[int, OpenCall]] = {}
     finishes: dict[int, frozenset[str]] = {}
-    usage: Tokens | None = None
+    usage: Any = None
     identity, is_done, is_failed = "", False, False
     for event in read_sse(body):
         if event.data.strip() == "[DONE]":
@@ -102,7 +112,8 @@ def _streamed(body: bytes) -> Chat:
         chunk = json.loads(event.data)
         is_failed = is_failed or event.name == "error" or bool(chunk.get("error"))
         identity = identity or chunk.get("id") or ""
-        usage = read_tokens(chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage")) or usage
+        told = chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage")
+        usage = told if read_tokens(told) else usage
         for choice in chunk.get("choices") or []:
             index = choice.get("index") or 0
             _add(choice, parts.setdefault(index, OpenChoice()), calls.setdefault(index, {}))
@@ -113,7 +124,7 @@ def _streamed(body: bytes) -> Chat:
         part.text, part.reasoning = _joined(part.text), ["".join(part.reasoning)]
     choices = tuple(part.close(finishes.get(index, frozenset())) for index, part in sorted(parts.items()))
     is_broken = is_failed or not (is_done or (finishes and set(finishes) == set(parts)))
-    return Chat(choices, usage, identity, is_broken)
+    return Chat(choices, read_tokens(usage), identity, is_broken, billed=_billed(usage))
 
 
 def _add(choice: JsonObject, part: OpenChoice, calls: dict[int, OpenCall]) -> None:

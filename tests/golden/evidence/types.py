@@ -58,7 +58,8 @@ class Tokens:
 class Chat:
     """A chat's or a text completion's answer. `is_broken` says that its stream came to no good end.
 
-    `may_fail` says that a gateway may as well call it an error.
+    `may_fail` says that a gateway may as well call it an error. `billed` is what costs money, where that is another
+    count than `usage`, which clients are told.
     """
 
     choices: tuple[Choice, ...]
@@ -66,6 +67,7 @@ class Chat:
     id: str = ""
     is_broken: bool = False
     may_fail: bool = False
+    billed: Tokens | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tests.golden.playing import Stage, is_speakable, stage
 
 READ = read_cases(recordings.FOLDER)
 CASES = [case for case in READ if case.recording.id not in EXCEPTIONS and is_speakable(case)]
-UNSPOKEN = {"bedrock.rerank", "perplexity.embeddings"}
+UNSPOKEN = {"perplexity.embeddings"}
 UNPLAYED = {"bedrock.invoke", "bedrock.invoke_stream"}
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -12,7 +12,8 @@ from dataplane.call import Call, Endpoint
 from dataplane.dialects.anthropic import AnthropicDialect
 from dataplane.dialects.base import Frame, SseEvent
 from dataplane.errors import UpstreamError, UpstreamErrorKind
-from tests.fakes.outcomes import CHAT, REQUEST_ID, START_TIME_US, make_call
+from dataplane.metering.meter import Meter
+from tests.fakes.outcomes import CHAT, REQUEST_ID, START_TIME_US, make_attempt, make_call
 from tests.unit.dataplane.dialects.test_anthropic_recordings import folded, whole
 from tollway.kernel.usage import Usage
 
@@ -25,6 +26,7 @@ CALLS = st.sampled_from([HUB, NATIVE, COUNT, AS_JSON])
 WORDS = st.sampled_from(
     [
         *("text", "tool_use", "thinking", "redacted_thinking", "server_tool_use", "json_answer", "refusal", "error"),
+        *("connector_text", "connector_text_delta", "compaction", "advisor_message", "fallback_message", "message"),
         *("text_delta", "input_json_delta", "thinking_delta", "signature_delta", "citations_delta", "fast", "ping"),
     ]
 )
@@ -35,6 +37,7 @@ NAMES = st.sampled_from(
         *("content_block", "partial_json", "citation", "input_tokens", "output_tokens", "cache_creation", "iterations"),
         *("cache_read_input_tokens", "cache_creation_input_tokens", "ephemeral_1h_input_tokens", "server_tool_use"),
         *("output_tokens_details", "thinking_tokens", "web_search_requests", "service_tier", "speed", "request_id"),
+        *("connector_text",),
     ]
 )
 JSON = st.recursive(
@@ -219,6 +222,21 @@ def test_server_tools_are_no_calls() -> None:
     assert said == {"role": "assistant", "content": "hi", "refusal": None}
 
 
+def test_what_a_model_says_between_calls_is_text() -> None:
+    said = answered(message({"type": "connector_text", "connector_text": "Now "}, TEXT, USE))["choices"][0]["message"]
+    assert (said["content"], len(said["tool_calls"])) == ("Now hi", 1)
+
+
+def test_what_is_billed_beside_the_answer_is_metered_and_not_told() -> None:
+    compaction = {"type": "compaction", "input_tokens": 100, "output_tokens": 20}
+    body = message(TEXT, usage={"input_tokens": 1, "output_tokens": 2, "iterations": [compaction]})
+    told = answered(body)["usage"]
+    assert (told["prompt_tokens"], told["completion_tokens"], told["total_tokens"]) == (1, 2, 3)
+    whole_frame, last = DIALECT.parse_result(HUB, body), DIALECT.parse_result_chunks(HUB, body)[-1]
+    assert whole_frame.usage == last.usage == Usage(input=101, output=22)
+    assert json.loads(last.data)["usage"] == told
+
+
 def test_citations_with_urls_are_annotations() -> None:
     cited = {"type": "web_search_result_location", "url": "https://x.example", "title": "X", "cited_text": "t"}
     blocks: list[dict[str, Any]] = [
@@ -325,6 +343,78 @@ def test_prelude_is_no_content_and_reports_what_went_in() -> None:
     assert list(parser.feed(SseEvent("ping", b'{"type": "ping"}'))) == []
     assert list(parser.feed(SseEvent("future", b'{"type": "future"}'))) == []
     assert list(parser.feed(SseEvent("", b" "))) == []
+
+
+CONTAINED = {"id": "m", "content": [TEXT, USE, "x"], "stop_reason": "tool_use"}
+COUNTED = {"usage": {"input_tokens": 9, "output_tokens": 4}}
+
+
+def test_content_and_end_may_come_with_the_beginning() -> None:
+    frames = feed({"type": "message_start", "message": CONTAINED | COUNTED}, STOP)
+    said = folded(frames)
+    assert (said["content"], said["finish"]) == ("hi", "tool_calls")
+    assert said["calls"] == [{"id": "toolu_1", "name": "f", "arguments": {"a": "\u00e9"}}]
+    assert frames[-1].usage == Usage(input=9, output=4)
+    (native, _) = feed({"type": "message_start", "message": CONTAINED | COUNTED}, STOP, call=NATIVE)
+    assert (native.is_content, native.text_bytes, native.deltas) == (True, 2 + 1 + len('{"a":"é"}'.encode()), 1)
+    assert native.usage == Usage(input=9, output=4)
+
+
+def test_message_begins_once() -> None:
+    again = {"type": "message_start", "message": {"id": "other", "usage": {"input_tokens": 12, "output_tokens": 1}}}
+    ended = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}}
+    frames = feed(START, again, begun(TEXT), ended, STOP)
+    assert {json.loads(frame.data)["id"] for frame in frames} == {"chatcmpl-m"}
+    assert (folded(frames)["content"], frames[-1].usage) == ("hi", Usage(input=12, output=5))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "told"),
+    [
+        ("text_delta", "text", "content"),
+        ("connector_text_delta", "connector_text", "content"),
+        ("thinking_delta", "thinking", "reasoning_content"),
+    ],
+)
+def test_text_of_a_block_that_was_not_begun_is_told(kind: str, name: str, told: str) -> None:
+    frames = feed(START, delta(kind, 3, **{name: "a"}), delta(kind, 3, **{name: "b"}), STOP)
+    deltas = [choice["delta"] for frame in frames for choice in json.loads(frame.data)["choices"]]
+    assert "".join(said.get(told) or "" for said in deltas) == "ab"
+
+
+def test_input_of_a_call_that_was_not_begun_is_none() -> None:
+    frames = feed(START, delta("input_json_delta", 1, partial_json="{}"), STOP)
+    assert (folded(frames)["calls"], folded(frames)["finish"]) == ([], "stop")
+
+
+ENDED = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5, "speed": "fast"}}
+
+
+@pytest.mark.parametrize("call", [HUB, NATIVE])
+def test_usage_is_known_when_the_stream_breaks_off_after_its_last_word(call: Call) -> None:
+    parser, meter = DIALECT.stream_parser(call), Meter()
+    for event in (START, begun(TEXT), ENDED):
+        meter.observe(parser.feed(SseEvent("", encode(event))))
+    with pytest.raises(UpstreamError):
+        list(parser.finish())
+    attempt = make_attempt()
+    meter.settle(call, attempt)
+    assert (meter.usage, meter.service_tier) == (Usage(input=9, output=5), "fast")
+    assert attempt.usage == Usage(input=9, output=5)
+
+
+@pytest.mark.parametrize("call", [HUB, NATIVE])
+def test_usage_on_the_way_is_not_the_last_word(call: Call) -> None:
+    on_the_way = {"type": "message_delta", "delta": {}, "usage": {"output_tokens": 5}}
+    assert not any(frame.is_usage_only for frame in feed(START, on_the_way, ENDED, STOP, call=call)[:-3])
+
+
+def test_usage_of_an_ended_message_is_told_once() -> None:
+    frames = feed(START, begun(TEXT), ENDED, STOP)
+    early, end, last = [json.loads(frame.data) for frame in frames[-3:]]
+    assert [frame.is_usage_only for frame in frames] == [False, False, True, False, True]
+    assert (early["choices"], early["usage"]) == ([], None)
+    assert (end["choices"][0]["finish_reason"], last["usage"]["completion_tokens"]) == ("stop", 5)
 
 
 def test_stream_without_reported_usage_ends_with_its_finish() -> None:

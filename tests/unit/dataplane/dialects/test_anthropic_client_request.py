@@ -167,8 +167,8 @@ def test_tool_use_becomes_tool_calls() -> None:
     ]
     message = {"role": "assistant", "tool_calls": calls, "cache_control": MARKER}
     assert assistant(*uses) == message | {"content": None}
-    said = assistant({"type": "text", "text": "Let me see."}, *uses)
-    assert said == message | {"content": "Let me see."}
+    for kind in ("text", "connector_text"):
+        assert assistant({"type": kind, kind: "Let me see."}, *uses) == message | {"content": "Let me see."}
 
 
 def test_tool_results_come_before_the_rest_of_their_message() -> None:

@@ -74,6 +74,29 @@ def test_whole_answer() -> None:
     }
 
 
+def test_usage_is_what_openai_clients_are_told_whatever_is_billed() -> None:
+    told = {
+        "prompt_tokens": 30,
+        "completion_tokens": 9,
+        "prompt_tokens_details": {"cached_tokens": 10, "cache_write_tokens": 5},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    }
+    payload = {"choices": [{"message": {"content": "so"}}], "usage": told}
+    usages = [
+        json.loads(FORMAT.render_result(CALL, Frame(json.dumps(payload).encode(), usage=billed)))["usage"]
+        for billed in (None, Usage(input=3, output=1), Usage(cache_write_5m=1, cache_write_1h=4))
+    ]
+    assert [usage.pop("cache_creation")["ephemeral_1h_input_tokens"] for usage in usages] == [0, 0, 4]
+    expected = {
+        "input_tokens": 15,
+        "cache_creation_input_tokens": 5,
+        "cache_read_input_tokens": 10,
+        "output_tokens": 9,
+        "output_tokens_details": {"thinking_tokens": 2},
+    }
+    assert usages == [expected] * 3
+
+
 def test_input_keeps_its_digits() -> None:
     arguments = '{"n": 123456789012345678901234567890, "p": 1.50}'
     payload = {

@@ -155,6 +155,15 @@ def test_end_waits_for_the_usage() -> None:
     assert renderer.finish() == b""
 
 
+def test_usage_is_what_openai_clients_are_told_whatever_is_billed() -> None:
+    told = json.dumps({"choices": [], "usage": {"prompt_tokens": 30, "completion_tokens": 9}}).encode()
+    last = Frame(told, usage=Usage(input=3, output=1), is_usage_only=True)
+    assert render(chunk({"content": "a"}, "stop"), last)[-2]["usage"] == NO_TOKENS | {
+        "input_tokens": 30,
+        "output_tokens": 9,
+    }
+
+
 def test_usage_known_at_first_is_told_at_first_and_the_last_one_wins() -> None:
     first = chunk(ROLE)
     first.usage = Usage(input=5, output=1)

@@ -250,7 +250,7 @@ def test_native_stream_passes_every_event(recording: Recording) -> None:
     assert [json.loads(frame.data) for frame in frames] == events_of(recording)
     assert [frame.event for frame in frames] == [event["type"] for event in events_of(recording)]
     assert {frame.format for frame in frames} == {"anthropic"}
-    assert not any(frame.is_usage_only for frame in frames)
+    assert [frame.event for frame in frames if frame.is_usage_only] == ["message_delta"]
     usages = [frame.usage for frame in frames if frame.usage is not None]
     assert usages[-1] == parse_stream([recording.body])[-1].usage
 

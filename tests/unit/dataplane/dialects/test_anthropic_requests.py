@@ -454,6 +454,44 @@ SUMMARIZED = {"type": "adaptive", "display": "summarized"}
         ({"thinking": {"type": "enabled", "budget_tokens": 9}}, BUDGET, {"type": "enabled", "budget_tokens": 9}, None),
         ({"thinking": {"type": "enabled", "budget_tokens": 9}}, NEW, SUMMARIZED, None),
         ({"thinking": {"type": "disabled"}, "reasoning_effort": "low"}, NEW, {"type": "disabled"}, "low"),
+        ({"thinking": {"type": "disabled"}}, "claude-sonnet-5-5", {"type": "between_tools"}, None),
+        ({"thinking": {"type": "disabled"}}, "claude-fable-5", None, None),
+        ({"thinking": {"type": "disabled", "x": 1}}, OLD, {"type": "disabled"}, None),
+        (
+            {"thinking": {"type": "enabled", "clear_thinking": False}},
+            BUDGET,
+            {"type": "enabled", "budget_tokens": 8192},
+            None,
+        ),
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": "9"}},
+            BUDGET,
+            {"type": "enabled", "budget_tokens": 8192},
+            None,
+        ),
+        (
+            {"thinking": {"type": "enabled"}, "reasoning_effort": "low"},
+            BUDGET,
+            {"type": "enabled", "budget_tokens": 2048},
+            None,
+        ),
+        ({"thinking": {"type": "enabled"}, "max_tokens": 1200}, BUDGET, None, None),
+        ({"thinking": {"type": "enabled"}}, OLD, None, None),
+        ({"thinking": {"type": "adaptive"}}, BUDGET, {"type": "enabled", "budget_tokens": 8192}, None),
+        (
+            {"thinking": {"type": "adaptive", "display": "omitted", "x": 1}},
+            NEW,
+            {"type": "adaptive", "display": "omitted"},
+            None,
+        ),
+        ({"thinking": {"type": "sometimes"}}, NEW, None, None),
+        (
+            {"thinking": {"type": ["enabled"]}, "reasoning_effort": "low"},
+            BUDGET,
+            {"type": "enabled", "budget_tokens": 2048},
+            None,
+        ),
+        ({"thinking": "enabled"}, BUDGET, None, None),
         ({"output_config": {"effort": "max"}, "reasoning_effort": "low"}, NEW, SUMMARIZED, "max"),
     ],
 )
@@ -548,3 +586,13 @@ def test_fallbacks_that_nothing_was_checked_for_are_refused(
         render({"messages": HELLO, "fallbacks": fallbacks}, ADAPTIVE, provider, endpoint)
     assert (caught.value.error_code, caught.value.param) == ("unsupported_parameter", "fallbacks")
     assert "Route" in str(caught.value)
+
+
+@pytest.mark.parametrize("endpoint", [CHAT, MESSAGES])
+def test_tools_may_ask_the_model_that_is_called_and_no_other(endpoint: Endpoint) -> None:
+    advisor = {"type": "advisor_20260301", "name": "advisor"}
+    body = {"messages": HELLO, "max_tokens": 9, "tools": [advisor | {"model": ADAPTIVE}]}
+    assert json.loads(render(body, endpoint=endpoint).body)["tools"] == body["tools"]
+    with pytest.raises(InvalidRequest) as caught:
+        render(body | {"tools": [advisor | {"model": "claude-opus-4-1"}]}, endpoint=endpoint)
+    assert caught.value.param == "tools[0].model"

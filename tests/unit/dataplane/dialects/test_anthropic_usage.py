@@ -7,7 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.dialects.anthropic.errors import parse_error
-from dataplane.dialects.anthropic.usage import merged_usage, parse_service_tier, parse_usage
+from dataplane.dialects.anthropic.usage import (
+    answer_usage,
+    begun_usage,
+    merged_usage,
+    parse_service_tier,
+    parse_usage,
+)
 from dataplane.dialects.hub import usage_object
 from tollway.kernel.usage import Usage
 
@@ -54,17 +60,6 @@ COUNTS = st.integers(0, 10**6)
             {"output_tokens": 2, "server_tool_use": {"web_search_requests": 3, "web_fetch_requests": 1}},
             Usage(output=2, search=3),
         ),
-        (
-            {
-                "input_tokens": 10,
-                "output_tokens": 2,
-                "iterations": [
-                    {"type": "compaction", "input_tokens": 100, "output_tokens": 20},
-                    {"type": "message", "input_tokens": 10, "output_tokens": 2},
-                ],
-            },
-            Usage(input=110, output=22),
-        ),
         ({"input_tokens": 3}, None),
         ({"input_tokens": 3, "output_tokens": -1}, None),
         ({"input_tokens": True, "output_tokens": 10**12}, None),
@@ -73,7 +68,76 @@ COUNTS = st.integers(0, 10**6)
     ],
 )
 def test_usage(reported: Any, usage: Usage | None) -> None:
-    assert parse_usage(reported) == usage
+    assert parse_usage(reported) == answer_usage(reported) == usage
+
+
+def iteration(kind: str, fresh: int, out: int, model: str | None = None, **fields: Any) -> dict[str, Any]:
+    named = {} if model is None else {"model": model}
+    return {"type": kind, "input_tokens": fresh, "output_tokens": out, **named, **fields}
+
+
+CACHING: dict[str, Any] = {
+    "cache_read_input_tokens": 50,
+    "cache_creation_input_tokens": 7,
+    "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 7},
+}
+
+
+@pytest.mark.parametrize(
+    ("iterations", "beside"),
+    [
+        pytest.param([iteration("message", 10, 2)], Usage(), id="alone"),
+        pytest.param([iteration("message", 6, 1), iteration("message", 4, 1)], Usage(), id="server tools"),
+        pytest.param(
+            [iteration("compaction", 100, 20, **CACHING), iteration("message", 10, 2)],
+            Usage(input=100, cache_read=50, cache_write_1h=7, output=20),
+            id="compaction",
+        ),
+        pytest.param(
+            [iteration("message", 6, 1), iteration("advisor_message", 30, 9, "b"), iteration("message", 4, 1)],
+            Usage(input=30, output=9),
+            id="advisor",
+        ),
+        pytest.param(
+            [iteration("message", 8, 0, "a"), iteration("fallback_message", 10, 2, "b")],
+            Usage(),
+            id="declined before it said anything",
+        ),
+        pytest.param(
+            [
+                iteration("message", 8, 5, "a"),
+                iteration("message", 9, 0, "a"),
+                iteration("fallback_message", 10, 2, "b"),
+            ],
+            Usage(input=17, output=5),
+            id="declined half way",
+        ),
+        pytest.param(
+            [
+                iteration("message", 8, 5, "a"),
+                iteration("message", 8, 0, "b"),
+                iteration("message", 6, 1, "c"),
+                iteration("fallback_message", 4, 1, "c"),
+            ],
+            Usage(input=8, output=5),
+            id="the second fallback used tools",
+        ),
+        pytest.param([iteration("fallback_message", 10, 2, "b")], Usage(), id="kept to the fallback"),
+        pytest.param(
+            [iteration("message", 4, 1, "a"), iteration("fallback_message", 6, 1, "b")], Usage(), id="added up already"
+        ),
+        pytest.param(
+            ["x", iteration("from_the_future", 9, 9), {"type": [], "model": {}}, {"type": "compaction"}],
+            Usage(),
+            id="anything",
+        ),
+        pytest.param({"type": "compaction"}, Usage(), id="no list"),
+    ],
+)
+def test_iterations_that_the_totals_leave_out_are_billed_and_not_told(iterations: Any, beside: Usage) -> None:
+    reported = {"input_tokens": 10, "output_tokens": 2, "iterations": iterations}
+    assert answer_usage(reported) == Usage(input=10, output=2)
+    assert parse_usage(reported) == beside._replace(input=10 + beside.input, output=2 + beside.output)
 
 
 @given(COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
@@ -106,6 +170,44 @@ def test_later_usage_overrules_what_it_says() -> None:
         "service_tier": "standard",
     }
     assert merged_usage(first, None) == first
+
+
+@pytest.mark.parametrize(
+    ("later", "input_tokens", "read"),
+    [
+        ({"output_tokens": 4}, 100, 55_096),
+        ({"input_tokens": 0, "cache_read_input_tokens": 0, "output_tokens": 4}, 100, 55_096),
+        ({"input_tokens": None, "output_tokens": 4}, 100, 55_096),
+        ({"input_tokens": 181, "cache_read_input_tokens": 0, "output_tokens": 4}, 181, 0),
+        ({"input_tokens": 0, "cache_read_input_tokens": 7, "output_tokens": 4}, 0, 7),
+    ],
+)
+def test_later_input_overrules_as_one_unless_it_counts_nothing(
+    later: dict[str, Any], input_tokens: int, read: int
+) -> None:
+    merged = merged_usage({"input_tokens": 100, "cache_read_input_tokens": 55_096, "output_tokens": 0}, later)
+    assert (merged["input_tokens"], merged["cache_read_input_tokens"], merged["output_tokens"]) == (
+        input_tokens,
+        read,
+        4,
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "usage"),
+    [
+        ({"usage": {"input_tokens": 3, "output_tokens": 8}}, {"input_tokens": 3, "output_tokens": 0}),
+        (
+            {"usage": {"input_tokens": 3, "output_tokens": 8}, "stop_reason": "tool_use"},
+            {"input_tokens": 3, "output_tokens": 8},
+        ),
+        ({"usage": {"input_tokens": 3}}, {}),
+        ({"usage": []}, {}),
+        ({}, {}),
+    ],
+)
+def test_output_is_unknown_at_first_unless_the_message_has_ended(message: Any, usage: Any) -> None:
+    assert begun_usage(message) == usage
 
 
 @pytest.mark.parametrize(

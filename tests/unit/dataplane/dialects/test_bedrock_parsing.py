@@ -14,17 +14,21 @@ from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.bedrock import BedrockDialect
 from dataplane.dialects.bedrock.usage import parse_usage
 from dataplane.errors import UpstreamError, UpstreamErrorKind
-from tests.fakes.outcomes import REQUEST_ID, make_call
+from dataplane.metering.meter import Meter
+from tests.fakes.outcomes import REQUEST_ID, make_attempt, make_call
+from tollway.kernel.usage import NO_USAGE, SettlementState, Usage
 
 DIALECT = BedrockDialect()
 CHAT = make_call()
 JSON_CHAT = make_call(body={"response_format": {"type": "json_object"}, "tools": [{"function": {"name": "f"}}]})
 EMBEDDINGS = Endpoint("embeddings", "/v1/embeddings", "embeddings", False)
+RERANK = Endpoint("rerank", "/v1/rerank", "rerank", False)
 COUNT_TOKENS = Endpoint("count_tokens", "/v1/messages/count_tokens", "count_tokens", False)
 HOUR = {"ttl": "1h", "inputTokens": 6}
 USAGE = {"inputTokens": 5, "outputTokens": 3, "totalTokens": 8}
 STOP = ("messageStop", {"stopReason": "end_turn"})
 METADATA = ("metadata", {"usage": USAGE})
+BLOCKED = {"stopReason": "guardrail_intervened", "usage": {"inputTokens": 0, "outputTokens": 0}}
 
 
 def encode(value: Any) -> bytes:
@@ -174,10 +178,111 @@ def test_tools_of_the_provider_are_no_calls() -> None:
     assert deltas(frames) == [{"content": "a"}]
 
 
-def test_cited_text_is_text() -> None:
-    cited = {"citationsContent": {"content": [{"text": "a"}, {"text": "b"}], "citations": [{"title": "t"}]}}
-    assert message(cited, {"text": "c"})["content"] == "abc"
-    assert deltas(feed(piece(0, {"text": "a"}), piece(0, {"citation": {"title": "t"}}), STOP)) == [{"content": "a"}]
+def test_searches_of_the_web_are_metered() -> None:
+    search = use("nova_grounding", type="server_tool_use", input={})
+    ran = use("nova_code_interpreter", type="server_tool_use", input={})
+    body = {"output": {"message": {"content": [search, ran, search, use("nova_grounding", input={})]}}, "usage": USAGE}
+    whole = DIALECT.parse_result(CHAT, encode(body))
+    streamed = DIALECT.parse_result_chunks(CHAT, encode(body))[-1]
+    assert whole.usage == streamed.usage == Usage(input=5, output=3, search=2)
+
+
+def test_uses_that_are_typed_as_the_clients_are_calls() -> None:
+    typed = use("f", type="tool_use", input={"a": 1})
+    (call,) = message(typed)["tool_calls"]
+    assert (call["id"], call["function"]["arguments"]) == ("t1", '{"a":1}')
+    frames = feed(begin(0, typed), piece(0, {"toolUse": {"input": '{"a":1}'}}), ("messageStop", {}))
+    assert "".join(delta["tool_calls"][0]["function"]["arguments"] for delta in deltas(frames)) == '{"a":1}'
+    assert finish(frames) == "tool_calls"
+
+
+def test_what_the_providers_tools_return_in_pieces_is_left_out() -> None:
+    ran = begin(0, use("nova_code_interpreter", type="server_tool_use"))
+    returned = begin(1, {"toolResult": {"toolUseId": "t1", "type": "nova_code_interpreter_result"}})
+    found = piece(1, {"toolResult": [{"json": {"stdOut": "7"}}]})
+    frames = feed(ran, piece(0, {"toolUse": {"input": "{}"}}), returned, found, piece(2, {"text": "a"}), STOP)
+    assert (deltas(frames), finish(frames)) == ([{"content": "a"}], "stop")
+
+
+WEB = {"location": {"web": {"url": "https://a.example/b", "domain": "a.example"}}}
+FOUND = {"source": "http://c.example", "title": "C", "location": {"searchResultLocation": {"start": 0}}}
+PAGE = {"title": "t", "location": {"documentPage": {"start": 1, "end": 2}}}
+STORED: dict[str, Any] = {"source": "s3://bucket/key", "title": "t"}
+
+
+def note(start: int, end: int, url: str, title: str) -> dict[str, Any]:
+    cited = {"start_index": start, "end_index": end, "url": url, "title": title}
+    return {"type": "url_citation", "url_citation": cited}
+
+
+def test_cited_text_is_text_and_is_annotated_where_its_source_has_an_address() -> None:
+    cited: dict[str, Any] = {"content": [{"text": "bö"}, {"text": "c"}], "citations": [PAGE, WEB, STORED, FOUND]}
+    blocks: list[dict[str, Any]] = [{"text": "a"}, {"citationsContent": cited}, {"text": "d"}]
+    notes = [note(1, 4, "https://a.example/b", "a.example"), note(1, 4, "http://c.example", "C")]
+    told = message(*blocks)
+    assert (told["content"], told["annotations"]) == ("aböcd", notes)
+    pieces: list[dict[str, Any]] = [
+        {"citation": PAGE},
+        {"text": "bö"},
+        {"citation": WEB},
+        {"text": "c"},
+        {"citation": FOUND},
+    ]
+    events = [
+        piece(0, {"text": "a"}),
+        *(piece(1, one) for one in pieces),
+        ("contentBlockStop", {"contentBlockIndex": 1}),
+    ]
+    streamed = deltas(feed(*events, piece(2, {"text": "d"}), STOP))
+    assert "".join(delta.get("content", "") for delta in streamed) == "aböcd"
+    assert [delta["annotations"] for delta in streamed if "annotations" in delta] == [notes]
+
+
+def test_citations_without_text_are_of_the_text_before_them() -> None:
+    bare = {"citationsContent": {"citations": [WEB]}}
+    assert message({"text": "ab"}, {"text": "cd"}, bare)["annotations"] == [
+        note(2, 4, "https://a.example/b", "a.example")
+    ]
+    assert message({"text": "ab"}, {"citationsContent": {"citations": [PAGE, 5]}}) == message({"text": "ab"})
+
+
+def test_answers_in_json_are_not_annotated() -> None:
+    cited = {"citationsContent": {"content": [{"text": '{"a":1}'}], "citations": [WEB]}}
+    told = message(cited, call=JSON_CHAT)
+    assert (told["content"], "annotations" in told) == ('{"a":1}', False)
+
+
+@pytest.mark.parametrize(
+    ("members", "counted"),
+    [
+        (BLOCKED, 0),
+        ({**BLOCKED, "usage": USAGE}, 3),
+        ({**BLOCKED, "stopReason": "end_turn"}, 3),
+        ({**BLOCKED, "usage": {}}, 3),
+    ],
+)
+def test_words_of_a_guardrail_that_used_nothing_are_not_counted(members: dict[str, Any], counted: int) -> None:
+    body = encode({"output": {"message": {"content": [{"text": "no!"}]}}, **members})
+    whole = DIALECT.parse_result(CHAT, body)
+    assert whole.text_bytes == counted
+    chunks = DIALECT.parse_result_chunks(CHAT, body)
+    usage = ("metadata", {"usage": members["usage"]})
+    stop = ("messageStop", {"stopReason": members["stopReason"]})
+    for frames in (chunks, feed(piece(0, {"text": "n"}), piece(0, {"text": "o!"}), usage, stop)):
+        assert sum(frame.text_bytes for frame in frames) == counted
+        assert (sum(frame.deltas for frame in frames) > 0) == (counted > 0)
+        assert frames[-1].usage == whole.usage
+    assert (whole.usage == NO_USAGE) == (members["usage"] == BLOCKED["usage"])
+
+
+def test_words_of_a_guardrail_that_used_nothing_are_settled_as_reported() -> None:
+    body = encode({"output": {"message": {"content": [{"text": "no!"}]}}, **BLOCKED})
+    for frames in ([DIALECT.parse_result(CHAT, body)], DIALECT.parse_result_chunks(CHAT, body)):
+        attempt, meter = make_attempt(), Meter()
+        meter.observe(frames)
+        meter.complete()
+        meter.settle(CHAT, attempt)
+        assert (attempt.basis, attempt.usage) == (SettlementState.REPORTED, NO_USAGE)
 
 
 def test_reasoning_is_text_and_details() -> None:
@@ -188,16 +293,18 @@ def test_reasoning_is_text_and_details() -> None:
         ("contentBlockStop", {"contentBlockIndex": 0}),
         piece(1, {"reasoningContent": {"redactedContent": "RXRrRUNrZ0lCeEFC"}}),
         piece(2, {"reasoningContent": {"redactedContent": "AP8="}}),
-        piece(3, {"reasoningContent": {"text": "c"}}),
+        piece(3, {"reasoningContent": {"redactedContent": "cnNuX3BVUGgxNnRvNFY="}}),
+        piece(4, {"reasoningContent": {"text": "c"}}),
         STOP,
     )
     signed = {"type": "reasoning.text", "text": "ab", "signature": "s", "format": "anthropic-claude-v1", "index": 0}
     redacted = {"type": "reasoning.encrypted", "data": "EtkECkgIBxAB", "format": "anthropic-claude-v1", "index": 1}
     other = {"type": "reasoning.encrypted", "data": "AP8=", "format": "bedrock-v1", "index": 2}
+    gpts = {"type": "reasoning.encrypted", "data": "cnNuX3BVUGgxNnRvNFY=", "format": "bedrock-v1", "index": 3}
     assert deltas(frames) == [
         {"reasoning_content": "a"},
         {"reasoning_content": "b"},
-        *({"reasoning_details": [detail]} for detail in (signed, redacted, other)),
+        *({"reasoning_details": [detail]} for detail in (signed, redacted, other, gpts)),
         {"reasoning_content": "c"},
     ]
     told = message(
@@ -276,6 +383,13 @@ def test_answer_by_the_tool_streams_as_it_comes() -> None:
     assert deltas(feed(*native, call=JSON_CHAT)) == [{"content": '\n{"a"'}, {"content": ":1}"}]
 
 
+@pytest.mark.parametrize("name", ["json_answer", "json_answer<|channel|>commentary"])
+def test_markup_after_the_tools_name_is_no_part_of_it(name: str) -> None:
+    told = message(use(name, input={"a": 1}), call=JSON_CHAT)
+    assert (told["content"], "tool_calls" in told) == ('{"a":1}', False)
+    assert message(use(name, input={}))["tool_calls"][0]["function"]["name"] == name
+
+
 def test_what_is_said_of_the_whole_passes() -> None:
     router = {"promptRouter": {"invokedModelId": "arn:aws:bedrock:us-east-1::foundation-model/amazon.nova-lite-v1:0"}}
     members = {
@@ -295,6 +409,27 @@ def test_what_is_said_of_the_whole_passes() -> None:
     assert json.loads(ended.data)["additionalModelResponseFields"] == {"stop_sequence": "x"}
     assert (last.model, last.service_tier) == ("amazon.nova-lite-v1:0", "flex")
     assert json.loads(last.data)["trace"] == router
+
+
+@pytest.mark.parametrize(
+    ("members", "tier", "told"),
+    [
+        ({}, None, None),
+        ({"serviceTier": {"type": "priority"}}, "priority", "priority"),
+        ({"serviceTier": {"type": "default"}}, "", "default"),
+        ({"performanceConfig": {"latency": "optimized"}}, "optimized", None),
+        ({"performanceConfig": {"latency": "standard"}}, None, None),
+        ({"serviceTier": {"type": "default"}, "performanceConfig": {"latency": "optimized"}}, "optimized", "default"),
+        ({"serviceTier": {"type": "flex"}, "performanceConfig": {"latency": "optimized"}}, "flex", "flex"),
+        ({"serviceTier": 5, "performanceConfig": 5}, None, None),
+    ],
+)
+def test_class_of_service_that_the_answer_says(members: dict[str, Any], tier: str | None, told: str | None) -> None:
+    body = {"output": {"message": {"content": []}}, "usage": USAGE, **members}
+    whole = DIALECT.parse_result(CHAT, encode(body))
+    streamed = feed(STOP, ("metadata", {"usage": USAGE, **members}))[-1]
+    for frame in (whole, streamed, DIALECT.parse_result_chunks(CHAT, encode(body))[-1]):
+        assert (frame.service_tier, json.loads(frame.data).get("service_tier")) == (tier, told)
 
 
 @pytest.mark.parametrize(
@@ -334,9 +469,10 @@ def test_answer_without_usage_reports_none() -> None:
         (b"{}", UpstreamErrorKind.PROTOCOL),
         (b'{"__type":"com.amazon.coral.service#ThrottlingException","message":"no"}', UpstreamErrorKind.RATE_LIMITED),
         (b'{"Message":"no"}', UpstreamErrorKind.SERVER),
+        (b'{"Output":{"__type":"com.amazon.coral.service#UnknownOperationException"}}', UpstreamErrorKind.INVALID),
     ],
 )
-@pytest.mark.parametrize("endpoint", [CHAT.endpoint, COUNT_TOKENS, EMBEDDINGS])
+@pytest.mark.parametrize("endpoint", [CHAT.endpoint, COUNT_TOKENS, EMBEDDINGS, RERANK])
 def test_what_is_no_answer_is_an_error(body: bytes, kind: UpstreamErrorKind, endpoint: Endpoint) -> None:
     with pytest.raises(UpstreamError) as caught:
         DIALECT.parse_result(make_call(endpoint=endpoint), body)
@@ -350,6 +486,7 @@ def test_what_is_no_answer_is_an_error(body: bytes, kind: UpstreamErrorKind, end
         ({"embeddings": [[0.5], [1.0]], "response_type": "embeddings_floats"}, [[0.5], [1.0]], None),
         ({"embeddings": {"int8": [[1]], "float": [[0.5]]}}, [[0.5]], None),
         ({"embeddings": {"int8": [[1]]}}, [[1]], None),
+        ({"embeddings": [{"embeddingType": "TEXT", "embedding": [0.5, -1]}]}, [[0.5, -1]], None),
     ],
 )
 def test_embeddings(payload: dict[str, Any], vectors: list[Any], tokens: int | None) -> None:
@@ -366,11 +503,46 @@ def test_embeddings(payload: dict[str, Any], vectors: list[Any], tokens: int | N
     assert [array("f", b64decode(text)).tolist() for text in packed] == vectors
 
 
+@pytest.mark.parametrize("name", ["relevance_score", "relevanceScore"])
+def test_ranking(name: str) -> None:
+    call = make_call(endpoint=RERANK, body={"documents": ["a", {"text": "b"}, "c"], "return_documents": True})
+    results = [{"index": 1, name: 0.5, "document": {"type": "TEXT"}}, {"index": 0, name: 0.25}, 5]
+    frame = DIALECT.parse_result(call, encode({"results": results, "nextToken": "n"}))
+    answer = json.loads(frame.data)
+    assert answer["results"] == [
+        {"index": 1, "relevance_score": 0.5, "document": {"text": "b"}},
+        {"index": 0, "relevance_score": 0.25, "document": {"text": "a"}},
+    ]
+    assert answer["meta"] == {"billed_units": {"search_units": 1}}
+    assert frame.usage == Usage(search=1)
+
+
+@pytest.mark.parametrize(
+    ("documents", "searches"),
+    [(["a"], 1), (["a"] * 100, 1), (["a"] * 101, 2), (["a" * 2000] * 100, 1), (["a" * 2001] * 51, 2), (None, 1)],
+)
+def test_rankings_cost_a_search_for_each_hundred_documents(documents: Any, searches: int) -> None:
+    call = make_call(endpoint=RERANK, body={"documents": documents})
+    assert DIALECT.parse_result(call, b'{"results":[]}').usage == Usage(search=searches)
+
+
 MEMBERS = st.sampled_from(
     [
         *("output", "message", "content", "text", "toolUse", "toolUseId", "name", "input", "reasoningContent", "delta"),
         *("reasoningText", "signature", "redactedContent", "stopReason", "usage", "inputTokens", "outputTokens"),
         *("cacheReadInputTokens", "cacheDetails", "ttl", "serviceTier", "type", "trace", "promptRouter", "start"),
+        *(
+            "citation",
+            "citations",
+            "location",
+            "web",
+            "url",
+            "source",
+            "title",
+            "performanceConfig",
+            "results",
+            "index",
+        ),
         *("contentBlockIndex", "citationsContent", "embedding", "embeddings", "invokedModelId", "float", "__type"),
     ]
 )
@@ -390,7 +562,7 @@ NAMES = st.sampled_from(
         *("", "other", "exception:throttlingException", "exception:"),
     ]
 )
-ENDPOINTS = st.sampled_from([CHAT.endpoint, COUNT_TOKENS, EMBEDDINGS])
+ENDPOINTS = st.sampled_from([CHAT.endpoint, COUNT_TOKENS, EMBEDDINGS, RERANK])
 BODIES = st.sampled_from([CHAT.body, JSON_CHAT.body, {"encoding_format": "base64"}])
 
 
@@ -422,7 +594,8 @@ def test_any_events_are_a_stream_or_an_upstream_error(events: list[tuple[str, An
         assert error.message
     for frame in frames:
         assert json.loads(frame.data)["object"] == "chat.completion.chunk"
-        assert frame.deltas >= (frame.text_bytes > 0)
+        assert frame.deltas >= (frame.text_bytes > 0) or frame.usage == NO_USAGE
+    assert sum(frame.text_bytes for frame in frames) >= 0 <= sum(frame.deltas for frame in frames)
 
 
 @given(st.binary(max_size=20), NAMES)

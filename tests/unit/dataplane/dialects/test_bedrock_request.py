@@ -28,12 +28,14 @@ PROVIDER = ProviderSpec(
         "chat_completions.stream": "/model/{model}/converse-stream",
         "embeddings": "/model/{model}/invoke",
         "count_tokens": "/model/{model}/count-tokens",
+        "rerank": "/model/{model}/invoke",
     },
     base_url="https://bedrock-runtime.{region}.amazonaws.com",
     credentials="aws",
 )
 PLACE = replace(UPSTREAM, id="aws", provider="bedrock", base_url="", region="eu-west-1")
 COUNT_TOKENS = Endpoint("count_tokens", "/v1/messages/count_tokens", "count_tokens", False)
+RERANK = Endpoint("rerank", "/v1/rerank", "rerank", False)
 EMBEDDINGS = Endpoint("embeddings", "/v1/embeddings", "embeddings", False)
 RECORDED = {r.id: r.request for r in read_recordings("bedrock")}
 SONNET_45, SONNET_37 = "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "us.anthropic.claude-3-7-sonnet-20250219-v1:0"
@@ -41,6 +43,8 @@ OPUS_46, OPUS_48 = "us.anthropic.claude-opus-4-6-v1", "us.anthropic.claude-opus-
 NOVA, NOVA_2, LLAMA = "amazon.nova-lite-v1:0", "us.amazon.nova-2-lite-v1:0", "meta.llama3-8b-instruct-v1:0"
 TITAN, V2 = "amazon.titan-embed-text-v2:0", {"dimensions": 256, "normalize": False}
 GPT_OSS, QWEN = "openai.gpt-oss-120b-1:0", "qwen.qwen3-32b-v1:0"
+GPT, OPUS_5, SONNET_5 = "us.openai.gpt-5.6-sol", "anthropic.claude-opus-5", "us.anthropic.claude-sonnet-5"
+NOVA_EMBED, RERANKER = "amazon.nova-2-multimodal-embeddings-v1:0", "cohere.rerank-v3-5:0"
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc"
 PNG = "data:image/png;base64,iVBORw0KGgo="
 ASK = [{"role": "user", "content": "hi"}]
@@ -250,7 +254,8 @@ def test_tools_are_specified() -> None:
     ]
     without_points = render({"tools": tools}, NOVA)["toolConfig"]["tools"]
     assert [next(iter(one)) for one in without_points] == ["toolSpec", "toolSpec", "systemTool"]
-    assert "strict" not in without_points[1]["toolSpec"]
+    for model in (NOVA, SONNET_5, "anthropic.claude-opus-5-5"):
+        assert "strict" not in render({"tools": tools}, model)["toolConfig"]["tools"][1].get("toolSpec", {})
 
 
 def test_one_call_at_a_time_is_asked_of_claude() -> None:
@@ -259,6 +264,18 @@ def test_one_call_at_a_time_is_asked_of_claude() -> None:
     assert fields == {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
     assert "additionalModelRequestFields" not in render(body, NOVA)
     assert "additionalModelRequestFields" not in render({**body, "tool_choice": "required"})
+    assert render(body, OPUS_5)["additionalModelRequestFields"] == fields
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [("json<|channel|>commentary", "json"), ("a.b c", "a_b_c"), ("f" * 65, "f" * 64), ("<|x|>", "tool")],
+)
+def test_tools_that_a_model_misnamed_go_back_under_names_that_are_taken(name: str, sent: str) -> None:
+    calls = [{"id": "c", "type": "function", "function": {"name": name, "arguments": "{}"}}]
+    rendered = render({"messages": used("f", tool_calls=calls)})
+    assert rendered["messages"][1]["content"][0]["toolUse"]["name"] == sent
+    assert rendered["toolConfig"]["tools"][0]["toolSpec"]["name"] == sent
 
 
 def test_cache_points_follow_what_is_marked() -> None:
@@ -308,6 +325,13 @@ def test_reasoning_goes_back_signed_or_redacted() -> None:
         (SONNET_45, {"reasoning_effort": "high", "max_tokens": 2000}, budget(1500)),
         (SONNET_45, {"reasoning_effort": "high", "max_tokens": 1000}, None),
         (SONNET_45, {"reasoning_effort": "none"}, None),
+        (SONNET_45, {"thinking": {"type": "enabled", "clear_thinking": False}}, budget(8192)),
+        (SONNET_45, {"thinking": {"type": "enabled", "budget_tokens": 2000, "x": 1}}, budget(2000)),
+        (SONNET_45, {"thinking": {"type": "adaptive"}, "reasoning_effort": "low"}, budget(2048)),
+        (SONNET_45, {"thinking": {"type": "sometimes"}}, None),
+        (PROFILE, {"thinking": {"type": "adaptive", "x": 1}}, {"thinking": {"type": "adaptive"}}),
+        (PROFILE, budget(2000), budget(2000)),
+        (OPUS_46, {"thinking": {"type": "enabled"}}, {"thinking": {"type": "adaptive"}}),
         (SONNET_45, {"reasoning_effort": "low", "tools": [tool()], "tool_choice": "required"}, None),
         (SONNET_45, {"reasoning_effort": "low", "messages": used("f")}, None),
         (
@@ -331,6 +355,11 @@ def test_reasoning_goes_back_signed_or_redacted() -> None:
         ),
         (GPT_OSS, {"reasoning_effort": "minimal"}, {"reasoning_effort": "low"}),
         (QWEN, {"reasoning_effort": "xhigh"}, {"reasoning_config": "high"}),
+        (GPT, {"reasoning_effort": "minimal"}, {"reasoning": {"effort": "low"}}),
+        (GPT, {"reasoning_effort": "max"}, {"reasoning": {"effort": "xhigh"}}),
+        (GPT, {"reasoning_effort": "none"}, {"reasoning": {"effort": "none"}}),
+        (GPT, {"top_k": 5}, None),
+        (GPT_OSS, {"reasoning_effort": "none"}, None),
         (LLAMA, {"reasoning_effort": "high"}, None),
         (PROFILE, {"reasoning_effort": "high"}, None),
         (PROFILE, budget(1024), budget(1024)),
@@ -363,6 +392,7 @@ def test_fields_of_the_model_itself(model: str, body: dict[str, Any], fields: An
         (SONNET_37, {"temperature": 1, "top_p": 0.9}, {"temperature": 1, "topP": 0.9}),
         (OPUS_48, {"temperature": 1, "top_p": 0.9}, None),
         (NOVA_2, {"temperature": 1, "top_k": 3, "reasoning_effort": "high"}, None),
+        (GPT, {"temperature": 1, "top_p": 0.9, "stop": "a", "max_tokens": 7}, {"maxTokens": 7}),
         (NOVA, {"max_tokens": 7, "max_completion_tokens": 8}, {"maxTokens": 8}),
         (NOVA, {"seed": 1, "logit_bias": {}, "user": "u", "logprobs": True, "frequency_penalty": 1}, None),
     ],
@@ -376,19 +406,70 @@ def test_limit_of_admission_is_sent() -> None:
 
 
 def test_fields_of_converse_pass_in_both_spellings() -> None:
-    guardrail = {"guardrailIdentifier": "g", "guardrailVersion": "1"}
+    guardrail = {"guardrailIdentifier": "g", "guardrailVersion": "1", "trace": "enabled"}
     expected = {
         "guardrailConfig": guardrail,
         "performanceConfig": {"latency": "optimized"},
         "requestMetadata": {"a_b": "c"},
+        "promptVariables": {"a_b": {"text": "c"}},
+        "additionalModelResponseFieldPaths": ["/stop_sequence"],
     }
     snake = {
-        "guardrail_config": {"guardrail_identifier": "g", "guardrail_version": "1"},
+        "guardrail_config": {"guardrail_identifier": "g", "guardrail_version": "1", "trace": "enabled"},
         "performance_config": {"latency": "optimized"},
         "request_metadata": {"a_b": "c"},
+        "prompt_variables": {"a_b": {"text": "c"}},
+        "additional_model_response_field_paths": ["/stop_sequence"],
     }
     for body in (snake, expected):
         assert {name: value for name, value in render(body).items() if name != "messages"} == expected
+
+
+def test_of_converses_own_fields_only_what_is_known_passes() -> None:
+    body = {
+        "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1", "roleArn": "arn:aws:iam::1:role/r"},
+        "performanceConfig": {"latency": "instant", "roleArn": "r"},
+        "requestMetadata": {"a": "b", "c": {"d": "e"}},
+        "promptVariables": {"a": {"text": "b", "s3Location": "s3://b/k"}, "c": {"s3Location": "s3://b/k"}, "d": 5},
+        "additionalModelResponseFieldPaths": ["/a", 5],
+    }
+    assert {name: value for name, value in render(body).items() if name != "messages"} == {
+        "guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"},
+        "requestMetadata": {"a": "b"},
+        "promptVariables": {"a": {"text": "b"}},
+        "additionalModelResponseFieldPaths": ["/a"],
+    }
+
+
+@pytest.mark.parametrize(
+    "guardrail",
+    [
+        {},
+        5,
+        "g",
+        [],
+        {"guardrailIdentifier": "g"},
+        {"guardrailIdentifier": "", "guardrailVersion": "1"},
+        {"guardrailIdentifier": "g", "guardrailVersion": 1},
+        {"guardrailIdentifier": "g", "guardrailVersion": "1", "trace": True},
+    ],
+)
+def test_guardrail_that_cannot_be_read_is_refused_and_not_left_out(guardrail: Any) -> None:
+    assert refusal({"guardrail_config": guardrail}) == ("invalid_value", "guardrailConfig")
+
+
+@pytest.mark.parametrize("name", ["additionalModelRequestFields", "additional_model_request_fields"])
+def test_fields_of_the_model_lift_no_limit_and_ask_for_nothing_dearer(name: str) -> None:
+    limits = dict.fromkeys(("max_tokens", "maxTokens", "max_new_tokens", "max_completion_tokens", "n", "numResults"), 9)
+    given = {**limits, "speed": "fast", "service_tier": "priority", "seed": 1}
+    nested = {"inferenceConfig": {**limits, "topK": 5}, "textGenerationConfig": {"maxTokenCount": 9, "x": 1}}
+    rendered = render({name: {**given, **nested}, "max_tokens": 7}, NOVA)
+    assert rendered["inferenceConfig"] == {"maxTokens": 7}
+    assert rendered["additionalModelRequestFields"] == {
+        "seed": 1,
+        "inferenceConfig": {"topK": 5},
+        "textGenerationConfig": {"x": 1},
+    }
 
 
 @pytest.mark.parametrize(("tier", "sent"), [("flex", {"type": "flex"}), ("auto", None), ("scale", None), (5, None)])
@@ -396,7 +477,7 @@ def test_class_of_service(tier: Any, sent: Any) -> None:
     assert render({"service_tier": tier}).get("serviceTier") == sent
 
 
-@pytest.mark.parametrize("model", [SONNET_45, OPUS_46, GPT_OSS, QWEN, "minimax.minimax-m2", "anthropic.claude-opus-5"])
+@pytest.mark.parametrize("model", [SONNET_45, OPUS_46, GPT_OSS, QWEN, "minimax.minimax-m2"])
 def test_schema_is_held_to_where_the_model_can_be(model: str) -> None:
     rendered = render(asks(CLOSED_SCHEMA), model)
     text_format = rendered["outputConfig"]["textFormat"]
@@ -412,6 +493,9 @@ def test_schema_is_held_to_where_the_model_can_be(model: str) -> None:
         (SONNET_45, None),
         (SONNET_37, CLOSED_SCHEMA),
         (OPUS_48, CLOSED_SCHEMA),
+        (SONNET_5, CLOSED_SCHEMA),
+        (OPUS_5, CLOSED_SCHEMA),
+        (GPT, CLOSED_SCHEMA),
         (NOVA, CLOSED_SCHEMA),
     ],
 )
@@ -428,7 +512,7 @@ def test_answers_tool_stands_beside_the_calls_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "schema"), [(LLAMA, CLOSED_SCHEMA), (LLAMA, None), ("anthropic.claude-sonnet-5-1", OPEN_SCHEMA)]
+    ("model", "schema"), [(LLAMA, CLOSED_SCHEMA), (LLAMA, None), ("anthropic.claude-opus-5-5", CLOSED_SCHEMA)]
 )
 def test_json_is_asked_for_in_words_where_no_tool_can_be_forced(model: str, schema: dict[str, Any] | None) -> None:
     rendered = render(asks(schema), model)
@@ -637,6 +721,33 @@ def test_tokens_are_counted_by_the_foundation_model() -> None:
             {"inputText": "a", "embeddingConfig": {"outputEmbeddingLength": 256}},
         ),
         ("cohere.embed-english-v3", {"input": ["a", "b"]}, {"texts": ["a", "b"], "input_type": "search_document"}),
+        (PROFILE, {"input": "a", "dimensions": 256}, {"inputText": "a", "dimensions": 256}),
+        (PROFILE, {"input": ["a", "b"]}, {"texts": ["a", "b"], "input_type": "search_document"}),
+        (PROFILE, {"input": "a", "input_type": "search_query"}, {"texts": ["a"], "input_type": "search_query"}),
+        (PROFILE, {"input": "a", "input_type": "query"}, {"texts": ["a"], "input_type": "search_query"}),
+        (
+            NOVA_EMBED,
+            {"input": "a", "dimensions": 256, "input_type": "search_query", "truncate": "END"},
+            {
+                "taskType": "SINGLE_EMBEDDING",
+                "singleEmbeddingParams": {
+                    "embeddingPurpose": "GENERIC_RETRIEVAL",
+                    "embeddingDimension": 256,
+                    "text": {"truncationMode": "END", "value": "a"},
+                },
+            },
+        ),
+        (
+            NOVA_EMBED,
+            {"input": ["a"], "input_type": ["x"], "truncate": 5},
+            {
+                "taskType": "SINGLE_EMBEDDING",
+                "singleEmbeddingParams": {
+                    "embeddingPurpose": "GENERIC_INDEX",
+                    "text": {"truncationMode": "NONE", "value": "a"},
+                },
+            },
+        ),
         (
             "us.cohere.embed-v4:0",
             {"input": "a", "dimensions": 256, "input_type": "search_query", "embedding_types": ["float"]},
@@ -655,6 +766,7 @@ def test_embeddings(model: str, body: dict[str, Any], sent: dict[str, Any]) -> N
     ("model", "texts", "code"),
     [
         (TITAN, ["a", "b"], "unsupported_content"),
+        (NOVA_EMBED, ["a", "b"], "unsupported_content"),
         (TITAN, [[1, 2]], "unsupported_content"),
         ("cohere.embed-english-v3", ["a"] * 97, "invalid_value"),
         ("cohere.embed-english-v3", [], "invalid_value"),
@@ -663,6 +775,38 @@ def test_embeddings(model: str, body: dict[str, Any], sent: dict[str, Any]) -> N
 )
 def test_embeddings_that_cannot_be_made_are_refused(model: str, texts: Any, code: str) -> None:
     assert refusal({"input": texts}, model, endpoint=EMBEDDINGS)[0] == code
+
+
+RANKED = {"query": "q", "documents": ["a", {"text": "b"}], "top_n": 1, "return_documents": True, "model": "x"}
+
+
+@pytest.mark.parametrize(
+    ("model", "body", "extras"),
+    [
+        (RERANKER, {"max_tokens_per_doc": 9}, {"api_version": 2, "max_tokens_per_doc": 9}),
+        ("amazon.rerank-v1:0", {"max_tokens_per_doc": 9}, {}),
+        (PROFILE, {}, {"api_version": 2}),
+    ],
+)
+def test_ranking(model: str, body: dict[str, Any], extras: dict[str, Any]) -> None:
+    call = make_call(body={**RANKED, **body}, endpoint=RERANK)
+    request = DIALECT.render_request(call, Target(PLACE, model), PROVIDER)
+    assert request.url.endswith("/invoke")
+    assert json.loads(request.body) == {"query": "q", "documents": ["a", "b"], "top_n": 1, **extras}
+
+
+@pytest.mark.parametrize(
+    ("body", "model", "code", "param"),
+    [
+        ({"documents": ["a", {"title": "b"}]}, RERANKER, "unsupported_content", "documents[1]"),
+        ({"documents": []}, RERANKER, "invalid_value", "documents"),
+        ({"documents": "a"}, RERANKER, "invalid_value", "documents"),
+        ({"query": 5}, RERANKER, "invalid_value", "query"),
+        ({}, NOVA, "unsupported_endpoint", "model"),
+    ],
+)
+def test_rankings_that_cannot_be_made_are_refused(body: dict[str, Any], model: str, code: str, param: str) -> None:
+    assert refusal({**RANKED, **body}, model, endpoint=RERANK) == (code, param)
 
 
 MEMBERS = st.sampled_from(
@@ -708,7 +852,8 @@ VALUES = st.recursive(
 SETTINGS = (
     *("tools", "functions", "tool_choice", "response_format", "reasoning_effort", "reasoning", "thinking", "n"),
     *("stop", "top_k", "temperature", "top_p", "max_tokens", "service_tier", "guardrail_config", "input"),
-    *("additionalModelRequestFields", "parallel_tool_calls", "output_config", "dimensions"),
+    *("additionalModelRequestFields", "requestMetadata", "prompt_variables", "performanceConfig", "query", "documents"),
+    *("parallel_tool_calls", "output_config", "dimensions"),
 )
 BODIES = st.fixed_dictionaries(
     {"messages": st.lists(st.dictionaries(MEMBERS, VALUES, max_size=5), max_size=3)},
@@ -737,7 +882,9 @@ def test_any_body_is_rendered_or_refused(body: dict[str, Any], model: str, is_co
         ("anthropic.claude-3-5-sonnet-20240620-v1:0", "anthropic", "none", True, False),
         ("us.anthropic.claude-opus-4-1-20250805-v1:0", "anthropic", "budget", True, False),
         ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic", "budget", True, True),
-        ("anthropic.claude-mythos-preview", "anthropic", "adaptive", False, True),
+        ("anthropic.claude-mythos-preview", "anthropic", "adaptive", False, False),
+        (GPT, "openai", "gpt", False, False),
+        ("openai.gpt-oss-safeguard-20b", "openai", "effort", True, True),
         (
             "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-opus-4-8",
             "anthropic",

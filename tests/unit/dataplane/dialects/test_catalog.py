@@ -103,6 +103,25 @@ def test_where_rankings_go(provider: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sent_to", "endpoint", "end"),
+    [
+        (target("bedrock", "cohere.rerank-v3-5:0", region="eu-west-1"), RERANK, "/model/cohere.rerank-v3-5%3A0/invoke"),
+        *(
+            (target("vertex-ai", model, project="p", location="global"), EMBEDDINGS, f"/{model}:{method}")
+            for model, method in (
+                ("text-embedding-005", "predict"),
+                ("gemini-embedding-001", "predict"),
+                ("gemini-embedding-2", "embedContent"),
+                ("gemini-embedding-001-next", "embedContent"),
+            )
+        ),
+    ],
+)
+def test_where_other_calls_go(sent_to: Target, endpoint: Endpoint, end: str) -> None:
+    assert placed(sent_to, endpoint)[0].endswith(end)
+
+
+@pytest.mark.parametrize(
     ("sent_to", "header", "value"),
     [
         (target("openai"), "authorization", "Bearer key"),

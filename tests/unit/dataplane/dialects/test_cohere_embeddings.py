@@ -70,6 +70,25 @@ def test_settings_of_both_formats() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "purpose"),
+    [
+        ({"input_type": "classification"}, "classification"),
+        ({"input_type": "clustering"}, "clustering"),
+        ({"input_type": "document"}, "search_document"),
+        ({"input_type": "query"}, "search_query"),
+        ({"input_type": "RETRIEVAL_QUERY"}, "search_query"),
+        ({"task_type": "QUESTION_ANSWERING"}, "search_query"),
+        ({"taskType": "CLUSTERING"}, "clustering"),
+        ({"input_type": "image"}, "search_document"),
+        ({"input_type": "poem"}, "search_document"),
+        ({"input_type": ["query"]}, "search_document"),
+    ],
+)
+def test_what_embeddings_are_for_is_told_in_coheres_words(said: dict[str, Any], purpose: str) -> None:
+    assert render(input="a", **said)["input_type"] == purpose
+
+
+@pytest.mark.parametrize(
     ("texts", "code"),
     [
         (None, "invalid_value"),

@@ -279,10 +279,7 @@ def test_whole_answer_told_as_a_stream() -> None:
         ({"tokens": {"input_tokens": 3.0, "output_tokens": 1.0}, "cached_tokens": 9}, Usage(cache_read=3, output=1)),
         ({"tokens": {"input_tokens": 3, "output_tokens": 1, "reasoning_tokens": 7}}, Usage(3, output=1, reasoning=1)),
         ({"billed_units": {"input_tokens": 3, "output_tokens": 1}}, Usage(3, output=1)),
-        (
-            {"billed_units": {"input_tokens": 1, "output_tokens": 1}, "tokens": USAGE["tokens"]},
-            Usage(10, 0, 0, 0, 5, 2),
-        ),
+        ({"billed_units": {"input_tokens": 3}, "tokens": USAGE["tokens"]}, Usage(10, output=5, reasoning=2)),
     ],
 )
 def test_usage_that_is_told_and_that_is_not(usage: Any, metered: Usage | None) -> None:
@@ -290,6 +287,23 @@ def test_usage_that_is_told_and_that_is_not(usage: Any, metered: Usage | None) -
     last = feed(START, end(usage=usage))[-1]
     assert (frame.usage, last.usage, last.is_usage_only) == (metered, metered, True)
     assert answer["usage"] == json.loads(last.data)["usage"]
+
+
+@pytest.mark.parametrize(
+    ("billed", "metered"),
+    [
+        ({"input_tokens": 3, "output_tokens": 4}, Usage(3, output=4, reasoning=2)),
+        ({"input_tokens": 3.0, "output_tokens": 1.0, "search_units": 1}, Usage(3, output=1, reasoning=1)),
+        ({"input_tokens": 0, "output_tokens": 0}, Usage()),
+    ],
+)
+def test_what_is_billed_is_metered_and_all_that_was_counted_is_told(billed: Any, metered: Usage) -> None:
+    frame, answer = parse(usage=USAGE | {"billed_units": billed})
+    streamed = feed(START, end(usage=USAGE | {"billed_units": billed}))[-1]
+    assert frame.usage == streamed.usage == metered
+    for told in (answer["usage"], json.loads(streamed.data)["usage"]):
+        assert (told["prompt_tokens"], told["completion_tokens"], told["total_tokens"]) == (10, 5, 15)
+        assert told["prompt_tokens_details"]["cached_tokens"] == 4
 
 
 NAMES = st.sampled_from(
@@ -379,11 +393,12 @@ def test_meters_are_disjoint_and_make_up_what_is_told(usage: dict[str, Any]) -> 
     assert all(quantity >= 0 for quantity in frame.usage)
     assert frame.usage.reasoning <= frame.usage.output
     told = answer["usage"]
-    assert told["prompt_tokens"] == frame.usage.input + frame.usage.cache_read
-    sets = [usage["tokens"], usage["billed_units"]]
-    assert (told["prompt_tokens"], told["completion_tokens"]) in [
-        (counted.get("input_tokens"), counted.get("output_tokens")) for counted in sets
+    sets = [
+        (counted.get("input_tokens"), counted.get("output_tokens"))
+        for counted in (usage["tokens"], usage["billed_units"])
     ]
+    assert (told["prompt_tokens"], told["completion_tokens"]) in sets
+    assert (frame.usage.input_tokens, frame.usage.output_tokens) in sets
 
 
 def test_answer_that_is_nested_too_deep_is_an_upstream_error() -> None:

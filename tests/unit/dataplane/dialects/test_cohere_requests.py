@@ -279,7 +279,8 @@ def test_content_that_cohere_cannot_be_told_is_refused(content: Any, code: str) 
     [
         ({"messages": None}, "invalid_value", "messages"),
         ({"messages": [3]}, "invalid_value", "messages[0]"),
-        ({"messages": [{"role": "function", "content": "a"}]}, "unsupported_content", "messages[0].role"),
+        ({"messages": [{"role": "robot", "content": "a"}]}, "unsupported_content", "messages[0].role"),
+        ({"messages": [{"role": "function", "content": "a"}]}, "invalid_value", "messages[0]"),
         ({"messages": [{"role": "tool", "content": "a"}]}, "invalid_value", "messages[0].tool_call_id"),
         (
             {"messages": [{"role": "system", "content": [IMAGE]}]},
@@ -297,14 +298,14 @@ def test_content_that_cohere_cannot_be_told_is_refused(content: Any, code: str) 
             "messages[0].tool_calls[0].id",
         ),
         (
-            {"messages": [{"role": "assistant", "function_call": {"name": "f"}}]},
-            "unsupported_content",
+            {"messages": [{"role": "assistant", "function_call": {"name": ""}}]},
+            "invalid_value",
             "messages[0].function_call",
         ),
         ({"tools": [{"type": "web_search"}]}, "unsupported_content", "tools[0].type"),
         ({"tools": [{"type": "function"}]}, "invalid_value", "tools[0].function.name"),
         ({"tools": {"a": 1}}, "invalid_value", "tools"),
-        ({"functions": [{"name": "f"}]}, "unsupported_content", "functions"),
+        ({"functions": [{"name": 5}]}, "invalid_value", "functions[0].name"),
         ({"tools": [ADD], "tool_choice": {"function": {"name": "no"}}}, "invalid_value", "tool_choice"),
         ({"tools": [ADD], "tool_choice": "maybe"}, "invalid_value", "tool_choice"),
         ({"tools": [ADD], "tool_choice": 3}, "invalid_value", "tool_choice"),
@@ -331,12 +332,13 @@ MEMBERS = st.sampled_from(
     [
         *("tools", "tool_choice", "response_format", "stop", "reasoning", "reasoning_effort", "thinking", "top_p"),
         *("temperature", "max_tokens", "documents", "presence_penalty", "seed", "top_k", "strict_tools", "functions"),
+        "function_call",
     ]
 )
 MESSAGES = st.lists(
     st.builds(
         lambda role, fields: fields | {"role": role},
-        st.sampled_from(["system", "user", "assistant", "tool", "x"]),
+        st.sampled_from(["system", "user", "assistant", "tool", "function", "x"]),
         st.dictionaries(NAMES, JSON, max_size=5),
     ),
     max_size=3,

@@ -48,12 +48,26 @@ NAMES = st.sampled_from(
             "message",
             "status",
         ),
+        *("webSearchQueries", "imageSearchQueries", "searchEntryPoint", "toolCall", "toolType", "queries"),
         *("modelVersion", "responseId", "serviceTier", "trafficType", "details", "retryDelay", "violations", "quotaId"),
         *("embeddings", "values", "predictions", "statistics", "totalTokens", "token_count", "tokenCount", "modality"),
     ]
 )
 WORDS = st.sampled_from(
-    ["STOP", "SAFETY", "$.a.b", "$.a[0]", "$.a", "image/png", "audio/wav", "UNAVAILABLE", "3s", "AA"]
+    [
+        "STOP",
+        "SAFETY",
+        "GOOGLE_SEARCH_WEB",
+        "gemini-3",
+        "$.a.b",
+        "$.a[0]",
+        "$.a",
+        "image/png",
+        "audio/wav",
+        "UNAVAILABLE",
+        "3s",
+        "AA",
+    ]
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | WORDS | st.text(max_size=4),
@@ -263,6 +277,61 @@ def test_last_usage_wins_and_one_without_tokens_is_none() -> None:
     assert frames[0].usage is not None
     assert frames[0].usage.input == 3
     assert not any(frame.is_usage_only for frame in feed(answer({"text": "a"})))
+
+
+def counted(prompt: int, answered: int = 0, **fields: Any) -> dict[str, Any]:
+    usage = {"promptTokenCount": prompt, "totalTokenCount": prompt + answered}
+    return {"usageMetadata": usage | ({"candidatesTokenCount": answered} if answered else {}) | fields}
+
+
+def feed_unfinished(*payloads: Any) -> list[Frame]:
+    parser = DIALECT.stream_parser(CHAT)
+    return [frame for payload in payloads for frame in parser.feed(SseEvent("", encode(payload)))]
+
+
+def tokens(frames: list[Frame]) -> list[tuple[int, int] | None]:
+    return [frame.usage and (frame.usage.input_tokens, frame.usage.output_tokens) for frame in frames]
+
+
+CODE = answer({"executableCode": {"code": "1"}}, finish=None)
+
+
+def test_usage_is_told_to_the_meter_also_where_clients_are_told_nothing() -> None:
+    frames = feed_unfinished(
+        answer({"text": "a"}, finish=None) | counted(3, 1),
+        CODE | counted(3, 9),
+        CODE | counted(3, 9),
+        answer({"functionCall": {"name": "f", "willContinue": True}}, finish=None) | counted(3, 12),
+    )
+    assert tokens(frames) == [(3, 1), (3, 9), (3, 12)]
+    assert [choice["delta"] for choice in choices(frames[1:])] == [{}, {}]
+    assert [(frame.is_content, frame.deltas, frame.text_bytes) for frame in frames[1:]] == [(False, 0, 0)] * 2
+
+
+def test_usage_before_any_candidate_is_told_and_is_no_content() -> None:
+    (frame,) = feed_unfinished(counted(3))
+    assert (tokens([frame]), frame.is_content) == ([(3, 0)], False)
+
+
+def test_counts_that_begin_anew_are_a_streams_least_until_its_end() -> None:
+    told = [
+        CODE | counted(9, 90),
+        answer({"codeExecutionResult": {"output": "1"}}, finish=None) | counted(9),
+        answer({"text": "a"}, finish=None) | counted(9, 5),
+    ]
+    assert tokens(feed_unfinished(*told)) == [(9, 90), (9, 90)]
+    frames = feed(*told, answer({"text": ""}) | counted(40, 5))
+    assert tokens(frames)[-2:] == [(40, 5)] * 2
+    assert json.loads(frames[-1].data)["usage"]["total_tokens"] == 45
+
+
+def test_class_of_service_is_told_by_the_first_chunk_after_it_is_known() -> None:
+    frames = feed_unfinished(
+        answer({"text": "a"}, finish=None),
+        CODE | {"usageMetadata": {"trafficType": "ON_DEMAND_PRIORITY"}},
+        answer({"text": "b"}, finish=None),
+    )
+    assert [frame.service_tier for frame in frames] == [None, "priority", "priority"]
 
 
 def test_stream_ends_with_the_body() -> None:

@@ -223,9 +223,10 @@ def test_stream_that_is_cut_off_is_broken(recording: Recording) -> None:
 
 def test_integer_finish_reasons_of_grpc() -> None:
     body = b'{"candidates":[{"content":{"parts":[{"text":"a"}]},"finishReason":%d}]}'
-    finished = [json.loads(DIALECT.parse_result(make_call(), body % number).data) for number in (1, 2, 3, 99, 0)]
+    numbers = (1, 2, 3, 10, 11, 12, 13, 14, 99, 0)
+    finished = [json.loads(DIALECT.parse_result(make_call(), body % number).data) for number in numbers]
     assert [answer["choices"][0]["finish_reason"] for answer in finished] == [
-        *("stop", "length", "content_filter", "stop", "stop")
+        *("stop", "length", *["content_filter"] * 5, "stop", "stop", "stop")
     ]
 
 

@@ -3,6 +3,7 @@
 import copy
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -358,6 +359,13 @@ def test_tools_that_read_for_the_gateway_are_refused(tool: dict[str, Any], named
             "messages[0].content[0].input_audio.data",
         ),
         ([result("a", "x")], "invalid_value", "messages[0].tool_call_id"),
+        ([{"role": "function", "name": "f", "content": "x"}], "invalid_value", "messages[0]"),
+        (
+            [{"role": "assistant", "function_call": {"name": "f", "arguments": "{x"}}],
+            "invalid_value",
+            "messages[0].function_call.arguments",
+        ),
+        ([{"role": "assistant", "function_call": "f"}], "invalid_value", "messages[0].function_call"),
         ([calling(("a", "f", "{x"))], "invalid_value", "messages[0].tool_calls[0].function.arguments"),
         ([calling(("a", "f", "[]"))], "invalid_value", "messages[0].tool_calls[0].function.arguments"),
         (
@@ -441,6 +449,81 @@ def test_tool_choice(choice: Any, mode: Any, names: list[str]) -> None:
     sent = chat(tools=tools, tool_choice=choice)
     assert [declared["name"] for declared in sent["tools"][0]["functionDeclarations"]] == names
     assert sent.get("toolConfig") == (mode and {"functionCallingConfig": mode})
+
+
+FUNCTIONS = [{"name": name, "parameters": {"type": "object"}} for name in "fg"]
+MIXED = [{"googleSearch": {}}, {"type": "function", "function": {"name": "f"}}]
+ASKED = {"includeServerSideToolInvocations": True}
+
+
+@pytest.mark.parametrize(
+    ("choice", "mode"),
+    [
+        (None, None),
+        ("auto", {"mode": "AUTO"}),
+        ("none", {"mode": "NONE"}),
+        ({"name": "g"}, {"mode": "ANY", "allowedFunctionNames": ["g"]}),
+    ],
+)
+def test_functions_of_clients_that_know_no_tools_are_declared(choice: Any, mode: Any) -> None:
+    sent = chat(functions=FUNCTIONS, function_call=choice)
+    declared = [{"name": name, "parametersJsonSchema": {"type": "object"}} for name in "fg"]
+    assert sent["tools"] == [{"functionDeclarations": declared}]
+    assert sent.get("toolConfig") == (mode and {"functionCallingConfig": mode})
+
+
+def test_tools_count_where_there_are_functions_too() -> None:
+    sent = chat(tools=MIXED[1:], functions=FUNCTIONS, tool_choice="none", function_call={"name": "g"})
+    assert sent["tools"] == [{"functionDeclarations": [{"name": "f"}]}]
+    assert sent["toolConfig"] == {"functionCallingConfig": {"mode": "NONE"}}
+
+
+@pytest.mark.parametrize(
+    ("functions", "param"), [(3, "functions"), (["f"], "functions[0]"), ([{"description": "d"}], "functions[0].name")]
+)
+def test_what_is_no_function(functions: Any, param: str) -> None:
+    assert refused({"messages": [USER], "functions": functions}) == ("invalid_value", param)
+
+
+@pytest.mark.parametrize(("model", "signed"), [(OLD, {}), (NEW, {"thoughtSignature": SKIPPED})])
+def test_function_calls_of_clients_that_know_no_tools_go_back_with_their_results(model: str, signed: Any) -> None:
+    said = [
+        {"role": "assistant", "content": None, "function_call": {"name": name, "arguments": '{"x": 1}'}}
+        for name in "fg"
+    ]
+    answers = [{"role": "function", "name": name, "content": f"of {name}"} for name in "fg"]
+    sent = chat(USER, said[0], answers[0], said[1], answers[1], model=model)
+    assert sent["contents"][1:] == [
+        content
+        for identity, name in (("call_legacy_1", "f"), ("call_legacy_2", "g"))
+        for content in (
+            {"role": "model", "parts": [{"functionCall": {"id": identity, "name": name, "args": {"x": 1}}} | signed]},
+            {
+                "role": "user",
+                "parts": [
+                    {"functionResponse": {"id": identity, "name": name, "response": {"output": f"of {name}"}}},
+                ],
+            },
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "tools", "choice", "config"),
+    [
+        (NEW, STUDIO, MIXED, None, ASKED),
+        (NEW, STUDIO, MIXED, "auto", ASKED),
+        (NEW, STUDIO, MIXED, "required", ASKED | {"functionCallingConfig": {"mode": "ANY"}}),
+        (NEW, STUDIO, MIXED[:1], None, None),
+        (NEW, STUDIO, MIXED[1:], "auto", {"functionCallingConfig": {"mode": "AUTO"}}),
+        (NEW, VERTEX, MIXED, "auto", {"functionCallingConfig": {"mode": "AUTO"}}),
+        (OLD, STUDIO, MIXED, None, None),
+    ],
+)
+def test_functions_beside_tools_of_googles_own_are_asked_for(
+    model: str, provider: ProviderSpec, tools: Any, choice: Any, config: Any
+) -> None:
+    assert chat(model=model, provider=provider, tools=tools, tool_choice=choice).get("toolConfig") == config
 
 
 def test_choice_without_tools_says_nothing() -> None:
@@ -527,6 +610,11 @@ def test_output_limits() -> None:
         ),
         ("gemini-3.1-pro-preview", {"reasoning_effort": "none"}, {"thinkingLevel": "low"}),
         ("gemini-3-pro-image-preview", {"reasoning_effort": "low"}, {"includeThoughts": True}),
+        ("gemini-3.6-flash", {"reasoning_effort": "none"}, {"thinkingLevel": "minimal"}),
+        ("gemini-3.7-flash", {"reasoning_effort": "none"}, {"thinkingLevel": "low"}),
+        ("gemini-3.8-flash", {"thinking": {"budget_tokens": 0}}, {"thinkingLevel": "low"}),
+        ("gemini-flash-latest", {"reasoning_effort": "minimal"}, {"thinkingLevel": "low", "includeThoughts": True}),
+        ("gemini-flash-lite-latest", {"reasoning_effort": "none"}, {"thinkingLevel": "minimal"}),
         ("tuned-model", {"reasoning_effort": "medium"}, {"thinkingBudget": 8192, "includeThoughts": True}),
     ],
 )
@@ -550,6 +638,8 @@ def test_response_format_beside_functions_is_asked_for_in_words_where_it_must() 
     sent = chat(tools=tools, response_format=JSON_SCHEMA)
     assert "generationConfig" not in sent
     assert json.dumps(SCHEMA, separators=(",", ":")) in sent["systemInstruction"]["parts"][0]["text"]
+    forced = chat(model=NEW, tools=tools, tool_choice="required", response_format=JSON_SCHEMA)
+    assert ("generationConfig" in forced, forced["systemInstruction"]) == (False, sent["systemInstruction"])
 
 
 def test_what_only_gemini_knows_passes() -> None:
@@ -596,6 +686,20 @@ def test_embeddings() -> None:
     assert render({"input": "a"}, "e", VERTEX, EMBEDDINGS) == {"instances": [{"content": "a"}]}
 
 
+ONE = replace(VERTEX, paths=PATHS | {"embeddings": "/models/{model}:embedContent"})
+
+
+def test_embedding_where_a_call_holds_one_text() -> None:
+    body = {"input": ["a"], "dimensions": 8, "task_type": "RETRIEVAL_QUERY"}
+    content = {"content": {"parts": [{"text": "a"}]}}
+    settings = {"taskType": "RETRIEVAL_QUERY", "outputDimensionality": 8}
+    assert render(body, "e", ONE, EMBEDDINGS) == content | {"embedContentConfig": settings}
+    assert render({"input": "a"}, "e", ONE, EMBEDDINGS) == content
+    with pytest.raises(InvalidRequest) as caught:
+        render({"input": ["a", "b"]}, "e", ONE, EMBEDDINGS)
+    assert (caught.value.error_code, caught.value.param) == ("unsupported_content", "input")
+
+
 @pytest.mark.parametrize(
     ("given", "code"),
     [([1, 2], "unsupported_content"), ([[1], [2]], "unsupported_content"), ([], "invalid_value"), (3, "invalid_value")],
@@ -618,6 +722,7 @@ NAMES = st.sampled_from(
             "input_audio",
             "data",
             "tool_calls",
+            "function_call",
         ),
         *(
             "function",
@@ -645,7 +750,7 @@ JSON = st.recursive(
 MESSAGES = st.lists(
     st.builds(
         lambda role, fields: fields | {"role": role},
-        st.sampled_from(["user", "assistant", "tool", "system"]),
+        st.sampled_from(["user", "assistant", "tool", "function", "system"]),
         st.dictionaries(NAMES, JSON, max_size=4),
     )
     | JSON,
@@ -654,6 +759,7 @@ MESSAGES = st.lists(
 SETTINGS = st.sampled_from(
     [
         *("tools", "tool_choice", "response_format", "thinking", "reasoning_effort", "stop", "seed", "n", "modalities"),
+        *("functions", "function_call"),
         *("logprobs", "top_logprobs", "service_tier", "max_tokens", "temperature", "presence_penalty", "labels"),
     ]
 )

@@ -101,6 +101,7 @@ def test_meters_are_disjoint_and_add_up(
         ({"trafficType": "ON_DEMAND_PRIORITY"}, "priority"),
         ({"trafficType": "PROVISIONED_THROUGHPUT"}, "provisioned_throughput"),
         ({"trafficType": "TRAFFIC_TYPE_UNSPECIFIED"}, None),
+        ({"serviceTier": "unspecified", "trafficType": "ON_DEMAND_FLEX"}, "flex"),
         ({"promptTokenCount": 3}, None),
     ],
 )

@@ -111,3 +111,23 @@ def test_key_that_is_refused_as_a_bad_request_is_a_refused_key() -> None:
         "invalid-argument",
         "Incorrect API key provided: ab***yz.",
     )
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        ([{"error": {"code": 400, "message": "no such model"}}], "no such model"),
+        ({"detail": [{"loc": ["body", "messages", 0], "msg": 'not "x"', "type": "t"}]}, 'body.messages.0: not "x"'),
+        ({"message": {"detail": [{"msg": "a"}, {"msg": "b"}]}}, '{"detail":[{"msg":"a"},{"msg":"b"}]}'),
+        ({"errors": [{"code": 7009, "message": "no account"}], "success": False}, "no account"),
+        ({"error": {"message": ["one", {"message": "two"}]}}, "one; two"),
+        ({"detail": [1, {"msg": "a"}]}, '[1,{"msg":"a"}]'),
+    ],
+)
+def test_complaints_are_told_in_words(payload: Any, message: str) -> None:
+    assert parse_error(400, {}, json.dumps(payload).encode()).message == message
+
+
+def test_key_that_google_refuses_is_a_refused_key() -> None:
+    said = [{"error": {"code": 400, "message": "API key not valid. Please pass a valid API key."}}]
+    assert parse_error(400, {}, json.dumps(said).encode()).kind is UpstreamErrorKind.AUTH

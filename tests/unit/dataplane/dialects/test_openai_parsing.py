@@ -113,7 +113,9 @@ def test_odd_choices_count_nothing(choices: Any, member: str) -> None:
         ({"audio": {"transcript": "hi", "data": "A" * 4000}}, 2),
         ({"refusal": "no"}, 2),
         ({"reasoning": "abc", "reasoning_details": [{"text": "abc"}]}, 3),
-        ({"role": "assistant", "annotations": [{"index": 1}]}, 0),
+        ({"role": "assistant", "annotations": [{"index": 1, "url_citation": {"content": "a page"}}]}, 0),
+        ({"content": "a", "images": [{"image_url": {"url": "data:image/png;base64,AAAA"}}]}, 1),
+        ({"content": "a", "executed_tools": [{"output": "pages"}], "provider_metadata": {"cost": "0.1"}}, 1),
     ],
 )
 def test_every_delta_but_the_role_is_content(delta: dict[str, Any], size: int) -> None:
@@ -141,6 +143,54 @@ def test_stream_without_an_answer_or_an_end_is_broken(payloads: list[Any]) -> No
     with pytest.raises(UpstreamError) as caught:
         feed(*payloads, done=not payloads)
     assert caught.value.kind is UpstreamErrorKind.PROTOCOL
+
+
+USED = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"error": {"message": "no GPU", "code": 502}, "usage": USED, **chunk({"content": ""})},
+        {"error": {"message": "no GPU", "code": 502}, "x_groq": {"id": "r", "usage": USED}},
+        {
+            **chunk({}),
+            "usage": USED,
+            "choices": [
+                {"index": 0, "delta": {}, "finish_reason": "error", "error": {"message": "no GPU", "code": 502}}
+            ],
+        },
+    ],
+)
+def test_what_was_used_is_told_before_the_error_that_comes_with_it(broken: dict[str, Any]) -> None:
+    parser = DIALECT.stream_parser(CHAT)
+    frames = list(parser.feed(SseEvent("", encode(chunk({"role": "assistant", "content": "a"})))))
+    with pytest.raises(UpstreamError) as caught:
+        frames += parser.feed(SseEvent("", encode(broken)))
+    assert (caught.value.message, caught.value.status) == ("no GPU", 502)
+    _, last = frames
+    assert last.usage is not None
+    assert (last.usage.input, last.usage.output) == (4, 2)
+    assert (last.is_usage_only, last.is_content) == (True, False)
+    told = json.loads(last.data)
+    assert (told["id"], told["choices"], told["usage"]) == ("c", [], USED)
+    assert "error" not in told
+
+
+def test_error_without_usage_is_only_raised() -> None:
+    with pytest.raises(UpstreamError):
+        DIALECT.stream_parser(CHAT).feed(SseEvent("", encode({"error": {"message": "no"}, "usage": {}})))
+
+
+def test_usage_of_a_choice_is_metered_until_that_of_the_answer_comes() -> None:
+    ended = chunk({}, "stop")
+    ended["choices"][0]["usage"] = USED
+    *_, last = feed(chunk({"role": "assistant", "content": "a"}), ended)
+    assert last.usage is not None
+    assert (last.usage.input, last.usage.output, last.is_usage_only) == (4, 2, False)
+    *_, last = feed({**ended, "usage": {"prompt_tokens": 9, "completion_tokens": 1}})
+    assert last.usage is not None
+    assert last.usage.input == 9
 
 
 def test_blank_events_are_no_chunks() -> None:

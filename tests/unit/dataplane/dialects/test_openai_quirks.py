@@ -122,8 +122,8 @@ def test_perplexity_wants_roles_in_turn() -> None:
         (["a", "b", "c"], "a\n\nb\n\nc"),
         (["a", "b", [PART], "c"], [{"type": "text", "text": "a\n\nb"}, PART, {"type": "text", "text": "c"}]),
         ([[PART], "a", "b", [PART]], [PART, {"type": "text", "text": "a"}, {"type": "text", "text": "b"}, PART]),
-        ([None, "a"], [{"type": "text", "text": "a"}]),
-        ([None, None], []),
+        ([None, "a"], "a"),
+        ([None, None], None),
     ],
 )
 def test_runs_of_one_role_become_one_message(contents: list[Any], joined: Any) -> None:
@@ -131,6 +131,25 @@ def test_runs_of_one_role_become_one_message(contents: list[Any], joined: Any) -
     answer = {"role": "assistant", "content": "z"}
     merged = sent("perplexity", messages=[*messages, answer, 5, *messages[:1]])["messages"]
     assert merged == [{"role": "user", "content": joined}, answer, 5, messages[0]]
+
+
+def test_what_messages_of_one_role_hold_besides_is_kept() -> None:
+    calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in "abc"]
+    messages = [
+        {"role": "assistant", "content": None, "tool_calls": calls[:1], "reasoning_content": "x"},
+        {"role": "assistant", "content": "hm", "tool_calls": calls[1:], "reasoning_content": "y", "name": "n"},
+        {"role": "assistant", "content": "so", "name": "m", "tool_calls": None},
+    ]
+    (merged,) = sent("perplexity", messages=messages)["messages"]
+    assert merged == {"role": "assistant", "content": "hm\n\nso", "tool_calls": calls, "name": "n"}
+    row = ProviderRow("p", traits=frozenset({"alternating_roles"}))
+    (whole,) = adapt_body({"messages": messages}, row)["messages"]
+    assert whole == {**merged, "reasoning_content": "xy"}
+
+
+def test_answers_of_tools_stay_apart() -> None:
+    answers = [{"role": "tool", "tool_call_id": name, "content": name} for name in "ab"]
+    assert sent("perplexity", messages=[USER, *answers])["messages"] == [USER, *answers]
 
 
 @pytest.mark.parametrize(("content", "count"), [("x" * 4_000, 30_000), ([PART], 400_000)])
@@ -156,6 +175,61 @@ def test_deepseek_reasoner_is_free_to_call() -> None:
     assert sent("deepseek", "deepseek-chat", tool_choice="required")["tool_choice"] == "required"
 
 
+CLAUDES: dict[str, Any] = {
+    "cache_control": {"type": "ephemeral"},
+    "reasoning": {"effort": "low"},
+    "thinking": {"type": "adaptive"},
+    "top_k": 3,
+}
+
+
+@pytest.mark.parametrize(
+    ("provider", "known"),
+    [
+        ("openai", set()),
+        ("azure-openai", set()),
+        ("groq", set()),
+        ("xai", set()),
+        ("cerebras", set()),
+        ("deepseek", {"thinking"}),
+        ("mistral", {"top_k"}),
+        ("nvidia-nim", {"top_k"}),
+        ("perplexity", {"top_k"}),
+        ("together", {"reasoning", "top_k"}),
+        ("huggingface", {"reasoning", "top_k"}),
+        ("databricks", {"thinking", "top_k"}),
+        ("fireworks", {"reasoning", "thinking", "top_k"}),
+        ("openrouter", CLAUDES.keys()),
+        ("vllm", CLAUDES.keys()),
+        ("openai_compatible", CLAUDES.keys()),
+    ],
+)
+def test_settings_for_claude_models_go_to_those_that_know_them(provider: str, known: Any) -> None:
+    said = sent(provider, translated=True, reasoning_effort="high", **CLAUDES)
+    assert said.keys() & CLAUDES.keys() == known
+    assert said["reasoning_effort"] == "high"
+
+
+@pytest.mark.parametrize("provider", ["openai", "azure-openai"])
+def test_who_speaks_openais_format_is_taken_at_their_word(provider: str) -> None:
+    assert CLAUDES.items() <= sent(provider, **CLAUDES).items()
+
+
+@pytest.mark.parametrize(
+    ("thinking", "switched"),
+    [
+        ({"type": "adaptive", "display": "omitted"}, {"type": "enabled"}),
+        ({"type": "enabled", "budget_tokens": 2048}, {"type": "enabled"}),
+        ({"type": "enabled", "x": 1}, {"type": "enabled", "x": 1}),
+        ({"type": "disabled"}, {"type": "disabled"}),
+        ("adaptive", "adaptive"),
+    ],
+)
+def test_deepseek_thinks_or_does_not(thinking: Any, switched: Any) -> None:
+    assert sent("deepseek", thinking=thinking)["thinking"] == switched
+    assert sent("vllm", thinking=thinking)["thinking"] == thinking
+
+
 @pytest.mark.parametrize("provider", ["openai", "azure-openai"])
 def test_reasoning_models_of_openai_take_no_max_tokens(provider: str) -> None:
     """Who speaks to them in another format cannot know; who speaks OpenAI's is taken at their word."""
@@ -167,6 +241,15 @@ def test_reasoning_models_of_openai_take_no_max_tokens(provider: str) -> None:
     assert sent(provider, "gpt-5.2", translated=True, **settings)["temperature"] == 0.1
     assert sent(provider, "gpt-4o", translated=True, **settings)["max_tokens"] == 5
     assert settings.items() <= sent(provider, "gpt-5-mini", **settings).items()
+
+
+@pytest.mark.parametrize(
+    ("model", "takes_effort"),
+    [("gpt-5.2", True), ("o3", True), ("m", True), ("gpt-4.1", False), ("gpt-4o-mini", False)],
+)
+def test_only_models_that_reason_are_told_how_much(model: str, takes_effort: bool) -> None:
+    assert ("reasoning_effort" in sent("openai", model, translated=True, reasoning_effort="low")) is takes_effort
+    assert "reasoning_effort" in sent("openai", model, reasoning_effort="low")
 
 
 def test_limit_of_admission_has_the_providers_name() -> None:
@@ -190,10 +273,13 @@ def test_what_clients_of_other_providers_send_is_left_out() -> None:
         {"role": "assistant", "content": "b", "reasoning_content": "r", "thinking_blocks": [], "reasoning_details": []},
     ]
     tools = [{"type": "function", "function": {"name": "f"}, "cache_control": {"type": "ephemeral"}}]
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages.append({"role": "assistant", "tool_calls": [{**call, "cache_control": {"type": "ephemeral"}}, 5]})
     said = sent("openai", messages=messages, tools=tools)
     assert said["messages"] == [
         {"role": "user", "content": [{"type": "text", "text": "a"}]},
         {"role": "assistant", "content": "b"},
+        {"role": "assistant", "tool_calls": [call, 5]},
     ]
     assert said["tools"] == [{"type": "function", "function": {"name": "f"}}]
     for url in ("https://eu.api.openai.com/v1", "https://proxy.example/v1"):
@@ -218,3 +304,33 @@ def test_openrouter_is_asked_for_no_models_but_the_one(translated: bool) -> None
     others: dict[str, Any] = {"models": ["a", "b"], "route": "fallback", "preset": "p"}
     assert sent("openrouter", translated=translated, seed=1, **others) == {"model": "m", "messages": [USER], "seed": 1}
     assert sent("openai_compatible", **others).keys() >= others.keys()
+
+
+def test_openrouters_own_tools_are_run_by_no_other_models() -> None:
+    function = {"type": "function", "function": {"name": "f", "parameters": {"model": {"type": "string"}}}}
+    tools = [
+        function,
+        {"type": "openrouter:advisor", "parameters": {"model": "dear", "forward_transcript": True}},
+        {"type": "openrouter:fusion", "parameters": {"analysis_models": ["dear"]}},
+        {"type": "openrouter:web_search"},
+        7,
+    ]
+    said = sent("openrouter", tools=tools, plugins=[{"id": "web"}, {"id": "fusion", "model": "dear", "models": ["a"]}])
+    assert said["tools"] == [
+        function,
+        {"type": "openrouter:advisor", "parameters": {"forward_transcript": True}},
+        {"type": "openrouter:fusion", "parameters": {}},
+        {"type": "openrouter:web_search"},
+        7,
+    ]
+    assert said["plugins"] == [{"id": "web"}, {"id": "fusion"}]
+    assert sent("openai_compatible", tools=tools)["tools"] == tools
+
+
+def test_cerebras_takes_penalties() -> None:
+    kept: dict[str, Any] = {"frequency_penalty": 0.5, "presence_penalty": 0.2, "parallel_tool_calls": False}
+    assert sent("cerebras", service_tier="priority", logit_bias={}, **kept) == {
+        "model": "m",
+        "messages": [USER],
+        **kept,
+    }

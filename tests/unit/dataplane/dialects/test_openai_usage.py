@@ -59,6 +59,28 @@ def test_what_does_not_tell_is_unknown(reported: Any) -> None:
             {"prompt_tokens": 10, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 4.0}},
             Usage(input=6, cache_read=4, output=5),
         ),
+        (
+            {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14, "prompt_cache_hit_tokens": 8},
+            Usage(input=1, cache_read=8, output=5),
+        ),
+        (
+            {
+                "prompt_tokens": 50,
+                "completion_tokens": 40,
+                "prompt_tokens_details": {"cached_tokens": 10, "audio_tokens": 8, "image_tokens": 12},
+                "completion_tokens_details": {"audio_tokens": 5, "image_tokens": 6, "reasoning_tokens": 7},
+            },
+            Usage(
+                input=20,
+                cache_read=10,
+                input_audio=8,
+                input_image=12,
+                output=29,
+                reasoning=7,
+                output_audio=5,
+                output_image=6,
+            ),
+        ),
     ],
 )
 def test_usage(reported: dict[str, Any], usage: Usage) -> None:
@@ -95,7 +117,12 @@ def test_the_service_tier_is_read_as_prices_name_it(payload: dict[str, Any], tie
 
 @given(
     st.dictionaries(
-        st.sampled_from(["prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "num_cached_tokens"]),
+        st.sampled_from(
+            [
+                *("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "num_cached_tokens"),
+                *("prompt_audio_seconds", "cache_read_input_tokens", "cache_creation_input_tokens"),
+            ]
+        ),
         st.integers(-5, 50) | st.none() | st.floats(0, 9) | st.text(max_size=2),
     ),
     st.integers(0, 20),
@@ -108,3 +135,76 @@ def test_mended_usage_counts_as_before_and_is_right(reported: dict[str, Any], re
     if before is not None and has_changed:
         assert reported["prompt_tokens"] == before.input_tokens
     assert not mend_usage(reported)
+
+
+@pytest.mark.parametrize(
+    ("reported", "usage"),
+    [
+        ({"prompt_tokens_details": {"audio_tokens": 90}}, Usage(input=10, input_audio=90, output=5)),
+        ({"prompt_audio_seconds": 3}, Usage(input=10, input_audio=90, output=5)),
+        (
+            {"prompt_audio_seconds": 3, "prompt_tokens_details": {"cached_tokens": 95}},
+            Usage(input=0, cache_read=95, input_audio=5, output=5),
+        ),
+        (
+            {"completion_tokens_details": {"reasoning_tokens": 90}},
+            Usage(input=10, output=95, reasoning=90),
+        ),
+        (
+            {
+                "prompt_tokens_details": {"audio_tokens": 60},
+                "completion_tokens_details": {"reasoning_tokens": 30},
+            },
+            Usage(input=10, input_audio=60, output=35, reasoning=30),
+        ),
+        ({"prompt_tokens_details": {"audio_tokens": 4}}, Usage(input=6, input_audio=4, output=5)),
+    ],
+)
+def test_what_comes_on_top_by_the_total_is_counted(reported: dict[str, Any], usage: Usage) -> None:
+    totals = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 105}
+    told = {**totals, **reported}
+    assert parse_usage(told) == usage
+    mend_usage(told)
+    assert parse_usage(told) == usage
+    assert (told["prompt_tokens"], told["completion_tokens"]) == (10, usage.output_tokens)
+    assert told["total_tokens"] == 105
+    assert not mend_usage(told)
+
+
+@pytest.mark.parametrize(
+    ("reported", "usage"),
+    [
+        ({"prompt_tokens_details": {"cache_write_tokens": 3}}, Usage(input=7, cache_write_5m=3, output=5)),
+        ({"prompt_tokens_details": {"cache_creation_tokens": 3}}, Usage(input=7, cache_write_5m=3, output=5)),
+        ({"prompt_tokens_details": {"cache_creation_input_tokens": 3}}, Usage(input=7, cache_write_5m=3, output=5)),
+        ({"cache_creation_input_tokens": 3}, Usage(input=7, cache_write_5m=3, output=5)),
+        ({"cache_read_input_tokens": 4}, Usage(input=6, cache_read=4, output=5)),
+        (
+            {"cache_read_input_tokens": 40, "cache_creation_input_tokens": 3},
+            Usage(input=10, cache_read=40, cache_write_5m=3, output=5),
+        ),
+    ],
+)
+def test_caches_are_metered_wherever_they_are_told(reported: dict[str, Any], usage: Usage) -> None:
+    """Parts of the prompt are in it, but where they are larger than all of it."""
+    told = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, **reported}
+    assert parse_usage(told) == usage
+    mend_usage(told)
+    assert parse_usage(told) == usage
+    assert told["prompt_tokens"] + told["completion_tokens"] == told["total_tokens"]
+
+
+def test_research_is_metered_with_what_is_billed_beside_the_totals() -> None:
+    totals = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
+    research = {"citation_tokens": 200, "reasoning_tokens": 3000, "num_search_queries": 7}
+    told = {**totals, **research}
+    assert parse_usage(told) == Usage(input=210, output=3005, reasoning=3000, search=7)
+    assert not mend_usage(told)
+    for name in research:
+        assert parse_usage({key: value for key, value in told.items() if key != name}) == Usage(input=10, output=5)
+
+
+def test_the_service_tier_may_stand_in_the_usage() -> None:
+    assert parse_service_tier({"usage": {"service_tier": "priority"}}) == "priority"
+    assert parse_service_tier({"usage": {"service_tier": "priority"}, "service_tier": "flex"}) == "flex"
+    assert parse_service_tier({"usage": []}) is None
