@@ -28,8 +28,9 @@ $(VENV)/.dev: pyproject.toml $(CONSTRAINTS) | $(BIN)/python
 up: $(VENV)/.local ## run the whole stack on this machine, in the foreground
 	@exec $(BIN)/tollctl up $(ARGS)
 
+# Some hundred processes are started: each would compile the sources anew where bytecode is not kept.
 test: $(VENV)/.dev ## run every test against embedded Postgres and NATS
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-limits: $(VENV)/.dev ## run the scenarios of limits in short, on a quiet machine
 	$(BIN)/python -m pytest -m campaign $(ARGS)

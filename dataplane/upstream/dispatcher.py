@@ -176,9 +176,7 @@ class _Tellings:
             spoken = self._catalog.formats.get(self._call.endpoint.format)
             said = self._call if spoken is None else spoken.parse_request(self._call)
             is_as_said = spoken is None and not said.forwarded_headers
-            self._in_hub = (
-                said if is_as_said else replace(said, forwarded_headers={}, is_translated=spoken is not None)
-            )
+            self._in_hub = said if is_as_said else replace(said, forwarded_headers={}, is_translated=spoken is not None)
         return self._in_hub
 
 
