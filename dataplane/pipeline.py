@@ -6,7 +6,6 @@ authenticate and ingress come before it; then route -> admit -> upstream -> tran
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -102,13 +101,26 @@ class Pipeline:
         await self._end(exchange, outcome, failure)
 
     async def _end(self, exchange: Exchange, outcome: Outcome, failure: GatewayError | None) -> None:
-        """Sends the rest of the answer, or what went wrong, to the last byte, while there is someone to read it."""
+        """Sends the rest of the answer, or what went wrong, to the last byte, while there is someone to read it.
+
+        Raises GatewayError only where nothing was sent: what follows an answer would be taken for the next one.
+        """
         writer = exchange.writer
-        with suppress(ClientGone), self._presence.watch(exchange.request, writer, outcome):
-            if failure is None:
-                await writer.finish(outcome)
-            else:
-                await writer.fail(failure, outcome)
+        try:
+            with self._presence.watch(exchange.request, writer, outcome):
+                if failure is None:
+                    await writer.finish(outcome)
+                else:
+                    await writer.fail(failure, outcome)
+        except ClientGone:
+            return
+        except Exception as error:
+            if writer.response is None:
+                raise
+            if not isinstance(error, GatewayError):
+                logger.exception("answer cut off request_id=%s", outcome.call.request_id)
+            if exchange.request.transport is not None:
+                exchange.request.transport.abort()
 
     async def _serve(self, call: Call, exchange: Exchange, work: "Work") -> None:
         """From the route to the last frame. Raises GatewayError, ClientGone among them."""
@@ -205,6 +217,11 @@ async def _relay(answer: UpstreamAnswer, writer: ResponseWriter, outcome: Outcom
     except UpstreamError as error:
         attempt.error_code = error.kind.value
         raise _broken_off(outcome.call, error) from error
+    except BaseException:
+        # The client is gone, or the call was cut: what the upstream has told by now was used all the same.
+        if answer.take_arrived(meter.observe):
+            meter.complete()
+        raise
     finally:
         attempt.end_time_us = time.time_ns() // 1000
         meter.settle(outcome.call, attempt)

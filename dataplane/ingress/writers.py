@@ -12,7 +12,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from dataplane.call import Call, Outcome
 from dataplane.dialects.base import ClientFormat, Frame, StreamRenderer
@@ -254,18 +254,20 @@ class SseWriter:
         if transport is None or transport.is_closing():
             raise ConnectionResetError
         if transport.get_write_buffer_size() > _HIGH_WATER_BYTES:
-            await self._request.writer.drain()
+            # A cancelled wait would leave aiohttp's own future cancelled, for all who wait after it.
+            await asyncio.shield(self._request.writer.drain())
 
     async def _end(self, outcome: Outcome) -> None:
         """The last byte of a stream whose last event was written. Raises ClientGone."""
-        await self.catch_up(outcome)
         self.write_began_s = time.monotonic()
         try:
+            await self._begin(outcome)
             if self._stream is not None:
                 await self._stream.write_eof()
         except ConnectionError as error:
             raise ClientGone("The client left.") from error
         finally:
+            self.last_write_s = time.monotonic()
             self.write_began_s = 0.0
 
     async def _start(self, outcome: Outcome) -> None:
@@ -276,6 +278,9 @@ class SseWriter:
         stream.content_type = "text/event-stream"
         stream.charset = "utf-8"
         self._complete(stream)
+        if self._request.version < HttpVersion11:
+            # Nothing but the end of the connection ends a body without length or transfer coding.
+            stream.force_close()
         await stream.prepare(self._request)
         self._request.writer.send_headers()
         self._is_chunked = "transfer-encoding" in stream.headers

@@ -56,6 +56,11 @@ class FrameStream:
         """Whether the stream has come to an end: the body's, or one that an event told."""
         return self._is_over
 
+    @property
+    def is_good(self) -> bool:
+        """Whether that was a good end."""
+        return self._is_over and self._error is None
+
     async def read_to_content(self, frames: list[Frame]) -> None:
         """Adds everything up to and with the first content to `frames`: until then the attempt can still be given up.
 
@@ -87,6 +92,13 @@ class FrameStream:
         if is_wanted and self._error is not None:
             raise self._error
         return not is_wanted
+
+    def take_arrived(self) -> list[Frame]:
+        """Frames of what has arrived and nobody took, without waiting."""
+        frames: list[Frame] = []
+        if not self._is_over and self._error is None and (chunk := self._response.take_arrived()):
+            self._parse(chunk, frames)
+        return frames
 
     def _parse(self, chunk: bytes, frames: list[Frame]) -> None:
         """Adds to `frames` what `chunk` completes; b"" is the end of the body."""
@@ -150,6 +162,17 @@ class UpstreamAnswer:
             if self._redact is not None:
                 self._redact(error)
             raise
+
+    def take_arrived(self, observe: Callable[[list[Frame]], None]) -> bool:
+        """Hands what has arrived and was not taken to `observe`, without waiting: nobody reads the answer any more.
+
+        Returns whether that is all of an answer that came to its good end.
+        """
+        observe(self._first)
+        if self._stream is None:
+            return True
+        observe(self._stream.take_arrived())
+        return self._stream.is_good
 
     def close(self) -> None:
         """Gives the connection back, or cuts the upstream off when the answer has not come to its end."""

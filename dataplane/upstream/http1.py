@@ -30,6 +30,7 @@ class Http1Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._take: Callable[[bytes], bool] | None = None
+        self._take_error: BaseException | None = None
         self._idle_s = 0.0
         self._end_s = 0.0
         self._deadline_s = 0.0
@@ -117,6 +118,8 @@ class Http1Connection(asyncio.Protocol):
         Returns as soon as `take` returns False, or at the end. Raises UpstreamError, of kind TIMEOUT when nothing has
         come for `idle_s` or at `deadline_s`, and what `take` raises.
         """
+        if time.monotonic() >= deadline_s:
+            raise _timeout()
         self._idle_s, self._end_s = idle_s, deadline_s
         is_wanted = not self._body or take(self._taken())
         while is_wanted and not self._is_complete:
@@ -126,8 +129,14 @@ class Http1Connection(asyncio.Protocol):
                 await self._wait(min(deadline_s, time.monotonic() + idle_s))
             finally:
                 is_wanted, self._take = self._take is not None, None
+            if self._take_error is not None:
+                raise self._take_error
         if is_wanted:
             take(b"")
+
+    def take_arrived(self) -> bytes:
+        """What has arrived of the body and was not taken, without waiting; b"" where that is nothing."""
+        return self._taken() if self._body else b""
 
     def abort(self) -> None:
         """Cuts the connection, whatever is under way."""
@@ -176,6 +185,7 @@ class Http1Connection(asyncio.Protocol):
         self._body_bytes = 0
         self._head_bytes = 0
         self._error: UpstreamError | None = None
+        self._take_error = None
         self._has_answered = False
         self._is_head_complete = False
         self._is_complete = False
@@ -196,13 +206,12 @@ class Http1Connection(asyncio.Protocol):
     def _hand_on(self, take: Callable[[bytes], bool]) -> bool:
         """Gives `take` what has come; True when the task that waits is to see to the rest."""
         try:
-            if not take(self._taken()):
-                self._take = None
-        except BaseException as error:
+            is_wanted = take(self._taken())
+        except BaseException as error:  # noqa: BLE001
             # It belongs to the task that waits, not to the event loop that called.
-            if self._waiter is None or self._waiter.done():
-                raise
-            self._waiter.set_exception(error)
+            is_wanted, self._take_error = False, error
+        if not is_wanted:
+            self._take = None
         self._deadline_s = min(self._end_s, time.monotonic() + self._idle_s)
         return self._take is None or self._is_complete or self._error is not None
 
@@ -240,9 +249,13 @@ class Http1Connection(asyncio.Protocol):
         if time.monotonic() < self._deadline_s:
             self._set_timer(self._deadline_s)
             return
-        self._error = UpstreamError(UpstreamErrorKind.TIMEOUT, "The upstream did not answer in time.")
+        self._error = _timeout()
         self._wake()
 
     def _fail(self, message: str, detail: str) -> None:
         if self._error is None:
             self._error = UpstreamError(UpstreamErrorKind.PROTOCOL, message, detail=detail)
+
+
+def _timeout() -> UpstreamError:
+    return UpstreamError(UpstreamErrorKind.TIMEOUT, "The upstream did not answer in time.")

@@ -129,6 +129,10 @@ class UpstreamResponse:
         """Hands the body on as it arrives, as Http1Connection.flow does."""
         await self._connection.flow(take, idle_s, deadline_s)
 
+    def take_arrived(self) -> bytes:
+        """What has arrived of the body and was not taken, without waiting; b"" where that is nothing."""
+        return self._connection.take_arrived()
+
     def release(self) -> None:
         """Keeps the connection when the answer was read to its end; cuts the upstream off otherwise."""
         self._pool.give_back(self._origin, self._connection)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
@@ -125,8 +126,12 @@ async def start_gateway(
     max_body_bytes: int = 1 << 20,
     limits: RuleIndex | None = None,
     desk: LeaseDesk | None = None,
+    send_buffer_bytes: int = 0,
 ) -> RunningGateway:
-    """Starts a gateway that sends to `upstreams` under the rules `limits`; `stop()` must be awaited."""
+    """Starts a gateway that sends to `upstreams` under the rules `limits`; `stop()` must be awaited.
+
+    `send_buffer_bytes` is how much the kernel takes of an answer that its client does not read, where not as it likes.
+    """
     secret = make_virtual_key(secrets.randbelow)
     laid_down = snapshot(upstreams, routes, {secret: key or virtual_key()})
     source = FixedSource(replace(laid_down, limits=limits or RuleIndex()))
@@ -143,7 +148,11 @@ async def start_gateway(
     server = web.Server(gateway.handle, handler_cancellation=False, auto_decompress=False)
     runner = web.ServerRunner(server, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    listener = socket.socket()
+    if send_buffer_bytes:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer_bytes)
+    listener.bind(("127.0.0.1", 0))
+    await web.SockSite(runner, listener).start()
     sweep = asyncio.create_task(presence.run())
     keeping = asyncio.create_task(credentials.run())
 

@@ -135,15 +135,16 @@ async def test_event_of_several_lines_reaches_the_client_as_one(
     assert [json.loads(line) for line in (await stream(client))[:-1]] == [BEGUN, ENDED]
 
 
-async def test_client_of_http_1_0_gets_a_stream_without_transfer_coding(
-    gateway: RunningGateway, provider: ScriptedUpstream
+@pytest.mark.parametrize("connection", ["close", "keep-alive"])
+async def test_client_of_http_1_0_gets_a_stream_without_transfer_coding_that_ends_with_the_connection(
+    gateway: RunningGateway, provider: ScriptedUpstream, connection: str
 ) -> None:
     provider.script("a", sse_script(BEGUN, ENDED))
     body = json.dumps({"model": "both", "stream": True, **CHAT}).encode()
     address = URL(gateway.url)
     reader, writer = await asyncio.open_connection(address.host, address.port)
-    head = f"POST /v1/chat/completions HTTP/1.0\r\nx-api-key: {gateway.key}\r\ncontent-length: {len(body)}\r\n\r\n"
-    writer.write(head.encode() + body)
+    head = f"POST /v1/chat/completions HTTP/1.0\r\nx-api-key: {gateway.key}\r\nconnection: {connection}\r\n"
+    writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
     async with asyncio.timeout(5):
         head, _, text = (await reader.read()).decode().partition("\r\n\r\n")
     writer.close()

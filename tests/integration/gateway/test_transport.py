@@ -326,7 +326,10 @@ async def test_silence_is_measured_from_the_last_piece(transport: Transport) -> 
 
 
 async def test_error_of_who_takes_is_raised_to_who_asked_for_it(transport: Transport) -> None:
+    taken: list[bytes] = []
+
     def take(chunk: bytes) -> bool:
+        taken.append(chunk)
         raise ZeroDivisionError
 
     async with serving(chunked(b"x", b"y", pause_s=0.1)) as url:
@@ -334,3 +337,13 @@ async def test_error_of_who_takes_is_raised_to_who_asked_for_it(transport: Trans
         with pytest.raises(ZeroDivisionError):
             await response.flow(take, 5.0, soon())
         response.release()
+    assert taken == [b"x"]
+
+
+async def test_body_that_has_arrived_is_not_taken_after_the_deadline(transport: Transport) -> None:
+    async with serving(chunked(b"x" * 100_000, b"y")) as url:
+        response = await transport.send(request(url), soon())
+        with pytest.raises(UpstreamError) as caught:
+            while True:
+                await response.flow(lambda chunk: False, 5.0, time.monotonic() - 0.001)
+    assert caught.value.kind is UpstreamErrorKind.TIMEOUT
