@@ -39,9 +39,10 @@ class Admits:
         at_attempts = self._at_attempts(call, key, plan) if index.has_attempt_rules else {}
         if not terms and not at_attempts:
             return NO_TICKET
-        demand = Demand(call, size_of(call), self._learning, self._bounds, _unix_ms)
+        targets = _distinct(plan.targets)
+        demand = Demand(call, size_of(call, targets), self._learning, self._bounds, _unix_ms)
         ticket = outcome.limits = LimitedTicket(self._office, demand, terms, at_attempts)
-        await ticket.admit(_distinct(plan.targets))
+        await ticket.admit(targets)
         return ticket
 
     def _at_attempts(self, call: Call, key: VirtualKey, plan: Plan) -> dict[str, Terms]:

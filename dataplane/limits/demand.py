@@ -101,12 +101,13 @@ class Demand:
 
     def _rating(self, budget: CompiledBudget, target: Target, time_ms: int) -> Price | None:
         """What attempts at `target` are held at: its price or the budget's ceiling, whichever has rates for all."""
-        size = self.size
+        has_output = self.size.has_output
+        is_ranking = self.size.searches > 0 and not has_output
         price = self.call.snapshot.prices.find(target.upstream.provider, target.model, time_ms)
-        if price is not None and self._bounds.is_whole(price, has_output=size.has_output, is_search=size.searches > 0):
+        if price is not None and self._bounds.is_whole(price, has_output=has_output, is_search=is_ranking):
             return price
         price = budget.ceiling
-        if price is None or not self._bounds.is_whole(price, has_output=size.has_output, is_search=size.searches > 0):
+        if price is None or not self._bounds.is_whole(price, has_output=has_output, is_search=is_ranking):
             return None
         return price
 

@@ -49,8 +49,9 @@ def unbounded(part: str) -> InvalidRequest:
     """For a call under a strict budget of which a part has no bound."""
     return InvalidRequest(
         f'A strict budget holds the most that a call can cost, and "{part}" leaves that open: counts must be whole '
-        "numbers above 0, and files and videos cannot be bounded. Change it, or ask an admin for a budget with "
-        "admission expected.",
+        "numbers above 0, and files, videos, tools that the provider runs, members that name other models or prices "
+        "and models that research by themselves have no bound. Change it, or ask an admin for a budget with admission "
+        "expected.",
         code="unbounded_request",
         param=part,
     )

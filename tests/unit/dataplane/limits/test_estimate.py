@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -6,8 +7,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dataplane.call import COUNT_TOKENS, Endpoint
-from dataplane.limits.estimate import IMAGE_BOUND, ModelLearning, size_of
-from tests.fakes.outcomes import make_call
+from dataplane.limits.content import IMAGE_BOUND
+from dataplane.limits.estimate import TOKENS_PER_TOOLBOX, ModelLearning, size_of
+from dataplane.snapshot import Target
+from tests.fakes.outcomes import UPSTREAM, make_call
 
 EMBEDDINGS = Endpoint("embeddings", "/v1/embeddings", "embeddings", False)
 MODEL = ("openai", "m")
@@ -66,11 +69,9 @@ def test_embeddings_have_no_output() -> None:
     assert ModelLearning().expected(MODEL, size)[1] == 0
 
 
-def test_images_and_sound_count_by_what_models_make_of_them() -> None:
+def test_images_count_by_what_models_make_of_them() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 1_000_000}}
-    sound = {"type": "input_audio", "input_audio": {"data": "A" * 64_000, "format": "wav"}}
     assert IMAGE_BOUND <= size_of(make_call(body=chat([image]))).input_bound < IMAGE_BOUND + 200
-    assert 750 <= size_of(make_call(body=chat([sound]))).input_bound < 1_000
 
 
 def test_what_only_looks_like_an_image_counts_as_text() -> None:
@@ -209,3 +210,58 @@ def test_a_ranking_reads_the_query_with_each_document() -> None:
     assert size.input_bound > 250_000
     assert not size.has_output
     assert size.searches >= 3
+
+
+AS_SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"description": "d" * 1_000}}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"),
+    [
+        ({"response_format": {"type": "text"}}, 0),
+        ({"response_format": None}, 0),
+        ({"response_format": {"type": "json_object"}}, TOKENS_PER_TOOLBOX),
+        ({"response_format": AS_SCHEMA}, TOKENS_PER_TOOLBOX + 2_000),
+        ({"output_format": AS_SCHEMA}, TOKENS_PER_TOOLBOX + 2_000),
+        ({"output_config": {"format": AS_SCHEMA}}, TOKENS_PER_TOOLBOX + 2_000),
+        ({"output_config": {"effort": "low"}}, 0),
+    ],
+)
+def test_a_form_of_the_answer_counts_as_the_tool_that_it_may_be_sent_as(fields: dict[str, Any], tokens: int) -> None:
+    more = size_of(make_call(body=chat("x", **fields))).input_bound - size_of(make_call(body=chat("x"))).input_bound
+    assert tokens <= more <= tokens + 600
+
+
+def test_what_a_provider_defines_of_a_tool_that_the_client_runs_counts() -> None:
+    computer = {"type": "computer_20250124", "name": "computer", "display_width_px": 9, "display_height_px": 9}
+    assert size_of(make_call(body=chat("x", tools=[computer]), endpoint=MESSAGES)).markup_tokens >= 735 + 499 + 346
+
+
+CALLED = {"tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}
+USED = {"content": [{"type": "tool_use", "id": "c", "name": "f", "input": {}}]}
+SPOKEN = {"function_call": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize("said", [CALLED, USED, SPOKEN])
+def test_tools_that_are_made_of_earlier_calls_count_where_none_are_listed(said: dict[str, Any]) -> None:
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", **said}]
+    bare = size_of(make_call(body={"messages": messages}))
+    assert bare.markup_tokens >= TOKENS_PER_TOOLBOX + len(b'{"name":"f","input_schema":{"type":"object"}}')
+    listed = size_of(make_call(body={"messages": messages, "tools": [{"name": "f", "input_schema": {}}]}))
+    assert listed.markup_tokens < bare.markup_tokens
+
+
+def target(model: str, provider: str = "openai") -> Target:
+    return Target(replace(UPSTREAM, provider=provider), model)
+
+
+def test_a_model_that_researches_by_itself_leaves_the_cost_open_wherever_it_stands_in_the_plan() -> None:
+    call = make_call(body=chat("x", max_tokens=7))
+    assert size_of(call, [target("gpt-x"), target("o3-deep-research")]).unbounded == "model"
+    assert size_of(call, [target("gpt-x")]).unbounded == ""
+
+
+def test_what_a_model_searches_unasked_is_held_for_each_answer() -> None:
+    call = make_call(body=chat("x", n=3))
+    assert size_of(call, [target("sonar", "perplexity"), target("gpt-x")]).searches == 3
+    assert size_of(call, [target("gpt-x")]).searches == 0
