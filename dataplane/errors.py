@@ -30,6 +30,8 @@ UpstreamError is how one attempt failed; the dispatcher decides on its kind, nev
 from enum import Enum
 from typing import Any, ClassVar, Final
 
+from tollway.kernel.usage import Usage
+
 _REDACTED: Final = "***"
 
 
@@ -193,7 +195,8 @@ class UpstreamError(Exception):
 
     `status` is the upstream's HTTP status, 0 without one; `message`, `type`, `param` and `code` are the upstream's
     own words. All of them go to clients for kind INVALID, of others the message, of refused credentials masked;
-    `detail` is for spans and logs.
+    `detail` is for spans and logs. `usage` is what the answer that failed says it used all the same, None where it says
+    nothing, and `service_tier` the class of service that it says it is, as frames tell it.
     """
 
     def __init__(
@@ -214,6 +217,8 @@ class UpstreamError(Exception):
         self.type: str | None = None
         self.param: str | None = None
         self.code: str | None = None
+        self.usage: Usage | None = None
+        self.service_tier: str | None = None
 
     def redact(self, secret: str) -> None:
         """Takes `secret` out of all that the upstream said, should it have repeated what it was sent."""

@@ -9,6 +9,7 @@ from dataplane.snapshot import KeyEntry, Route, RouteTimeouts, Secret, Strategy,
 from tollway.config.v1 import resources_pb2 as machine
 from tollway.kernel.globs import compile_globs
 from tollway.kernel.names import bare_id
+from tollway.resources.addresses import with_lower_origin
 from tollway.resources.providers import PROVIDERS, provider_names
 
 DIGEST_BYTES = 32
@@ -59,7 +60,7 @@ def compile_upstream(
     if row is None:
         raise ValueError(f'provider "{form.provider}" is none that this release speaks; it speaks {provider_names()}')
     row = row.at("", dict(form.options))
-    base_url = form.base_url.rstrip("/") or row.base_url
+    base_url = with_lower_origin(form.base_url.rstrip("/")) or row.base_url
     if not base_url.startswith(("http://", "https://")):
         raise ValueError(f'base_url "{base_url}" is not an absolute http(s) URL')
     secret = _upstream_secret(resource, stored_secrets, ref_secrets)

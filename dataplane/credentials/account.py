@@ -12,6 +12,8 @@ from dataplane.retries import doubling_delays
 REFRESH_AHEAD_S: Final = 300.0
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 60.0
+MOST_THREADS: Final = 3
+"""Threads of one identity that hang before no more are begun: what hung once is tried again, but not for ever."""
 
 
 def retry_delays() -> Iterator[float]:
@@ -33,12 +35,13 @@ class Account:
     not_before_s: float = -math.inf
     gone_s: float | None = None
     task: asyncio.Task[None] | None = None
-    has_thread: bool = False
+    threads: set[object] = field(default_factory=set)
+    """A token for each thread that has not come back, given up or not."""
 
     @property
     def is_busy(self) -> bool:
-        """Whether it is being looked after, or a thread that was given up has not come back yet."""
-        return self.has_thread or (self.task is not None and not self.task.done())
+        """Whether it is being looked after, or too many threads that were given up have not come back yet."""
+        return len(self.threads) >= MOST_THREADS or (self.task is not None and not self.task.done())
 
     @property
     def is_tried(self) -> bool:

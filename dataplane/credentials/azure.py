@@ -1,4 +1,4 @@
-"""Credentials of Azure: Entra tokens, for upstreams that ask for them; the others send a key."""
+"""Credentials of Azure: Entra tokens, for upstreams that ask for them."""
 
 from typing import Any, Final
 
@@ -79,6 +79,4 @@ def problem_of(error: Exception) -> CredentialError:
     return CredentialError(f"cannot reach what grants it Entra tokens ({causes(error)})", is_lasting=False)
 
 
-AZURE: Final = Cloud(
-    "azure", ("tenant_id", "client_id", "scope"), azure_source, problem_of, needs_option=("auth", "entra")
-)
+AZURE: Final = Cloud("azure", ("tenant_id", "client_id", "scope"), azure_source, problem_of)

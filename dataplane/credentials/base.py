@@ -19,7 +19,7 @@ READ_TIMEOUT_S: Final = 6.0
 
 AUTHORIZATION: Final = "authorization"
 _BEARER: Final = "Bearer "
-_SENT_SECRETS: Final = (AUTHORIZATION, "x-amz-security-token", "api-key")
+_SENT_SECRETS: Final = (AUTHORIZATION, "x-amz-security-token", "api-key", "ocp-apim-subscription-key")
 _NO_CODE: Final = re.compile(r"[^A-Za-z0-9_.-]")
 _MAX_CODE: Final = 64
 _MAX_CAUSES: Final = 3
@@ -88,21 +88,17 @@ class Cloud:
     """One way of having credentials, as ProviderSpec.credentials names it.
 
     `options` are what upstreams may say about it. `source` raises CredentialError for an identity that makes no sense;
-    `problem` tells what a library's error means, in words that hold none of the library's. With `needs_option`,
-    upstreams that do not say exactly that send their secret as the provider's `auth` has it.
+    `problem` tells what a library's error means, in words that hold none of the library's.
     """
 
     name: str
     options: tuple[str, ...]
     source: Callable[[Identity], CredentialSource]
     problem: Callable[[Exception], CredentialError]
-    needs_option: tuple[str, str] | None = None
 
-    def identity(self, upstream: Upstream, provider: ProviderSpec) -> Identity | None:
-        """Whose credential `upstream` needs; None when it sends its secret as it is."""
+    def identity(self, upstream: Upstream, provider: ProviderSpec) -> Identity:
+        """Whose credential `upstream` needs."""
         said = {**provider.options, **upstream.options}
-        if self.needs_option is not None and said.get(self.needs_option[0]) != self.needs_option[1]:
-            return None
         options = tuple((name, value) for name in self.options if (value := said.get(name)))
         return Identity(self.name, upstream.region or said.get("region", ""), upstream.secret, options)
 

@@ -18,9 +18,9 @@ from dataplane.credentials.base import (
     Cloud,
     Credential,
     CredentialError,
+    CredentialSource,
     Identity,
     causes,
-    put_headers,
 )
 from dataplane.credentials.google import GOOGLE
 from dataplane.credentials.threads import run_apart
@@ -107,9 +107,6 @@ class CredentialKeeper:
         AUTH when somebody must act first.
         """
         identity = self._clouds[provider.credentials].identity(upstream, provider)
-        if identity is None:
-            _send_secret(request, upstream, provider)
-            return
         account = self._accounts.get(identity)
         if account is None:
             self._is_wanted.set()
@@ -200,22 +197,24 @@ class CredentialKeeper:
         timeout = asyncio.timeout(self._acquire_timeout_s)
         try:
             async with timeout:
-                return await run_apart(partial(self._acquire, account), name)
+                account.source, credential = await run_apart(partial(self._acquire, account), name)
         except TimeoutError:
             if not timeout.expired():
                 raise
+            account.source = None
             waited = f"has waited {self._acquire_timeout_s:g} s in vain for what grants it credentials"
             raise CredentialError(waited, is_lasting=False) from None
+        return credential
 
-    def _acquire(self, account: Account) -> Credential:
-        """In a thread, and for each account in one at a time."""
-        account.has_thread = True
+    def _acquire(self, account: Account) -> tuple[CredentialSource, Credential]:
+        """In a thread; the source that one holds which was given up is not used by those after it."""
+        thread = object()
+        account.threads.add(thread)
         try:
-            if account.source is None:
-                account.source = self._clouds[account.identity.cloud].source(account.identity)
-            return account.source.acquire()
+            source = account.source or self._clouds[account.identity.cloud].source(account.identity)
+            return source, source.acquire()
         finally:
-            account.has_thread = False
+            account.threads.discard(thread)
 
     def _problem(self, account: Account, error: Exception) -> CredentialError:
         """What an error of a library means, also of one too broken to tell its own errors by."""
@@ -245,15 +244,6 @@ class CredentialKeeper:
             problem,
             rest,
         )
-
-
-def _send_secret(request: UpstreamRequest, upstream: Upstream, provider: ProviderSpec) -> None:
-    if not upstream.secret:
-        raise UpstreamError(
-            UpstreamErrorKind.AUTH, f'The upstream "{upstream.id}" has no secret. An admin must give it one.'
-        )
-    header, before = provider.auth
-    put_headers(request, {header: before + upstream.secret.reveal()})
 
 
 def _refusal(upstream: Upstream, problem: CredentialError | None) -> UpstreamError:

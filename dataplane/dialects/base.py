@@ -29,12 +29,13 @@ class SseEvent(NamedTuple):
 class Frame:
     """One typed unit of response: a chunk of a stream, or the one result of a call.
 
-    `data` is the JSON text in the format of the call; that of a chunk holds no line break. `event` names its event,
-    where the format has names for them; `format` is the dialect that it is in. `is_content` is False for
-    what precedes the answer proper, so that an attempt can still be given up; `is_usage_only` marks what comes after it
-    and says what all of it used. `text_bytes` and `deltas` count generated text, for estimates when no usage is
-    reported; below zero they take back what was counted before. `service_tier` is the
-    class of service that the answer says it is, "" for the ordinary one, None where it says nothing.
+    `data` is the JSON text in the format of the call; that of a chunk holds no line break, and is empty where the frame
+    is for none but the meter. `event` names its event, where the format has names for them; `format` is the dialect
+    that it is in. `is_content` is False for what precedes the answer proper, so that an attempt can still be given up;
+    `is_usage_only` marks what comes after it and says what all of it used; `is_estimate` says that its usage was worked
+    out, and is not what the upstream told. `text_bytes` and `deltas` count generated text, for estimates when no usage
+    is reported; below zero they take back what was counted before. `service_tier` is the class of service that the
+    answer says it is, "" for the ordinary one, None where it says nothing.
     """
 
     data: bytes = field(repr=False)
@@ -42,6 +43,7 @@ class Frame:
     usage: Usage | None = None
     is_content: bool = True
     is_usage_only: bool = False
+    is_estimate: bool = False
     text_bytes: int = 0
     deltas: int = 0
     service_tier: str | None = None

@@ -1,9 +1,14 @@
-"""Generations of Claude models, read off a name wherever they are served: no list of models has to be kept. Pure."""
+"""Claude models wherever they are served: what their generations take, and what they are told alike. Pure.
+
+Generations are read off a name: no list of models has to be kept.
+"""
 
 import re
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 from dataplane.call import JsonObject
+from dataplane.dialects.hub import unused_tool_name
 
 Version: TypeAlias = tuple[int, int]
 
@@ -19,6 +24,30 @@ _MEMBERS_OF_THINKING: Final = {
     "between_tools": (),
 }
 _ALWAYS_THINKING: Final = frozenset(("fable", "mythos"))
+BUDGETS: Final = {
+    "minimal": 1024,
+    "low": 2048,
+    "medium": 8192,
+    "high": 16_384,
+    "xhigh": 24_576,
+    "max": 32_000,
+}
+"""Tokens to think for, by the hub's efforts, in rising order."""
+_MEDIUM: Final = "medium"
+_LEAST_BUDGET: Final = 1024
+_LEAST_TOP_P_THINKING: Final = 0.95
+CHOICE_OF_MODE: Final = {"auto": "auto", "required": "any", "any": "any", "none": "none"}
+"""Claude's words for the hub's choices among tools; Converse's are the same."""
+NAMED_SCHEMAS: Final = ("properties", "$defs", "definitions")
+"""Members of a JSON schema that hold others by their names."""
+OPENING: Final = "(The conversation begins here.)"
+"""What the user says where a conversation begins with an answer."""
+_ANSWER_TOOL: Final = "json_answer"
+ANSWER_TOOL_DESCRIPTION: Final = (
+    "Gives the answer. Its input is the whole answer: the JSON object that the conversation asks for, with every member"
+    " filled in."
+)
+JSON_INSTRUCTION: Final = "Answer with one JSON object only: no text before or after it, and no code fence around it."
 
 
 def generation_of(model: str) -> tuple[str, Version] | None:
@@ -88,3 +117,85 @@ def thinking_effort(thinking: Any, effort: str | None) -> str | None:
 def adaptive_thinking(*, hides: bool) -> JsonObject:
     """Thinking whose text is told, also where the model `hides` it unless it is asked."""
     return {"type": "adaptive", "display": "summarized"} if hides else {"type": "adaptive"}
+
+
+def asked_thinking(
+    effort: str | None, budget: int | None, *, off: str | None, is_adaptive: bool, hides: bool, most: int
+) -> JsonObject | None:
+    """The `thinking` that the hub's `effort` and `budget` come to; None for none of it.
+
+    `off` and `hides` are as for thinking_off and adaptive_thinking. A model that is not adaptive is given a budget of
+    `most` tokens at most; where there is no room for the least one, it does not think.
+    """
+    if effort == "none":
+        return {"type": off} if off else None
+    if effort not in BUDGETS and budget is None:
+        return None
+    if is_adaptive:
+        return adaptive_thinking(hides=hides)
+    tokens = min(max(budget or BUDGETS[effort or _MEDIUM], _LEAST_BUDGET), most)
+    return {"type": "enabled", "budget_tokens": tokens} if tokens >= _LEAST_BUDGET else None
+
+
+def nearest_effort(effort: str | None, levels: tuple[str, ...]) -> str:
+    """The one of a model's `levels` that is the nearest to `effort`, from below if there is one; "" of none.
+
+    An effort that the hub does not know is a medium one.
+    """
+    known = list(BUDGETS)
+    wanted = known.index(effort if effort in BUDGETS else _MEDIUM)
+    below = [level for level in levels if known.index(level) <= wanted]
+    return below[-1] if below else next(iter(levels), "")
+
+
+def continues_unthinking(
+    turns: list[JsonObject], is_use: Callable[[JsonObject], bool], is_thinking: Callable[[JsonObject], bool]
+) -> bool:
+    """Whether the last answer used tools without thinking, and goes on: with a budget it must have begun by thinking.
+
+    What it thought is lost where a client does not send it back. `is_use` and `is_thinking` tell blocks apart.
+    """
+    answers = [turn["content"] for turn in turns if turn["role"] == "assistant"]
+    if not answers or not any(map(is_use, answers[-1])):
+        return False
+    return not is_thinking(answers[-1][0])
+
+
+def drawing(temperature: float | None, top_p: float | None, *, thinks: bool, takes_both: bool) -> dict[str, float]:
+    """Those of `temperature` and `top_p` that a model is told which draws tokens as it is asked to.
+
+    Both are 1 at most, OpenAI's temperatures are 2. A model that `thinks` keeps its own temperature, and nearly all of
+    `top_p`; unless it `takes_both`, they exclude one another.
+    """
+    told: dict[str, float] = {}
+    if temperature is not None and not thinks:
+        told["temperature"] = min(max(temperature, 0), 1)
+    is_alone = "temperature" not in told or takes_both
+    if top_p is not None and is_alone and (top_p >= _LEAST_TOP_P_THINKING or not thinks):
+        told["top_p"] = min(max(top_p, 0), 1)
+    return told
+
+
+def stop_sequences(texts: list[str]) -> list[str]:
+    """Those of `texts` that Claude stops at: it refuses white space alone."""
+    return [text for text in texts if text.strip()]
+
+
+def add_to_turns(turns: list[JsonObject], role: str, blocks: list[JsonObject]) -> None:
+    """Adds `blocks` to the turn of `role`, which is the last one of `turns` or a new one."""
+    if not blocks:
+        return
+    if not turns or turns[-1]["role"] != role:
+        turns.append({"role": role, "content": []})
+    turns[-1]["content"] += blocks
+
+
+def answer_tool_name(body: JsonObject) -> str | None:
+    """The name of the tool by which a call for JSON may be answered, other than its own tools'; None for other calls.
+
+    A model that is not given the tool uses none of this name.
+    """
+    wanted = body.get("response_format")
+    if not isinstance(wanted, dict) or wanted.get("type") in (None, "text"):
+        return None
+    return unused_tool_name(body, _ANSWER_TOOL)

@@ -5,7 +5,7 @@ from array import array
 from base64 import b64encode
 from typing import Any, Final
 
-from dataplane.call import JsonObject
+from dataplane.call import Call, JsonObject
 from dataplane.errors import InvalidRequest, UpstreamError, UpstreamErrorKind
 from tollway.kernel.usage import Usage
 
@@ -110,6 +110,30 @@ def wanted_reasoning(body: JsonObject) -> tuple[str | None, int | None]:
         effort if isinstance(effort, str) else None,
         budget if isinstance(budget, int) and not isinstance(budget, bool) and budget > 0 else None,
     )
+
+
+def output_limit(call: Call) -> int | None:
+    """Tokens of the answer: what admission counts on, else what the client set; None where neither says.
+
+    Raises InvalidRequest for a limit that is none.
+    """
+    if call.output_limit is not None:
+        return call.output_limit
+    for name in ("max_completion_tokens", "max_tokens"):
+        limit = call.body.get(name)
+        if limit is None:
+            continue
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+            raise malformed(name, "a number of tokens: an integer above 0")
+        return limit
+    return None
+
+
+def stop_texts(body: JsonObject) -> list[str]:
+    """The texts at which an answer ends, told by `stop` or `stop_sequences`, but for empty ones."""
+    stop = body.get("stop") or body.get("stop_sequences")
+    stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
+    return [text for text in stops if isinstance(text, str) and text]
 
 
 def embedding_purpose(body: JsonObject) -> str:

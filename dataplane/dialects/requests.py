@@ -10,11 +10,10 @@ from dataplane.call import Call, JsonObject, UpstreamRequest
 from dataplane.dialects.base import ProviderSpec
 from dataplane.errors import InvalidRequest
 from dataplane.snapshot import Target
-from tollway.resources.catalog.row import placeholders
+from tollway.resources.catalog.row import DOT_SEGMENTS, placeholders
 
 _EVENT_STREAM: Final = "text/event-stream"
 _JSON: Final = "application/json"
-_DOT_SEGMENTS: Final = frozenset((".", ".."))
 
 
 def upstream_request(
@@ -28,7 +27,7 @@ def upstream_request(
     is_native = call.endpoint.format == provider.dialect
     sent = {
         **(headers or {}),
-        **(call.forwarded_headers if is_native else {}),
+        **(_forwarded(call, provider) if is_native else {}),
         **upstream.headers,
         "content-type": _JSON,
         "accept": _EVENT_STREAM if call.stream else _JSON,
@@ -38,6 +37,12 @@ def upstream_request(
         header, before = provider.auth
         sent[header] = before + upstream.secret.reveal()
     return UpstreamRequest(_url(call, target, provider), sent, _encoded(body, call))
+
+
+def _forwarded(call: Call, provider: ProviderSpec) -> dict[str, str]:
+    """The headers of a client that are meant for the dialect that is spoken: they are named after it."""
+    own = f"{provider.dialect}-"
+    return {name: value for name, value in call.forwarded_headers.items() if name.startswith(own)}
 
 
 def _encoded(body: JsonObject, call: Call) -> bytes:
@@ -73,7 +78,7 @@ def _url(call: Call, target: Target, provider: ProviderSpec) -> str:
 
 def _filled(template: str, target: Target, provider: ProviderSpec) -> str:
     upstream, names = target.upstream, placeholders(template)
-    if "model" in names and target.model in _DOT_SEGMENTS:
+    if "model" in names and target.model in DOT_SEGMENTS:
         raise InvalidRequest(
             f'The model "{target.model}" cannot be called: it would change the address that it stands in.',
             code="invalid_value",

@@ -30,7 +30,7 @@ ENDPOINTS = (
     Endpoint("count_tokens", "/v1/messages/count_tokens", COUNT_TOKENS, can_stream=False, format="anthropic"),
 )
 _FORWARDED: Mapping[str, tuple[str, ...]] = {
-    HUB: ("openai-beta",),
+    HUB: ("openai-beta", "anthropic-beta"),
     "anthropic": ("anthropic-beta", "anthropic-version"),
 }
 """Headers that a client means for the provider, by the format that it speaks."""

@@ -152,7 +152,8 @@ class _HubRenderer:
         self._wants_usage = call.wants_usage
 
     def feed(self, frame: Frame) -> bytes:
-        return b"data: %b\n\n" % frame.data if self._wants_usage or not frame.is_usage_only else b""
+        is_told = frame.data and (self._wants_usage or not frame.is_usage_only)
+        return b"data: %b\n\n" % frame.data if is_told else b""
 
     def finish(self) -> bytes:
         return _DONE

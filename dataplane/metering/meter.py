@@ -11,10 +11,20 @@ from tollway.kernel.usage import NO_USAGE, SettlementState, Usage
 class Meter:
     """What the frames of one answer said; it never fails a call.
 
-    `_is_complete` says that nothing is missing from `usage`, `_is_outdated` that text came after it was told.
+    `_is_complete` says that nothing is missing from `usage`, `_is_outdated` that text came after it was told, and
+    `_is_estimate` that it was worked out.
     """
 
-    __slots__ = ("_is_complete", "_is_outdated", "deltas", "model", "service_tier", "text_bytes", "usage")
+    __slots__ = (
+        "_is_complete",
+        "_is_estimate",
+        "_is_outdated",
+        "deltas",
+        "model",
+        "service_tier",
+        "text_bytes",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self.usage: Usage | None = None
@@ -23,13 +33,14 @@ class Meter:
         self.text_bytes = 0
         self.deltas = 0
         self._is_complete = False
+        self._is_estimate = False
         self._is_outdated = False
 
     def observe(self, frames: Iterable[Frame]) -> None:
         for frame in frames:
             if frame.usage is not None:
                 self.usage = frame.usage
-                self._is_complete = frame.is_usage_only
+                self._is_complete, self._is_estimate = frame.is_usage_only, frame.is_estimate
                 self._is_outdated = False
             elif frame.deltas:
                 self._is_complete, self._is_outdated = False, True
@@ -66,7 +77,8 @@ class Meter:
         if reported is None or not (reported.readings() or self._may_be_free(call)):
             _settle(call, attempt, usage_estimate(call, self.text_bytes, self.deltas), SettlementState.ESTIMATED)
         elif self._is_complete and (reported.output_tokens or not has_text):
-            _settle(call, attempt, reported, SettlementState.REPORTED)
+            state = SettlementState.ESTIMATED if self._is_estimate else SettlementState.REPORTED
+            _settle(call, attempt, reported, state)
         else:
             estimate = usage_estimate(call, self.text_bytes, self.deltas)
             _settle(call, attempt, _larger(reported, estimate), SettlementState.PARTIAL)

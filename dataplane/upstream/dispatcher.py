@@ -128,7 +128,7 @@ class Dispatcher:
         except UpstreamError as error:
             _redact(upstream, request, error)
             _note_failure(attempt, error, request)
-            gate.note_failure(attempt, first)
+            gate.note_failure(attempt, first + _last_word(error))
             raise
         except BaseException:
             # The call was ended, or the gateway erred: the upstream may be at work all the same.
@@ -175,8 +175,7 @@ class _Tellings:
         if self._in_hub is None:
             spoken = self._catalog.formats.get(self._call.endpoint.format)
             said = self._call if spoken is None else spoken.parse_request(self._call)
-            is_as_said = spoken is None and not said.forwarded_headers
-            self._in_hub = said if is_as_said else replace(said, forwarded_headers={}, is_translated=spoken is not None)
+            self._in_hub = said if spoken is None else replace(said, forwarded_headers={}, is_translated=True)
         return self._in_hub
 
 
@@ -209,6 +208,13 @@ async def _read_to_content(
     body = await response.read(MAX_RESULT_BYTES, deadline_s)
     first += dialect.parse_result_chunks(call, body) if call.stream else [dialect.parse_result(call, body)]
     return None
+
+
+def _last_word(error: UpstreamError) -> list[Frame]:
+    """The frame that tells what the answer that `error` ended used; none where it tells nothing of that."""
+    if error.usage is None:
+        return []
+    return [Frame(b"", usage=error.usage, is_content=False, is_usage_only=True, service_tier=error.service_tier)]
 
 
 def _note_failure(attempt: Attempt, error: UpstreamError, request: UpstreamRequest) -> None:

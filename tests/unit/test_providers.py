@@ -12,7 +12,7 @@ from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.resources.catalog import ROWS
 from tollway.resources.catalog.row import placeholders
 from tollway.resources.manifests import read_closed_set
-from tollway.resources.providers import PROVIDERS, ProviderRow, canonical_provider, has_option, provider_names
+from tollway.resources.providers import PROVIDERS, ProviderRow, canonical_provider, nearest_option, provider_names
 from tollway.resources.validate import validate_upstream
 
 GUIDE = Path("docs/providers.md").read_text()
@@ -54,9 +54,12 @@ def test_names_that_are_none_stay_what_they_are() -> None:
     assert canonical_provider("openai-compatible") == "openai_compatible"
 
 
-@pytest.mark.parametrize(("name", "is_option"), [("project", True), ("role_arn", True), ("region", False), ("", False)])
-def test_options_of_any_provider_are_known_by_name(name: str, is_option: bool) -> None:
-    assert has_option(name) is is_option
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("project", "project"), ("projectId", "project"), ("apiVersion", "api_version"), ("region", ""), ("", "")],
+)
+def test_options_of_any_provider_are_known_by_names_like_theirs(name: str, option: str) -> None:
+    assert nearest_option(name) == option
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -67,10 +70,12 @@ def test_rows_are_sound(row: ProviderRow) -> None:
         assert names <= {"model", "region", *row.options}
         assert all(path.startswith("/") for path in case.paths.values())
         assert not (case.needs_secret and case.credentials)
-    assert not row.base_url.endswith("/")
+    assert not any(url.endswith("/") for url in (row.base_url, *row.homes))
+    assert not (row.base_url and row.homes)
+    assert row.base_url or row.homes or not row.needs_secret
     assert row.forms.keys() - {"region", "secret"} == row.options.keys()
     named = {*row.needs, *(name for names in (*row.needs.values(), *row.apart) for name in names)}
-    assert named <= {"", "region", "secret", *row.options}
+    assert named <= {"", "signed", "region", "secret", *row.options}
 
 
 def test_prices_are_those_of_the_catalog() -> None:
@@ -89,6 +94,7 @@ def test_prices_are_those_of_the_catalog() -> None:
         ("bedrock", "", "eu-west-1", {}, []),
         ("vertex-ai", "", "", {"project": "p"}, ["location"]),
         ("vertex-ai", "", "", {"project": "p", "location": "global"}, []),
+        ("vertex-ai", "", "", {"location": "eu"}, ["project"]),
         ("vertex-ai", "https://proxy.example/v1", "", {}, []),
         ("azure-openai", "https://r", "", {}, []),
         ("azure-openai", "https://r", "", {"api_version": "2024-10-21"}, []),
@@ -98,6 +104,21 @@ def test_what_an_upstream_must_still_say(
     name: str, base_url: str, region: str, options: dict[str, str], missing: list[str]
 ) -> None:
     assert PROVIDERS[name].missing(base_url, region, options) == missing
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        ("europe-west4", "{location}-aiplatform.googleapis.com"),
+        ("global", "aiplatform.googleapis.com"),
+        ("us", "aiplatform.{location}.rep.googleapis.com"),
+        ("eu", "aiplatform.{location}.rep.googleapis.com"),
+    ],
+)
+def test_locations_of_vertex_have_hosts_of_their_own(location: str, host: str) -> None:
+    for model in ("gemini-x", "claude-x"):
+        row = PROVIDERS["vertex-ai"].at(model, {"project": "p", "location": location})
+        assert row.base_url == f"https://{host}/v1/projects/{{project}}/locations/{{location}}"
 
 
 @pytest.mark.parametrize(
@@ -122,6 +143,8 @@ def test_what_an_upstream_must_still_say(
         ("anthropic", "https://proxy.example/v1", {}, "/v1"),
         ("anthropic", "https://api.anthropic.com", {}, ""),
         ("openai", "https://proxy.example/v1", {}, ""),
+        ("databricks", "https://w.example/serving-endpoints/llm/invocations", {}, "/llm/invocations"),
+        ("mistral", "https://proxy.example/v1/fim/completions", {}, "/fim/completions"),
     ],
 )
 def test_base_urls_must_not_end_as_paths_begin(
@@ -137,6 +160,7 @@ def test_base_urls_must_not_end_as_paths_begin(
         (Upstream(provider="vertex-ai", options={"project": "p"}), ["options.location"]),
         (Upstream(provider="vertex_ai", options={"project": "p", "location": "global"}), []),
         (Upstream(provider="azure-openai"), ["base_url", "secret"]),
+        (Upstream(provider="databricks"), ["base_url", "secret"]),
         (Upstream(provider="azure-openai", base_url="https://r.svc/openai/v1"), ["base_url"]),
         (Upstream(provider="azure_openai", base_url="https://r.svc", options={"api_version": "2024-10-21"}), []),
         (Upstream(provider="llama.cpp", base_url="http://l.example/v1"), []),
@@ -154,11 +178,12 @@ def test_the_guide_lists_every_provider_and_what_it_serves() -> None:
     told = {name: cells for cells in rows for name in re.findall(r"`([^`]+)`", cells[0])}
     assert told.keys() == PROVIDERS.keys()
     for name, cells in told.items():
+        row, needed = PROVIDERS[name], set(re.findall(r"`(\w+)`", cells[1]))
+        assert ("secret" in needed) is row.needs_secret
+        assert needed >= {*row.missing("", "", {}), *(() if row.base_url else ("base_url",))}
         offered = {"chat_completions": cells[2], "completions": cells[3], "embeddings": cells[4], "rerank": cells[5]}
-        paths = PROVIDERS[name].paths
-        assert {
-            endpoint for endpoint, cell in offered.items() if cell.strip() == "yes"
-        } == offered.keys() & paths.keys()
+        served = {endpoint for endpoint, cell in offered.items() if cell.strip() == "yes"}
+        assert served == offered.keys() & row.paths.keys()
 
 
 def test_manifests_of_the_guide_are_valid() -> None:

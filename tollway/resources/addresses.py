@@ -5,6 +5,8 @@ import re
 import socket
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
+from tollway.resources.top_level_domains import is_top_level_domain
+
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Metadata and wire services of clouds that live outside the link-local ranges.
@@ -25,12 +27,11 @@ _METADATA_HOSTS = frozenset(
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
-
 MAX_URL = 2048
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _HOST = re.compile(r"[a-z0-9_{}-]{1,63}(\.[a-z0-9_{}-]{1,63})*\.?")
-_PRIVATE_DOMAINS = frozenset(
-    ("arpa", "corp", "home", "internal", "intranet", "lan", "local", "localhost", "private", "svc", "test")
-)
+_INFRASTRUCTURE = "arpa"
+"""A top-level domain without hosts of the Internet; home.arpa has those of a home."""
 _VERSION_PARAMETERS = frozenset(("api-version", "api_version"))
 
 
@@ -39,6 +40,12 @@ def base_url_problem(url: str) -> str | None:
     if len(url) > MAX_URL:
         return f"must have at most {MAX_URL} characters"
     return _url_problem(url) or _tail_problem(url) or _spelling_problem(url)
+
+
+def with_lower_origin(url: str) -> str:
+    """`url` with its scheme and its host in lower case: it leads to the same place."""
+    origin = _ORIGIN.match(url)
+    return url if origin is None else origin[0].lower() + url[origin.end() :]
 
 
 def webhook_url_problem(url: str) -> str | None:
@@ -92,12 +99,16 @@ def _spelling_problem(url: str) -> str | None:
 
 
 def is_private_host(host: str) -> bool:
-    """Whether `host`, a name or an address, is one of this machine or of a network of one's own, as far as it tells."""
+    """Whether `host`, a name or an address, is one of this machine or of a network of one's own, as far as it tells.
+
+    A name is where it ends with no top-level domain of the Internet, as the short ones of Kubernetes do: "vault.vault".
+    """
     name = host.rstrip(".").lower()
     address = _literal_address(name)
     if address is not None:
         return not (_embedded_ipv4(address) or address).is_global
-    return "." not in name or name.rpartition(".")[2] in _PRIVATE_DOMAINS
+    _, dot, domain = name.rpartition(".")
+    return not dot or domain == _INFRASTRUCTURE or not is_top_level_domain(domain)
 
 
 def host_problem(host: str) -> str | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CATALOG_PACKAGE = "genai-prices"
 # Raised whenever the rows built from one version of the catalog change.
-BUILDER_VERSION = 3
+BUILDER_VERSION = 4
 
 _THOUSAND = 1_000
 _HOUR_S = 3_600

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from tollway.kernel.names import bare_id, is_resource_id
+from tollway.resources.catalog.row import DOT_SEGMENTS
 from tollway.resources.messages import AdminResource
 from tollway.resources.violations import Violation
 
@@ -17,7 +18,6 @@ MAX_LIST = 256
 METADATA_KEY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LABEL_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,62}")
-_DOT_SEGMENTS = frozenset((".", ".."))
 
 
 def validate_common(resource: AdminResource) -> Iterator[Violation]:
@@ -58,5 +58,5 @@ def validate_model(path: str, model: str) -> Iterator[Violation]:
         yield Violation(path, "is required")
     elif len(model) > MAX_MODEL or CONTROL.search(model) or any(character.isspace() for character in model):
         yield Violation(path, f"must be at most {MAX_MODEL} characters without whitespace")
-    elif model in _DOT_SEGMENTS:
+    elif model in DOT_SEGMENTS:
         yield Violation(path, f'"{model}" cannot be called: it would change the address that it stands in')

@@ -52,9 +52,10 @@ class ListedMeter:
 
 @dataclass(frozen=True, slots=True)
 class ListedTier:
-    """What tokens of a service tier cost in percent of the ordinary rates, where the catalog has no rate for it.
+    """What tokens of a service tier cost in percent of the rates of another, where the catalog has no rate for it.
 
-    A discount is not taken off cached tokens: lists say "same as standard" of them.
+    `of` is that other tier, the ordinary one as a rule; one that is listed before is there too. A discount is not taken
+    off cached tokens: lists say "same as standard" of them.
     """
 
     provider: str
@@ -62,6 +63,7 @@ class ListedTier:
     service_tier: str
     percent: int
     page: str
+    of: str = ORDINARY_TIER
 
 
 def _searches(usd: str) -> ListedRate:
@@ -76,6 +78,7 @@ def _tokens(usd: str) -> ListedRate:
     return ListedRate(Meter.INPUT, usd)
 
 
+_ANTHROPIC = "https://platform.claude.com/docs/en/about-claude/pricing"
 _OPENAI = "https://developers.openai.com/api/docs/pricing"
 _GEMINI = "https://ai.google.dev/gemini-api/docs/pricing"
 _VERTEX = "https://cloud.google.com/vertex-ai/generative-ai/pricing"
@@ -83,9 +86,11 @@ _BEDROCK = "https://aws.amazon.com/bedrock/pricing/"
 _COHERE = "https://cohere.com/pricing"
 _VOYAGE = "https://docs.voyageai.com/docs/pricing"
 _PERPLEXITY = "https://docs.perplexity.ai/docs/getting-started/pricing"
+_PRO_SEARCH = "https://openrouter.ai/perplexity/sonar-pro-search"
 _XAI = "https://docs.x.ai/developers/pricing"
 
 _SEARCH_PREVIEW = (ListedRate(Meter.INPUT, "0.15"), ListedRate(Meter.OUTPUT, "0.60"), _requests("25"))
+_CLAUDE_WITH_GEOGRAPHY = r"claude-[a-z]+-(?:4-[6-9]|[5-9]).*"
 _GEMINI_BEFORE_3 = r"gemini-(?:[12]\.|live-2\.|flash-1\.5|pro-1\.5).*"
 _TIERED_AT_BEDROCK = (
     r"(?:global\.|regional\.)?(?:amazon\.nova-|deepseek\.|google\.gemma-|minimax\.|mistral\.|moonshotai\.|nvidia\."
@@ -114,15 +119,21 @@ MODELS: tuple[ListedModel, ...] = (
 METERS: tuple[ListedMeter, ...] = (
     ListedMeter("google", r"claude-(?!3-(?:haiku|opus|sonnet)).*", _searches("10"), _VERTEX),
     ListedMeter("google", _GEMINI_BEFORE_3, _searches("35"), _GEMINI),
-    ListedMeter("google", r"gemini-3.*", _searches("14"), _GEMINI),
+    ListedMeter("google", r"gemini-(?:3|omni-|robotics-er-2).*", _searches("14"), _GEMINI),
+    ListedMeter("aws", r"(?:global\.|regional\.)?amazon\.nova-.*", _searches("30"), _BEDROCK),
     ListedMeter("openai", r"gpt-4o-search-preview", _requests("25"), _OPENAI),
     ListedMeter("openai", r"gpt-5-search-api", _requests("10"), _OPENAI),
     ListedMeter("x-ai", r"grok-(?!voice).*", _searches("5"), _XAI),
-    ListedMeter("perplexity", r"sonar(?:-pro|-reasoning|-reasoning-pro)?", _searches("0"), _PERPLEXITY),
+    ListedMeter("perplexity", r"sonar(?:-pro|-pro-search|-reasoning|-reasoning-pro)?", _searches("0"), _PERPLEXITY),
+    ListedMeter("perplexity", r"sonar-pro-search", _requests("18"), _PRO_SEARCH),
+    ListedMeter("openrouter", r"perplexity/sonar-pro-search", _requests("18"), _PRO_SEARCH),
     ListedMeter("cohere", r"embed-v4\.0", ListedRate(Meter.INPUT_IMAGE, "0.47"), _COHERE),
 )
 
 TIERS: tuple[ListedTier, ...] = (
+    ListedTier("anthropic", _CLAUDE_WITH_GEOGRAPHY, "us", 110, _ANTHROPIC),
+    ListedTier("anthropic", _CLAUDE_WITH_GEOGRAPHY, "fast-us", 110, _ANTHROPIC, of="fast"),
+    ListedTier("anthropic", _CLAUDE_WITH_GEOGRAPHY, "priority-us", 110, _ANTHROPIC),
     ListedTier("google", r"gemini-.*", "flex", 50, _GEMINI),
     ListedTier("google", r"gemini-.*", "priority", 180, _GEMINI),
     ListedTier("aws", _TIERED_AT_BEDROCK, "flex", 50, _BEDROCK),
@@ -153,7 +164,7 @@ def add_listed_rates(rates: RateWriter, catalog_id: str, model: str) -> None:
             _add_missing(rates, known, listed.rate)
     for tier in TIERS:
         if tier.provider == catalog_id and re.fullmatch(tier.models, model):
-            _add_tier(rates, known, tier)
+            _add_tier(rates, tier)
 
 
 def _add_missing(rates: RateWriter, known: list[Rate], rate: ListedRate) -> None:
@@ -161,13 +172,14 @@ def _add_missing(rates: RateWriter, known: list[Rate], rate: ListedRate) -> None
         _add(rates, rate)
 
 
-def _add_tier(rates: RateWriter, known: list[Rate], tier: ListedTier) -> None:
+def _add_tier(rates: RateWriter, tier: ListedTier) -> None:
+    known = rates.rates()
     if any(rate.service_tier == tier.service_tier for rate in known):
         return
     same = _APIECE if tier.percent > _PERCENT else _APIECE | _CACHE_READS
     for rate in known:
         meter = Meter(rate.meter)
-        if rate.service_tier == ORDINARY_TIER and meter not in same:
+        if rate.service_tier == tier.of and meter not in same:
             nano_usd = -(-rate.nano_usd_per_million * tier.percent // _PERCENT)
             rates.add(meter, nano_usd, rate.above_input_tokens, tier.service_tier)
 

@@ -17,7 +17,7 @@ from tollway.resources.kinds import KINDS, Kind, kind_names
 from tollway.resources.matches import of_any_team
 from tollway.resources.messages import AdminResource, is_spec_field
 from tollway.resources.reading import read_message
-from tollway.resources.violations import Violation, join_path, prefixed
+from tollway.resources.violations import Violation, join_path, listed, prefixed
 
 API_VERSION = "tollway/v1"
 _DOCUMENT_FIELDS = {"apiVersion": "apiVersion", "api_version": "apiVersion", "kind": "kind", "metadata": "metadata"}
@@ -97,7 +97,7 @@ def read_manifest(
     found, wrong = _read_resource(kind, name, head, path)
     about = f'{kind.name} "{name.rpartition("/")[2]}"'
     if validate and not wrong:
-        wrong = [spec_violation(path, v) for v in kind.validate(found.resource)]
+        wrong = [spec_violation(path, v) for v in listed(kind.validate(found.resource), "")]
     return found, violations + [Violation(v.field, f"{about}: {v.description}") for v in wrong]
 
 
@@ -113,18 +113,19 @@ def _read_head(document: Mapping[Any, Any], path: str) -> tuple[dict[str, Any], 
             head[known] = value
     if head.get("apiVersion") != API_VERSION:
         violations.append(Violation(f"{path}.apiVersion", f"must be {API_VERSION}"))
-    return head, violations
+    return head, listed(violations, path)
 
 
 def _read_name(kind: Kind, metadata: object, path: str) -> tuple[str, list[Violation]]:
     """The full resource name; "" when it cannot be told."""
     if not isinstance(metadata, Mapping):
         return "", [Violation(path, "is required: {name: ...}")]
-    violations = [
+    unknown = (
         Violation(f"{path}.{key}", f"unknown field; metadata has {', '.join(_METADATA_FIELDS)}")
         for key in metadata
         if key not in _METADATA_FIELDS
-    ]
+    )
+    violations = listed(unknown, path)
     wrong = _id_violations(metadata.get("name"), f"{path}.name", "is required")
     team = metadata.get("team")
     if kind.parent:

@@ -10,6 +10,7 @@ from tollway.admin.v1.teams_pb2 import Team
 from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.kernel.names import bare_id, full_name
 from tollway.kernel.service_tiers import canonical_tier
+from tollway.resources.addresses import with_lower_origin
 from tollway.resources.providers import canonical_provider
 from tollway.resources.rates import default_per
 
@@ -28,7 +29,7 @@ def normalize_virtual_key(key: VirtualKey) -> None:
 
 def normalize_upstream(upstream: Upstream) -> None:
     upstream.provider = canonical_provider(upstream.provider)
-    upstream.base_url = upstream.base_url.rstrip("/")
+    upstream.base_url = with_lower_origin(upstream.base_url.rstrip("/"))
     headers = {name.lower(): value for name, value in upstream.headers.items()}
     if len(headers) == len(upstream.headers):
         upstream.headers.clear()

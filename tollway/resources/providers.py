@@ -1,10 +1,11 @@
 """Providers that upstreams may name."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from tollway.resources.catalog import ROWS
 from tollway.resources.catalog.row import ProviderRow as ProviderRow
-from tollway.resources.spelling import did_you_mean
+from tollway.resources.spelling import nearest
 
 
 class ProviderRows(Mapping[str, ProviderRow]):
@@ -29,6 +30,18 @@ def _spelling(name: str) -> str:
 
 
 PROVIDERS: Mapping[str, ProviderRow] = ProviderRows(ROWS)
+_OPTIONS = tuple(sorted({option for row in ROWS for option in row.options}))
+_ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "aws": ("bedrock",),
+        "azure": ("azure-openai",),
+        "claude": ("anthropic",),
+        "gemini": ("google-ai-studio",),
+        "google": ("google-ai-studio", "vertex-ai"),
+        "grok": ("xai",),
+    }
+)
+"""Providers that people call by other names: by what is theirs, or by whose they are."""
 
 
 def canonical_provider(name: str) -> str:
@@ -44,10 +57,11 @@ def provider_names() -> str:
 
 def unknown_provider(name: str) -> str:
     """What is wrong with a provider `name` that is none."""
-    meant = did_you_mean(name, PROVIDERS)
-    return f'"{name}" is not a provider that this release speaks; {meant}known are {provider_names()}'
+    meant = " or ".join(f'"{each}"' for each in _ALIASES.get(name.lower(), (nearest(name, PROVIDERS),)) if each)
+    guess = f"did you mean {meant}? " if meant else ""
+    return f'"{name}" is not a provider that this release speaks; {guess}known are {provider_names()}'
 
 
-def has_option(name: str) -> bool:
-    """Whether upstreams of any provider have an option called `name`."""
-    return any(name in row.options for row in PROVIDERS.values())
+def nearest_option(name: str) -> str:
+    """The option of any provider's upstreams that `name` is like, "" when it is like none."""
+    return nearest(name, _OPTIONS)

@@ -8,7 +8,7 @@ import base64
 import binascii
 import datetime
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -18,9 +18,9 @@ from google.protobuf.struct_pb2 import ListValue, Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tollway.resources.messages import enum_number, enum_words, is_output_only
-from tollway.resources.providers import has_option
-from tollway.resources.spelling import did_you_mean
-from tollway.resources.violations import Violation, join_path
+from tollway.resources.providers import nearest_option
+from tollway.resources.spelling import MAX_GUESSES, nearest
+from tollway.resources.violations import Violation, join_path, listed
 
 FieldFilter = Callable[[FieldDescriptor], bool]
 _INTEGERS = frozenset(
@@ -47,8 +47,35 @@ def is_input(field: FieldDescriptor) -> bool:
     return not is_output_only(field)
 
 
+class _UnknownFields:
+    """What is said of fields that there are not: of the first few of all that is read, also what was meant."""
+
+    def __init__(self) -> None:
+        self._guesses = MAX_GUESSES
+
+    def problem(self, name: str, message: Message, fields: Iterable[FieldDescriptor]) -> str:
+        """What is wrong with `name`, which is none of the `fields` of `message`."""
+        known = list(dict.fromkeys(field.name for field in fields))
+        has = f"{message.DESCRIPTOR.name} has {', '.join(known)}"
+        if not self._guesses:
+            return f"unknown field; {has}"
+        self._guesses -= 1
+        meant = nearest(name, known)
+        option = nearest_option(name) if "options" in known else ""
+        if option and (option == name or not meant):
+            return f"is an option of some providers; write it in `options`: {{{option}: ...}}"
+        return f'unknown field; did you mean "{meant}"? {has}' if meant else f"unknown field; {has}"
+
+
 def read_message(data: object, message: Message, path: str = "", accepts: FieldFilter = is_input) -> list[Violation]:
-    """Sets fields of `message` from `data` and returns what was wrong; `accepts` says which top-level fields exist."""
+    """Sets fields of `message` from `data` and returns what was wrong; `accepts` says which top-level fields exist.
+
+    Where much is wrong, the first of it and how much more there is.
+    """
+    return listed(_read(data, message, path, accepts, _UnknownFields()), path)
+
+
+def _read(data: object, message: Message, path: str, accepts: FieldFilter, unknown: _UnknownFields) -> list[Violation]:
     if not isinstance(data, Mapping):
         return [Violation(path, f"must be an object, not {_kind_of(data)}")]
     fields = _fields_by_spelling(message, accepts)
@@ -58,7 +85,7 @@ def read_message(data: object, message: Message, path: str = "", accepts: FieldF
     for key, value in data.items():
         field = fields.get(str(key))
         if field is None:
-            violations.append(Violation(join_path(path, str(key)), _unknown_field(message, accepts, str(key))))
+            violations.append(Violation(join_path(path, str(key)), unknown.problem(str(key), message, fields.values())))
         elif field.name in seen:
             violations.append(Violation(join_path(path, field.name), "is given twice"))
         elif value is not None:
@@ -67,32 +94,24 @@ def read_message(data: object, message: Message, path: str = "", accepts: FieldF
                 other = chosen.setdefault(field.containing_oneof.name, field.name)
                 if other != field.name:
                     violations.append(Violation(join_path(path, field.name), f"cannot be given together with {other}"))
-            violations += _read_field(message, field, value, join_path(path, field.name))
+            violations += _read_field(message, field, value, join_path(path, field.name), unknown)
     return violations
 
 
 def _fields_by_spelling(message: Message, accepts: FieldFilter) -> dict[str, FieldDescriptor]:
-    return {name: f for f in _fields(message, accepts) for name in (f.name, f.json_name)}
+    fields = (field for field in cast(Descriptor, message.DESCRIPTOR).fields if accepts(field))
+    return {name: field for field in fields for name in (field.name, field.json_name)}
 
 
-def _unknown_field(message: Message, accepts: FieldFilter, name: str) -> str:
-    known = [field.name for field in _fields(message, accepts)]
-    if "options" in known and has_option(name):
-        return f"is an option of some providers; write it in `options`: {{{name}: ...}}"
-    return f"unknown field; {did_you_mean(name, known)}{message.DESCRIPTOR.name} has {', '.join(known)}"
-
-
-def _fields(message: Message, accepts: FieldFilter) -> list[FieldDescriptor]:
-    return [field for field in cast(Descriptor, message.DESCRIPTOR).fields if accepts(field)]
-
-
-def _read_field(message: Message, field: FieldDescriptor, value: object, path: str) -> list[Violation]:
+def _read_field(
+    message: Message, field: FieldDescriptor, value: object, path: str, unknown: _UnknownFields
+) -> list[Violation]:
     if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        return _read_map(message, field, value, path)
+        return _read_map(message, field, value, path, unknown)
     if field.is_repeated:
-        return _read_list(message, field, value, path)
+        return _read_list(message, field, value, path, unknown)
     if field.message_type is not None:
-        return _read_submessage(getattr(message, field.name), value, path)
+        return _read_submessage(getattr(message, field.name), value, path, unknown)
     try:
         setattr(message, field.name, _scalar(field, value))
     except _WrongValue as error:
@@ -100,7 +119,7 @@ def _read_field(message: Message, field: FieldDescriptor, value: object, path: s
     return []
 
 
-def _read_submessage(target: Message, value: object, path: str) -> list[Violation]:
+def _read_submessage(target: Message, value: object, path: str, unknown: _UnknownFields) -> list[Violation]:
     name = target.DESCRIPTOR.full_name
     if name == _DURATION:
         return _read_duration(cast(Duration, target), value, path)
@@ -111,7 +130,7 @@ def _read_submessage(target: Message, value: object, path: str) -> list[Violatio
     if name == _LIST_VALUE:
         return _read_texts(cast(ListValue, target), value, path)
     target.SetInParent()
-    return read_message(value, target, path, _is_field)
+    return _read(value, target, path, _is_field, unknown)
 
 
 def _is_field(_: FieldDescriptor) -> bool:
@@ -169,7 +188,9 @@ def _read_timestamp(target: Timestamp, value: object, path: str) -> list[Violati
     return []
 
 
-def _read_list(message: Message, field: FieldDescriptor, value: object, path: str) -> list[Violation]:
+def _read_list(
+    message: Message, field: FieldDescriptor, value: object, path: str, unknown: _UnknownFields
+) -> list[Violation]:
     if not isinstance(value, list):
         return [Violation(path, f"must be a list, not {_kind_of(value)}")]
     target = getattr(message, field.name)
@@ -177,7 +198,7 @@ def _read_list(message: Message, field: FieldDescriptor, value: object, path: st
     for index, item in enumerate(value):
         here = f"{path}[{index}]"
         if field.message_type is not None:
-            violations += _read_submessage(target.add(), item, here)
+            violations += _read_submessage(target.add(), item, here, unknown)
             continue
         try:
             target.append(_scalar(field, item))
@@ -186,7 +207,9 @@ def _read_list(message: Message, field: FieldDescriptor, value: object, path: st
     return violations
 
 
-def _read_map(message: Message, field: FieldDescriptor, value: object, path: str) -> list[Violation]:
+def _read_map(
+    message: Message, field: FieldDescriptor, value: object, path: str, unknown: _UnknownFields
+) -> list[Violation]:
     if not isinstance(value, Mapping):
         return [Violation(path, f"must be an object, not {_kind_of(value)}")]
     entry = cast(Descriptor, field.message_type)
@@ -197,7 +220,7 @@ def _read_map(message: Message, field: FieldDescriptor, value: object, path: str
         try:
             name = _scalar(entry.fields_by_name["key"], key)
             if entry.fields_by_name["value"].message_type is not None:
-                violations += _read_submessage(target[name], item, here)
+                violations += _read_submessage(target[name], item, here, unknown)
             else:
                 target[name] = _scalar(entry.fields_by_name["value"], item)
         except _WrongValue as error:

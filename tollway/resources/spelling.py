@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+MAX_GUESSES = 20
+"""Of many unknown names the first few are enough to guess at, for each guess takes a while."""
 _MAX_NAME = 64
 _LEAST_LIKENESS = 0.75
 _LEAST_BEGINNING = 3

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 
 from tollway.admin.v1.upstreams_pb2 import Upstream
 from tollway.resources.catalog.forms import HOST_LABEL
-from tollway.resources.catalog.row import ALWAYS, REGION, placeholders
+from tollway.resources.catalog.row import ALWAYS, REGION, SIGNED, placeholders
 from tollway.resources.common_fields import CONTROL, MAX_VALUE, validate_common, validate_models
 from tollway.resources.providers import PROVIDERS, ProviderRow, provider_names, unknown_provider
 from tollway.resources.secret_refs import is_own_variable, secret_ref_problem
-from tollway.resources.spelling import did_you_mean
+from tollway.resources.spelling import MAX_GUESSES, did_you_mean
 from tollway.resources.upstream_places import is_own_place, validate_place
 from tollway.resources.violations import Violation
 
@@ -40,6 +40,7 @@ _OWN_HEADERS = frozenset(
     }
 )
 _CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"})
+"""Those that `secret` takes the place of; keys of gateways before a provider have no other place than a header."""
 
 
 def validate_upstream(upstream: Upstream) -> Iterator[Violation]:
@@ -73,6 +74,7 @@ def _validate_region(upstream: Upstream, row: ProviderRow | None) -> Iterator[Vi
 def _validate_options(upstream: Upstream, row: ProviderRow) -> Iterator[Violation]:
     """`row` is as it is for the options."""
     own_fields = upstream.DESCRIPTOR.fields_by_name
+    unknown = 0
     for option, value in sorted(upstream.options.items()):
         form = row.forms.get(option)
         if option in row.options:
@@ -80,8 +82,10 @@ def _validate_options(upstream: Upstream, row: ProviderRow) -> Iterator[Violatio
         elif option in own_fields:
             problem = f"is no option; write `{option}` beside `options`"
         else:
+            unknown += 1
+            meant = did_you_mean(option, row.options) if unknown <= MAX_GUESSES else ""
             valid = ", ".join(sorted(row.options)) or "none"
-            problem = f"unknown option; {did_you_mean(option, row.options)}provider {row.name} has {valid}"
+            problem = f"unknown option; {meant}provider {row.name} has {valid}"
         if problem:
             yield Violation(f"options.{option}", problem)
 
@@ -92,10 +96,12 @@ def _validate_together(upstream: Upstream, row: ProviderRow) -> Iterator[Violati
     given |= {name for name, is_given in _fields_given(upstream).items() if is_given}
     named = row.missing(upstream.base_url, upstream.region, upstream.options)
     for name, needed in row.needs.items():
+        if name == SIGNED and _may_bear_secret(upstream, row):
+            continue
         missing = [_path(each, row) for each in needed if each not in given and each not in named]
         if not missing:
             continue
-        if name == ALWAYS:
+        if name in (ALWAYS, SIGNED):
             yield from (Violation(path, f"is required by provider {row.name}{_exception(row)}") for path in missing)
         elif name in given:
             yield Violation(
@@ -104,6 +110,13 @@ def _validate_together(upstream: Upstream, row: ProviderRow) -> Iterator[Violati
     for one, other in row.apart:
         if {one, other} <= given:
             yield Violation(_path(one, row), f"cannot be given together with {_path(other, row)}; leave one out")
+
+
+def _may_bear_secret(upstream: Upstream, row: ProviderRow) -> bool:
+    """Whether requests may bear the secret as it is, as far as it is known."""
+    if row.borne is None or not upstream.HasField("secret"):
+        return False
+    return not upstream.secret.value or row.borne.problem(upstream.secret.value) is None
 
 
 def _fields_given(upstream: Upstream) -> Mapping[str, bool]:
@@ -115,9 +128,12 @@ def _path(name: str, row: ProviderRow) -> str:
 
 
 def _exception(row: ProviderRow) -> str:
-    """Which option does away with what the provider always needs, for messages."""
+    """What does away with what the provider needs, for messages."""
     cases = [case for case in PROVIDERS[row.name].cases if case.needs.get(ALWAYS) == ()]
-    return "".join(f", unless options.{case.option} is {case.value}" for case in cases)
+    exceptions = [f"options.{case.option} is {case.value}" for case in cases]
+    if row.borne is not None and row.needs.get(SIGNED):
+        exceptions.append(f"the secret is {row.borne.words}")
+    return f", unless {' or '.join(exceptions)}" if exceptions else ""
 
 
 def _validate_secret(upstream: Upstream, row: ProviderRow | None) -> Iterator[Violation]:

@@ -1,28 +1,12 @@
 """JSON answers of models that cannot be held to a schema: a tool that the model must use, whose input is the answer."""
 
-from typing import Any, Final
+from typing import Any
 
 from dataplane.call import JsonObject
 from dataplane.dialects.anthropic.models import ModelTraits
 from dataplane.dialects.anthropic.schema import closed_schema, is_closable
-from dataplane.dialects.hub import malformed, unused_tool_name
-
-_NAME: Final = "json_answer"
-_DESCRIPTION: Final = (
-    "Gives the answer. Its input is the whole answer: the JSON object that the conversation asks for, with every member"
-    " filled in."
-)
-_INSTRUCTION: Final = "Answer with one JSON object only: no text before or after it, and no code fence around it."
-
-
-def answer_tool_name(body: JsonObject) -> str | None:
-    """The name of the tool by which a call for JSON may be answered, other than its own tools'; None for other calls.
-
-    A model that is not given the tool uses none of this name.
-    """
-    if not isinstance(body.get("response_format"), dict) or body["response_format"].get("type") == "text":
-        return None
-    return unused_tool_name(body, _NAME)
+from dataplane.dialects.claude import ANSWER_TOOL_DESCRIPTION, JSON_INSTRUCTION, answer_tool_name
+from dataplane.dialects.hub import malformed
 
 
 def apply_response_format(body: JsonObject, rendered: JsonObject, traits: ModelTraits) -> None:
@@ -38,9 +22,12 @@ def apply_response_format(body: JsonObject, rendered: JsonObject, traits: ModelT
         form = {"type": "json_schema", "schema": closed_schema(schema)}
         rendered["output_config"] = {**(rendered.get("output_config") or {}), "format": form}
     elif traits.takes_forced_tools and (rendered.get("tool_choice") or {}).get("type") != "tool":
-        _force_tool(rendered, {"name": name, "description": _DESCRIPTION, "input_schema": schema or {"type": "object"}})
+        _force_tool(
+            rendered,
+            {"name": name, "description": ANSWER_TOOL_DESCRIPTION, "input_schema": schema or {"type": "object"}},
+        )
     else:
-        rendered["system"] = [*rendered.get("system", ()), {"type": "text", "text": _INSTRUCTION}]
+        rendered["system"] = [*rendered.get("system", ()), {"type": "text", "text": JSON_INSTRUCTION}]
 
 
 def _force_tool(rendered: JsonObject, tool: JsonObject) -> None:

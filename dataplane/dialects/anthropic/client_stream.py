@@ -55,7 +55,7 @@ class AnthropicStreamRenderer:
         self._is_over = False
 
     def feed(self, frame: Frame) -> bytes:
-        if self._is_over or self._is_told:
+        if self._is_over or self._is_told or not frame.data:
             return b""
         if frame.format == FORMAT:
             self._is_passing = True

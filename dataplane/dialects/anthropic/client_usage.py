@@ -2,6 +2,7 @@
 
 from dataplane.call import JsonObject
 from dataplane.dialects.base import Frame
+from dataplane.dialects.hub import object_of
 from dataplane.dialects.openai.usage import parse_usage
 from tollway.kernel.usage import NO_USAGE, Usage
 
@@ -10,9 +11,10 @@ def told_usage(payload: JsonObject, frame: Frame) -> Usage | None:
     """What `payload`, which `frame` holds in the hub's format, tells of usage: what is billed may be something else.
 
     The hub has no word for how long cached tokens are kept, and some providers tell usage where the hub has none: that
-    is taken from the frame.
+    is taken from the frame. What comes on top of the prompt, by the total, is billed, but no client is told.
     """
-    told, billed = parse_usage(payload.get("usage")), frame.usage
+    reported = {name: count for name, count in object_of(payload.get("usage")).items() if name != "total_tokens"}
+    told, billed = parse_usage(reported), frame.usage
     if told is None or billed is None:
         return told or billed
     if told.cache_write_5m != billed.cache_write_5m + billed.cache_write_1h:

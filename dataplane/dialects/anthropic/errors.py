@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dataplane.dialects.openai.errors import kind_of_status, parse_retry_after_s
-from dataplane.dialects.openai.payload import parse_payload
+from dataplane.dialects.openai.payload import payload_or_text
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 _SHOWN_CHARACTERS: Final = 2000
@@ -29,7 +29,7 @@ _CODE_OF_STATUS: Final = {413: "request_too_large", 529: "overloaded_error"}
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error that an answer of `status` stands for, in the provider's own words."""
-    error = _error(status, _payload(body))
+    error = _error(status, payload_or_text(body))
     error.retry_after_s = parse_retry_after_s(headers)
     return error
 
@@ -73,15 +73,6 @@ def _fields(payload: Any) -> dict[str, Any]:
     if isinstance(inner, dict):
         return inner
     return {"message": inner} if isinstance(inner, str) else payload
-
-
-def _payload(body: bytes) -> Any:
-    """The JSON value of an error's body, else its text, else None."""
-    try:
-        return parse_payload(body)
-    except ValueError:
-        text = body[:_SHOWN_CHARACTERS].decode("utf-8", "ignore")
-        return text if "".join(text.split()).isprintable() else None
 
 
 def _text(value: Any) -> str | None:

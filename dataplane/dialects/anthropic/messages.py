@@ -6,10 +6,11 @@ from typing import Any, Final
 from dataplane.call import JsonObject
 from dataplane.dialects.anthropic.content import content_blocks, unsupported
 from dataplane.dialects.anthropic.reasoning import thinking_blocks
+from dataplane.dialects.claude import OPENING, add_to_turns
 from dataplane.dialects.hub import malformed
 from dataplane.dialects.openai.functions import tool_arguments
 
-_OPENING: Final[JsonObject] = {"role": "user", "content": [{"type": "text", "text": "(The conversation begins here.)"}]}
+_OPENING: Final[JsonObject] = {"role": "user", "content": [{"type": "text", "text": OPENING}]}
 _NOT_IN_ID: Final = re.compile(r"[^a-zA-Z0-9_-]")
 _SYSTEM: Final = ("system", "developer")
 
@@ -29,15 +30,15 @@ class Conversation:
         """Reads one message; `where` names it in errors. Raises InvalidRequest for content that cannot be said."""
         if not isinstance(message, dict):
             raise malformed(where, "an object with role and content")
-        role = message.get("role")
+        role, content = message.get("role"), message.get("content")
         if role in _SYSTEM:
-            self.system += _marked(_system(message.get("content"), f"{where}.content"), message)
+            self.system += _marked(_system(content, f"{where}.content"), message)
         elif role == "user":
-            self._extend("user", _marked(content_blocks(message.get("content"), f"{where}.content"), message))
+            add_to_turns(self.turns, "user", _marked(content_blocks(content, f"{where}.content"), message))
         elif role == "assistant":
-            self._extend("assistant", _marked(self._assistant(message, where), message))
+            add_to_turns(self.turns, "assistant", _marked(self._assistant(message, where), message))
         elif role == "tool":
-            self._extend("user", [self._result(message, where)])
+            add_to_turns(self.turns, "user", [self._result(message, where)])
         else:
             raise malformed(f"{where}.role", "system, developer, user, assistant or tool")
 
@@ -52,14 +53,6 @@ class Conversation:
             self.turns.insert(0, _OPENING)
         _strip_prefill(self.turns)
         return self.system, self.turns
-
-    def _extend(self, role: str, blocks: list[JsonObject]) -> None:
-        """Adds to the turn of `role`, which is the last one or a new one."""
-        if not blocks:
-            return
-        if not self.turns or self.turns[-1]["role"] != role:
-            self.turns.append({"role": role, "content": []})
-        self.turns[-1]["content"] += blocks
 
     def _assistant(self, message: JsonObject, where: str) -> list[JsonObject]:
         content = message.get("content") or message.get("refusal")

@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from dataplane.call import HUB, Call, JsonObject, UpstreamRequest
 from dataplane.dialects.anthropic.answer_tool import apply_response_format
+from dataplane.dialects.anthropic.betas import apply_betas
 from dataplane.dialects.anthropic.messages import Conversation
 from dataplane.dialects.anthropic.models import ModelTraits, Thinking, model_traits
 from dataplane.dialects.anthropic.reasoning import without_foreign_thinking
 from dataplane.dialects.anthropic.thinking import apply_sampling, apply_thinking
 from dataplane.dialects.anthropic.tools import render_tool_choice, render_tools, tools_of_history
 from dataplane.dialects.base import ProviderSpec
-from dataplane.dialects.hub import malformed
+from dataplane.dialects.claude import stop_sequences
+from dataplane.dialects.hub import malformed, output_limit, stop_texts
 from dataplane.dialects.openai.functions import with_tools
 from dataplane.dialects.requests import upstream_request
 from dataplane.errors import InvalidRequest
@@ -36,7 +38,15 @@ _USER_LENGTH: Final = 256
 def render_request(call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
     """`call` for `target`. Raises InvalidRequest for content that Claude models do not take, and for other models."""
     _check_models(call.body, target)
-    body = _translated(call, target, provider) if call.endpoint.format == HUB else _forwarded(call)
+    if call.endpoint.format != HUB:
+        return _request(call, target, provider, _forwarded(call))
+    body = _translated(call, target, provider)
+    request = _request(call, target, provider, body)
+    apply_betas(request, body, call)
+    return request
+
+
+def _request(call: Call, target: Target, provider: ProviderSpec, body: JsonObject) -> UpstreamRequest:
     body["model"] = target.model
     if _VERTEX not in provider.traits:
         return upstream_request(call, target, provider, body, {_VERSION_HEADER: _VERSION})
@@ -86,7 +96,8 @@ def _translated(call: Call, target: Target, provider: ProviderSpec) -> JsonObjec
     rendered: JsonObject = {name: body[name] for name in _PASSING if body.get(name) is not None}
     if not isinstance(rendered.get("output_config", {}), dict):
         raise malformed("output_config", "an object")
-    rendered["max_tokens"] = _output_limit(call, traits)
+    limit = output_limit(call)
+    rendered["max_tokens"] = traits.max_tokens if limit is None else limit
     _apply_conversation(body, rendered, traits)
     apply_response_format(body, rendered, traits)
     apply_thinking(body, rendered, traits)
@@ -99,20 +110,6 @@ def _translated(call: Call, target: Target, provider: ProviderSpec) -> JsonObjec
     if call.stream:
         rendered["stream"] = True
     return rendered
-
-
-def _output_limit(call: Call, traits: ModelTraits) -> int:
-    """Tokens of the answer: what admission counts on, else what the client set, else all that the model gives."""
-    if call.output_limit is not None:
-        return call.output_limit
-    for name in ("max_completion_tokens", "max_tokens"):
-        limit = call.body.get(name)
-        if limit is None:
-            continue
-        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-            raise malformed(name, "a number of tokens: an integer above 0")
-        return limit
-    return traits.max_tokens
 
 
 def _apply_conversation(body: JsonObject, rendered: JsonObject, traits: ModelTraits) -> None:
@@ -138,10 +135,7 @@ def _apply_conversation(body: JsonObject, rendered: JsonObject, traits: ModelTra
 
 
 def _apply_settings(body: JsonObject, rendered: JsonObject) -> None:
-    stop = body.get("stop") or body.get("stop_sequences")
-    stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, list) else []
-    sequences = [text for text in stops if isinstance(text, str) and text.strip()]
-    if sequences:
+    if sequences := stop_sequences(stop_texts(body)):
         rendered["stop_sequences"] = sequences
     metadata = body.get("metadata")
     user = body.get("user") or (metadata.get("user_id") if isinstance(metadata, dict) else None)

@@ -13,13 +13,13 @@ from dataplane.dialects.anthropic.answer import (
     openai_tier,
     refusal_of,
 )
-from dataplane.dialects.anthropic.answer_tool import answer_tool_name
 from dataplane.dialects.anthropic.errors import parse_error_object
 from dataplane.dialects.anthropic.events import objects_of
 from dataplane.dialects.anthropic.reasoning import redacted_detail, signed_detail
 from dataplane.dialects.anthropic.request import COUNT_TOKENS
 from dataplane.dialects.anthropic.usage import answer_usage, parse_service_tier, parse_usage
 from dataplane.dialects.base import Frame
+from dataplane.dialects.claude import answer_tool_name
 from dataplane.dialects.hub import text_of, usage_object
 from dataplane.dialects.openai.content import text_bytes
 from dataplane.dialects.openai.mending import encode

@@ -5,9 +5,9 @@ from typing import Any, Final
 import orjson
 
 from dataplane.call import JsonObject
+from dataplane.dialects.claude import NAMED_SCHEMAS
 
 _SCHEMAS: Final = ("anyOf", "allOf")
-_NAMED_SCHEMAS: Final = ("properties", "$defs", "definitions")
 _KEPT: Final = frozenset(("type", "enum", "const", "title", "description", "required", "default", "$ref"))
 _FORMATS: Final = frozenset(
     ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
@@ -25,7 +25,7 @@ def is_closable(schema: Any) -> bool:
         return False
     if schema.get("type") == "object" and "properties" not in schema:
         return False
-    named = [value for name in _NAMED_SCHEMAS for value in _children(schema.get(name))]
+    named = [value for name in NAMED_SCHEMAS for value in _children(schema.get(name))]
     return all(is_closable(schema.get(name)) for name in (*_SCHEMAS, "oneOf", "items")) and is_closable(named)
 
 
@@ -36,7 +36,7 @@ def closed_schema(schema: Any) -> Any:
     closed: JsonObject = {}
     told: JsonObject = {}
     for name, value in schema.items():
-        if name in _NAMED_SCHEMAS and isinstance(value, dict):
+        if name in NAMED_SCHEMAS and isinstance(value, dict):
             closed[name] = {key: closed_schema(child) for key, child in value.items()}
         elif name in _SCHEMAS and isinstance(value, list):
             closed[name] = [closed_schema(child) for child in value]

@@ -15,7 +15,6 @@ from dataplane.dialects.anthropic.answer import (
     openai_tier,
     refusal_of,
 )
-from dataplane.dialects.anthropic.answer_tool import answer_tool_name
 from dataplane.dialects.anthropic.events import check_ended, content_events, has_ended, objects_of, parse_event
 from dataplane.dialects.anthropic.reasoning import redacted_detail, signed_detail
 from dataplane.dialects.anthropic.usage import (
@@ -26,6 +25,7 @@ from dataplane.dialects.anthropic.usage import (
     parse_usage,
 )
 from dataplane.dialects.base import Frame, SseEvent
+from dataplane.dialects.claude import answer_tool_name
 from dataplane.dialects.hub import list_of, object_of, text_of, usage_object
 from dataplane.dialects.openai.content import text_bytes
 from dataplane.dialects.openai.mending import encode
@@ -166,8 +166,7 @@ class AnthropicStreamParser:
         self._usage = merged_usage(self._usage, payload.get("usage"))
         if not has_ended(payload) or parse_usage(self._usage) is None:
             return []
-        frame = Frame(encode({**self._envelope, "choices": [], "usage": None}), model=model_of(self._message))
-        frame.is_usage_only = True
+        frame = Frame(b"", model=model_of(self._message), is_usage_only=True)
         self._tell_usage(frame)
         return [frame]
 

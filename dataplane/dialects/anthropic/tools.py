@@ -6,10 +6,10 @@ from dataplane.call import JsonObject
 from dataplane.dialects.anthropic.content import unsupported
 from dataplane.dialects.anthropic.models import ModelTraits
 from dataplane.dialects.anthropic.schema import closed_schema, is_closable
+from dataplane.dialects.claude import CHOICE_OF_MODE
 from dataplane.dialects.hub import allowed_mode, allowed_tool_names, malformed, object_of
 
 _MOST_STRICT: Final = 20
-_CHOICE_OF_MODE: Final = {"auto": "auto", "required": "any", "any": "any", "none": "none"}
 
 
 def render_tools(body: JsonObject, traits: ModelTraits) -> list[JsonObject]:
@@ -91,8 +91,8 @@ def _choice(body: JsonObject) -> JsonObject | None:
     choice = body.get("tool_choice")
     if choice is None:
         return None
-    if isinstance(choice, str) and choice in _CHOICE_OF_MODE:
-        return {"type": _CHOICE_OF_MODE[choice]}
+    if isinstance(choice, str) and choice in CHOICE_OF_MODE:
+        return {"type": CHOICE_OF_MODE[choice]}
     if isinstance(choice, dict):
         if choice.get("type") == "allowed_tools":
             return {"type": "any" if allowed_mode(choice) == "required" else "auto"}

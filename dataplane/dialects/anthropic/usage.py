@@ -8,6 +8,7 @@ from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
 _FAST: Final = "fast"
+_US: Final = "us"
 _INPUT: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 _ANSWER, _FALLBACK = "message", "fallback_message"
 _BESIDE: Final = ("compaction", "advisor_message")
@@ -57,13 +58,20 @@ def answer_usage(reported: Any) -> Usage | None:
 
 
 def parse_service_tier(reported: Any) -> str | None:
-    """The class of service that a usage object says the answer had; None when it says none."""
+    """The class of service that a usage object says the answer had; None when it says none.
+
+    Fast mode is one, and so is inference in the United States alone, which has prices of its own: "us", behind any
+    other one ("fast-us").
+    """
     if not isinstance(reported, dict):
         return None
+    told = reported.get("service_tier")
+    tier = canonical_tier(told) if isinstance(told, str) else None
     if reported.get("speed") == _FAST:
-        return _FAST
-    tier = reported.get("service_tier")
-    return canonical_tier(tier) if isinstance(tier, str) else None
+        tier = _FAST
+    if reported.get("inference_geo") == _US:
+        tier = f"{tier}-{_US}" if tier else _US
+    return tier
 
 
 def _iterations_beside(reported: JsonObject) -> list[JsonObject]:

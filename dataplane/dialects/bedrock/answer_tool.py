@@ -8,14 +8,9 @@ from dataplane.call import JsonObject
 from dataplane.dialects.bedrock.models import ModelTraits
 from dataplane.dialects.bedrock.schema import is_constrainable
 from dataplane.dialects.bedrock.tools import tool_spec
-from dataplane.dialects.hub import malformed, unused_tool_name
+from dataplane.dialects.claude import ANSWER_TOOL_DESCRIPTION, JSON_INSTRUCTION, answer_tool_name
+from dataplane.dialects.hub import malformed
 
-_NAME: Final = "json_answer"
-_DESCRIPTION: Final = (
-    "Gives the answer. Its input is the whole answer: the JSON object that the conversation asks for, with every member"
-    " filled in."
-)
-_INSTRUCTION: Final = "Answer with one JSON object only: no text before or after it, and no code fence around it."
 _JSON_BEGINS: Final = ("{", "[")
 _MARKUP: Final = "<|"
 """What begins the markup that gpt-oss models leave in names of tools."""
@@ -61,17 +56,6 @@ class AnswerText:
         return text
 
 
-def answer_tool_name(body: JsonObject) -> str | None:
-    """The name of the tool by which a call for JSON may be answered, other than its own tools'; None for other calls.
-
-    A model that is not given the tool uses none of this name.
-    """
-    wanted = body.get("response_format")
-    if not isinstance(wanted, dict) or wanted.get("type") in (None, "text"):
-        return None
-    return unused_tool_name(body, _NAME)
-
-
 def is_answer_tool(name: str, answer_tool: str | None) -> bool:
     """Whether `name`, which a model gives, is that of the tool `answer_tool`."""
     return answer_tool is not None and name.partition(_MARKUP)[0] == answer_tool
@@ -90,10 +74,10 @@ def apply_response_format(body: JsonObject, rendered: JsonObject, traits: ModelT
     if described is not None and traits.has_json_schema and is_constrainable(schema):
         rendered["outputConfig"] = {"textFormat": _text_format(described, schema)}
     elif traits.takes_forced_tools and "tool" not in rendered.get("toolConfig", {}).get("toolChoice", {}):
-        _force_tool(body, rendered, tool_spec(name, schema or {"type": "object"}, _DESCRIPTION))
+        _force_tool(body, rendered, tool_spec(name, schema or {"type": "object"}, ANSWER_TOOL_DESCRIPTION))
     else:
-        words = _INSTRUCTION if schema is None else f"{_INSTRUCTION} It must match this JSON schema: {_json(schema)}"
-        rendered["system"] = [*rendered.get("system", ()), {"text": words}]
+        matched = "" if schema is None else f" It must match this JSON schema: {_json(schema)}"
+        rendered["system"] = [*rendered.get("system", ()), {"text": JSON_INSTRUCTION + matched}]
 
 
 def _text_format(described: JsonObject, schema: Any) -> JsonObject:

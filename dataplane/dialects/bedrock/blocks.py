@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.bedrock.answer import finish_reason
-from dataplane.dialects.bedrock.answer_tool import AnswerText, answer_tool_name, is_answer_tool
+from dataplane.dialects.bedrock.answer_tool import AnswerText, is_answer_tool
 from dataplane.dialects.bedrock.citations import annotation
 from dataplane.dialects.bedrock.reasoning import redacted_detail, signed_detail
+from dataplane.dialects.claude import answer_tool_name
 from dataplane.dialects.hub import list_of, object_of, text_of
 from dataplane.dialects.openai.mending import encode
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dataplane.dialects.openai.errors import kind_of_status, parse_retry_after_s
-from dataplane.dialects.openai.payload import parse_payload
+from dataplane.dialects.openai.payload import payload_or_text
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 _SHOWN_CHARACTERS: Final = 2000
@@ -55,7 +55,7 @@ _NO_MODEL: Final = re.compile(r"model identifier is invalid|could not resolve th
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error that an answer of `status` stands for, in the provider's own words."""
-    payload = _payload(body)
+    payload = payload_or_text(body)
     name = _class_name(headers.get(_CLASS_HEADER) or _class_of(payload))
     known = _CLASSES.get(_key(name))
     kind = known[0] if known else _KIND_OF_STATUS.get(status) or kind_of_status(status)
@@ -69,7 +69,7 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Upstrea
 def parse_exception(name: str, data: bytes) -> UpstreamError:
     """The error that an exception of class `name` inside a stream stands for."""
     kind, status = _CLASSES.get(_key(name), (_SERVER, _SERVER_ERROR))
-    return _error(kind, status, name, _payload(data))
+    return _error(kind, status, name, payload_or_text(data))
 
 
 def parse_error_object(payload: Any) -> UpstreamError:
@@ -130,12 +130,3 @@ def _message(payload: Any) -> str:
         if isinstance(text, str) and text:
             return text
     return ""
-
-
-def _payload(body: bytes) -> Any:
-    """The JSON value of an error's body, else its text, else None."""
-    try:
-        return parse_payload(body)
-    except ValueError:
-        text = body[:_SHOWN_CHARACTERS].decode("utf-8", "ignore")
-        return text if "".join(text.split()).isprintable() else None

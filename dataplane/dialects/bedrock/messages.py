@@ -7,10 +7,10 @@ from typing import Any, Final
 from dataplane.call import JsonObject
 from dataplane.dialects.bedrock.content import Content, unsupported
 from dataplane.dialects.bedrock.reasoning import reasoning_blocks
+from dataplane.dialects.claude import OPENING, add_to_turns
 from dataplane.dialects.hub import malformed
 from dataplane.dialects.openai.functions import tool_arguments
 
-_OPENING: Final = "(The conversation begins here.)"
 _NO_OUTPUT: Final = "(no output)"
 _SYSTEM: Final = ("system", "developer")
 _SYSTEM_BLOCKS: Final = frozenset(("text", "cachePoint", "guardContent"))
@@ -42,11 +42,11 @@ class Conversation:
         if role in _SYSTEM:
             self.system += self._marked(_system(blocks(message.get("content"), f"{where}.content"), where), message)
         elif role == "user":
-            self._extend("user", self._marked(blocks(message.get("content"), f"{where}.content"), message))
+            add_to_turns(self.turns, "user", self._marked(blocks(message.get("content"), f"{where}.content"), message))
         elif role == "assistant":
-            self._extend("assistant", self._marked(self._assistant(message, where), message))
+            add_to_turns(self.turns, "assistant", self._marked(self._assistant(message, where), message))
         elif role == "tool":
-            self._extend("user", self._result(message, where))
+            add_to_turns(self.turns, "user", self._result(message, where))
         else:
             raise malformed(f"{where}.role", "system, developer, user, assistant or tool")
 
@@ -58,17 +58,9 @@ class Conversation:
         if not self.turns and self.system:
             return [], [{"role": "user", "content": self.system}]
         if not self.turns or self.turns[0]["role"] == "assistant":
-            self.turns.insert(0, {"role": "user", "content": [{"text": _OPENING}]})
+            self.turns.insert(0, {"role": "user", "content": [{"text": OPENING}]})
         _strip_prefill(self.turns)
         return self.system, self.turns
-
-    def _extend(self, role: str, blocks: list[JsonObject]) -> None:
-        """Adds to the turn of `role`, which is the last one or a new one."""
-        if not blocks:
-            return
-        if not self.turns or self.turns[-1]["role"] != role:
-            self.turns.append({"role": role, "content": []})
-        self.turns[-1]["content"] += blocks
 
     def _marked(self, blocks: list[JsonObject], message: JsonObject) -> list[JsonObject]:
         """`blocks`, with the cache point of the whole message at their end."""

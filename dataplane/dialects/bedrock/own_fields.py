@@ -16,9 +16,11 @@ _UNGOVERNED: Final = frozenset(
         *("max_completion_tokens", "max_output_tokens", "maxOutputTokens", "max_length"),
         *("n", "best_of", "num_generations", "numResults", "num_results", "num_return_sequences"),
         *("speed", "service_tier", "serviceTier", "performanceConfig"),
+        *("fallbacks", "tools", "mcp_servers", "context_management", "container"),
     )
 )
-"""Members of a model's own by which it would give a longer answer, several, or a dearer one."""
+"""Members of a model's own by which it would give a longer answer, several, or a dearer one, or name other models and
+tools than the call does."""
 _NESTED: Final = ("inferenceConfig", "textGenerationConfig")
 _GUARDRAIL: Final = ("guardrailIdentifier", "guardrailVersion", "trace", "streamProcessingMode")
 _NAMED: Final = ("guardrailIdentifier", "guardrailVersion")

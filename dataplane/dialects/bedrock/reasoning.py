@@ -8,7 +8,7 @@ base64 is a blob to Bedrock, which is base64 once more.
 
 import re
 from base64 import b64decode, b64encode
-from typing import Any, Final
+from typing import Final
 
 from dataplane.call import JsonObject
 
@@ -75,6 +75,5 @@ def _claude_data(blob: str) -> str | None:
     return inner.decode() if _BASE64_TEXT.fullmatch(inner) else None
 
 
-def has_reasoning(blocks: list[Any]) -> bool:
-    """Whether the content of an answer begins with reasoning."""
-    return bool(blocks) and "reasoningContent" in blocks[0]
+def is_reasoning(block: JsonObject) -> bool:
+    return "reasoningContent" in block

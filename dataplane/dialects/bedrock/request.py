@@ -12,9 +12,9 @@ from dataplane.dialects.bedrock.messages import Conversation
 from dataplane.dialects.bedrock.models import ModelTraits, base_model, model_traits
 from dataplane.dialects.bedrock.own_fields import own_fields, own_model_fields
 from dataplane.dialects.bedrock.rerank import RERANK, render_rerank
-from dataplane.dialects.bedrock.thinking import inference_config, output_limit, reasoning_fields, sampling_fields
+from dataplane.dialects.bedrock.thinking import inference_config, reasoning_fields, sampling_fields
 from dataplane.dialects.bedrock.tools import parallel_choice, render_tool_config
-from dataplane.dialects.hub import malformed
+from dataplane.dialects.hub import malformed, output_limit
 from dataplane.dialects.openai.functions import with_tools
 from dataplane.dialects.requests import upstream_request
 from dataplane.errors import InvalidRequest

@@ -16,8 +16,11 @@ from dataplane.errors import InvalidRequest
 RERANK: Final = "rerank"
 _COHERES_VERSION: Final = 2
 _DOCUMENTS_PER_SEARCH: Final = 100
-_BYTES_PER_DOCUMENT: Final = 2000
-"""Of about 500 tokens: a document of more is taken apart, and each part is counted."""
+_BYTES_PER_PART: Final = 510
+"""The fewest that 510 tokens have: a document of more, the query with it, is taken apart, and each part is counted.
+
+https://docs.aws.amazon.com/bedrock/latest/userguide/rerank-pricing.html
+"""
 
 
 def render_rerank(body: JsonObject, model: str) -> JsonObject:
@@ -46,7 +49,7 @@ def render_rerank(body: JsonObject, model: str) -> JsonObject:
 def parse_rerank(call: Call, payload: JsonObject) -> Frame:
     """The ranking as one frame. Raises UpstreamError when `payload` is none.
 
-    What it costs is not told: a search for each hundred documents, of which long ones are several.
+    What it costs is not told: it is estimated, at no less than what can be billed.
     """
     results = payload.get("results")
     if not isinstance(results, list):
@@ -55,7 +58,9 @@ def parse_rerank(call: Call, payload: JsonObject) -> Frame:
         "results": [_place(result) for result in results if isinstance(result, dict)],
         "meta": {"billed_units": {"search_units": _searches(call.body)}},
     }
-    return parse_hub_rerank(call, encode(answer))
+    frame = parse_hub_rerank(call, encode(answer))
+    frame.is_estimate = True
+    return frame
 
 
 def _documents(body: JsonObject) -> list[str]:
@@ -78,10 +83,11 @@ def _score(result: JsonObject) -> Any:
 
 
 def _searches(body: JsonObject) -> int:
-    documents = plain_documents(body).get("documents") or [""]
-    parts = sum(max(1, -(-_size(document) // _BYTES_PER_DOCUMENT)) for document in documents)
+    """The most searches that are billed: one for each hundred documents, of which long ones are several."""
+    documents, query_bytes = plain_documents(body).get("documents") or [""], _size(body.get("query"))
+    parts = sum(max(1, -(-(query_bytes + _size(document)) // _BYTES_PER_PART)) for document in documents)
     return -(-parts // _DOCUMENTS_PER_SEARCH)
 
 
-def _size(document: Any) -> int:
-    return len(document.encode(errors="ignore")) if isinstance(document, str) else 0
+def _size(text: Any) -> int:
+    return len(text.encode(errors="surrogatepass")) if isinstance(text, str) else 0

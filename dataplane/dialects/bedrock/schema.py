@@ -2,12 +2,13 @@
 
 from typing import Any, Final
 
+from dataplane.dialects.claude import NAMED_SCHEMAS
+
 _SCHEMAS: Final = ("items", "anyOf", "allOf")
-_NAMED_SCHEMAS: Final = ("properties", "$defs", "definitions")
 _TAKEN: Final = frozenset(
     (
         *("type", "enum", "const", "title", "description", "required", "default", "$ref", "$schema"),
-        *("additionalProperties", *_SCHEMAS, *_NAMED_SCHEMAS),
+        *("additionalProperties", *_SCHEMAS, *NAMED_SCHEMAS),
     )
 )
 
@@ -24,7 +25,7 @@ def is_constrainable(schema: Any) -> bool:
         for name in _SCHEMAS:
             children = item.get(name, [])
             pending += children if isinstance(children, list) else [children]
-        for name in _NAMED_SCHEMAS:
+        for name in NAMED_SCHEMAS:
             named = item.get(name, {})
             if not isinstance(named, dict):
                 return False

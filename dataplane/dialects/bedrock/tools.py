@@ -7,9 +7,9 @@ from dataplane.dialects.bedrock.content import Content, unsupported
 from dataplane.dialects.bedrock.messages import tool_names
 from dataplane.dialects.bedrock.models import ModelTraits
 from dataplane.dialects.bedrock.schema import is_constrainable
+from dataplane.dialects.claude import CHOICE_OF_MODE
 from dataplane.dialects.hub import allowed_mode, allowed_tool_names, malformed, object_of
 
-_MODES: Final = {"auto": "auto", "required": "any", "any": "any", "none": "none"}
 _OWN_TOOLS: Final = frozenset(("toolSpec", "systemTool", "cachePoint"))
 
 
@@ -103,8 +103,8 @@ def _choice(body: JsonObject) -> JsonObject:
     choice = body.get("tool_choice")
     if choice is None:
         return {}
-    if isinstance(choice, str) and choice in _MODES:
-        return {_MODES[choice]: {}}
+    if isinstance(choice, str) and choice in CHOICE_OF_MODE:
+        return {CHOICE_OF_MODE[choice]: {}}
     if isinstance(choice, dict):
         if choice.get("type") == "allowed_tools":
             return {"any": {}} if allowed_mode(choice) == "required" else {}

@@ -114,14 +114,22 @@ def _page(source: JsonObject) -> tuple[str, str]:
 
 
 def _parse(call: Call, body: bytes) -> tuple[JsonObject, Frame]:
-    """The answer in the hub's form, and the frame that it belongs in, still without data."""
+    """The answer in the hub's form, and the frame that it belongs in, still without data.
+
+    Raises UpstreamError as parse_chat does; of an answer that failed, it tells the usage.
+    """
     payload = parse_answer(body)
     told = payload.get("message")
     if not isinstance(told, dict):
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer holds no message.")
     message = _message(call, told)
-    reason = finish_reason(payload.get("finish_reason"), payload, "tool_calls" in message)
-    frame = Frame(b"", usage=parse_chat_usage(payload.get("usage")), text_bytes=message_bytes(message))
+    usage = parse_chat_usage(payload.get("usage"))
+    try:
+        reason = finish_reason(payload.get("finish_reason"), payload, "tool_calls" in message)
+    except UpstreamError as error:
+        error.usage = usage
+        raise
+    frame = Frame(b"", usage=usage, text_bytes=message_bytes(message))
     choice: JsonObject = {
         "index": 0,
         "message": message | _cited(told),

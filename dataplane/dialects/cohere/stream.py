@@ -1,6 +1,6 @@
 """A chat as a stream: Cohere's events, each as the chunks of the hub's that say the same."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from dataplane.call import Call, JsonObject
@@ -145,20 +145,27 @@ class CohereStreamParser:
         frames[-1].text_bytes = frames[-1].deltas = 0
         return frames
 
-    def _on_message_end(self, delta: JsonObject) -> list[Frame]:
-        """The end of the choice, then the usage. Raises UpstreamError when the answer failed."""
-        reason = finish_reason(delta.get("finish_reason"), delta, self._call_count > 0)
-        frames = [frame for position in sorted(self._unargued) for frame in self._arguments(position, "{}")]
-        frames += self._prelude()
+    def _on_message_end(self, delta: JsonObject) -> Iterator[Frame]:
+        """The end of the choice, then the usage. Raises UpstreamError when the answer failed, after what it used."""
+        told = self._usage(delta.get("usage"))
+        try:
+            reason = finish_reason(delta.get("finish_reason"), delta, self._call_count > 0)
+        except UpstreamError:
+            if told.usage is not None:
+                told.is_content = False
+                yield told
+            raise
+        for position in sorted(self._unargued):
+            yield from self._arguments(position, "{}")
+        yield from self._prelude()
         self._is_over = True
-        usage = delta.get("usage")
         ended = {"index": 0, "delta": {}, "finish_reason": reason, "logprobs": None}
-        told = self._envelope | {"choices": [], "usage": hub_usage(parse_counted_usage(usage))}
-        return [
-            *frames,
-            Frame(encode(self._envelope | {"choices": [ended]})),
-            Frame(encode(told), usage=parse_chat_usage(usage), is_usage_only=True),
-        ]
+        yield Frame(encode(self._envelope | {"choices": [ended]}))
+        yield told
+
+    def _usage(self, reported: Any) -> Frame:
+        chunk = self._envelope | {"choices": [], "usage": hub_usage(parse_counted_usage(reported))}
+        return Frame(encode(chunk), usage=parse_chat_usage(reported), is_usage_only=True)
 
     def _prelude(self) -> list[Frame]:
         """The chunk that tells the role, which every stream begins with."""

@@ -52,7 +52,7 @@ class GeminiStreamParser:
         pieces = [piece for piece in self._answer.read(response) if self._adds(piece)]
         is_over = self._answer.has_begun and self._answer.is_finished
         if not pieces and not is_over and self._told != self._so_far:
-            pieces = [Piece(min(self._begun, default=0), {})]
+            return [self._on_usage()]
         return [self._on_piece(piece) for piece in pieces]
 
     def end(self, is_complete: bool = False) -> list[Frame]:
@@ -83,6 +83,11 @@ class GeminiStreamParser:
         frame.text_bytes = delta_bytes(piece.delta)
         frame.deltas = int(frame.text_bytes > 0 or not _MADE.isdisjoint(piece.delta))
         return frame
+
+    def _on_usage(self) -> Frame:
+        """What a response that adds nothing to any choice says of usage, to none but the meter."""
+        usage, tier = self._told = self._so_far
+        return Frame(b"", model=self._answer.model, usage=usage, is_content=False, service_tier=tier)
 
     def _on_finish(self, piece: Piece) -> Frame:
         choice = {"index": piece.choice, "delta": {}, "logprobs": None, "finish_reason": piece.finish}

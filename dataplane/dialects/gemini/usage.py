@@ -2,10 +2,10 @@
 
 from dataplane.call import JsonObject
 from dataplane.dialects.gemini.fields import object_at, objects_at, text_at
+from dataplane.dialects.hub import token_count
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
-_MOST_TOKENS = 10**9
 _UNSPECIFIED = "unspecified"
 _ON_DEMAND = "on_demand_"
 
@@ -88,8 +88,4 @@ def _modalities(reported: JsonObject, name: str) -> dict[str, int]:
 
 
 def _count(parent: JsonObject, name: str) -> int:
-    """The token count under `name`; 0 when it is no credible one."""
-    value = parent.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else 0
+    return token_count(parent, name) or 0

@@ -8,7 +8,7 @@ import orjson
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.openai.mending import fill_answer, mend_answer
-from dataplane.dialects.openai.response import parse_answer
+from dataplane.dialects.openai.response import note_usage, parse_answer
 from dataplane.dialects.openai.stream import OpenAIStreamParser
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
@@ -16,9 +16,17 @@ from dataplane.errors import UpstreamError, UpstreamErrorKind
 def parse_result_chunks(body: bytes, call: Call | None = None) -> list[Frame]:
     """The frames of a complete answer to `call`: for each choice its content and its end, then the usage.
 
-    Raises UpstreamError when `body` is not an answer, or holds no choice.
+    Raises UpstreamError as parse_result does, and when `body` holds no choice.
     """
     payload = parse_answer(body)
+    try:
+        return _frames(payload, call)
+    except UpstreamError as error:
+        note_usage(error, payload)
+        raise
+
+
+def _frames(payload: JsonObject, call: Call | None) -> list[Frame]:
     choices = payload.get("choices")
     choices = [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
     if not choices:

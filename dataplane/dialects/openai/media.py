@@ -12,7 +12,8 @@ from tollway.resources.addresses import host_problem, is_private_host
 
 FETCHES_MEDIA: Final = "fetches_media"
 """The trait of servers in an operator's own network that fetch whatever address a caller names."""
-_PLACES: Final = ("messages", "documents", "input")
+_PLACES: Final = ("messages", "documents", "input", "query")
+"""Members with items, or with one alone."""
 _MEDIA: Final = frozenset(("image_url", "video_url", "audio_url", "image", "video", "audio"))
 _DATA: Final = "data:"
 _SHOWN_CHARACTERS: Final = 200
@@ -27,7 +28,7 @@ _NUMBER: Final = re.compile(r"(?:.*\.)?(?:\d+|0x[0-9a-f]*)", re.DOTALL)
 
 
 def check_media(body: JsonObject) -> None:
-    """Raises InvalidRequest where a part of `body` names media at an address that is not public, as far as it tells.
+    """Raises InvalidRequest where a part of `body` names media otherwise than by a public address or a data: URL.
 
     Names of hosts are not looked up: one that is public in form may still lead inside.
     """
@@ -37,9 +38,8 @@ def check_media(body: JsonObject) -> None:
             for at, item in enumerate(items):
                 if type(item) is dict and (type(item.get("content")) is list or not _MEDIA.isdisjoint(item)):
                     _check_item(item, f"{place}[{at}]")
-    query = body.get("query")
-    if type(query) is dict:
-        _check_item(query, "query")
+        elif type(items) is dict:
+            _check_item(items, place)
 
 
 def _check_item(item: JsonObject, where: str) -> None:
@@ -57,16 +57,18 @@ def _check_part(part: JsonObject, where: str) -> None:
         value = part[name]
         is_object = isinstance(value, dict)
         url: Any = value.get("url") if is_object else value
-        if isinstance(url, str) and not url.startswith(_DATA):
+        if isinstance(url, str) and url and not url.startswith(_DATA):
             _check_url(url, f"{where}.{name}.url" if is_object else f"{where}.{name}")
 
 
 def _check_url(url: str, param: str) -> None:
+    """Raises InvalidRequest for all but public addresses: other schemes and bare paths lead to files of the server."""
     match = _WEB.match(url[:_READ_CHARACTERS].lstrip(_BLANKS).translate(_NO_LINES))
-    if match is None or (not _AMBIGUOUS.search(match[1]) and is_public_host(_host(match[1]))):
+    if match is not None and not _AMBIGUOUS.search(match[1]) and is_public_host(_host(match[1])):
         return
+    named = url if match is None else match[1]
     raise InvalidRequest(
-        f'"{param}" names "{match[1][:_SHOWN_CHARACTERS]}", which is no public address. '
+        f'"{param}" names "{named[:_SHOWN_CHARACTERS]}", which is no public address. '
         "Send what is there itself, as a data: URL.",
         code="invalid_value",
         param=param,

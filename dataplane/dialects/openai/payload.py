@@ -10,6 +10,7 @@ _ESCAPE = re.compile(
 )
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _HALF_BYTES = 6
+_SHOWN_CHARACTERS = 2000
 _REPLACEMENT = rb"\ufffd"
 
 
@@ -21,6 +22,15 @@ def parse_payload(data: bytes) -> Any:
         if _SURROGATE.search(data) is None:
             raise
     return orjson.loads(_ESCAPE.sub(_whole, data))
+
+
+def payload_or_text(data: bytes) -> Any:
+    """The value of `data`, an error's body; its first characters where it is text and no JSON, None for neither."""
+    try:
+        return parse_payload(data)
+    except ValueError:
+        text = data[:_SHOWN_CHARACTERS].decode("utf-8", "ignore")
+        return text if "".join(text.split()).isprintable() else None
 
 
 def _whole(escape: re.Match[bytes]) -> bytes:

@@ -11,6 +11,7 @@ import orjson
 
 from dataplane.call import JsonObject
 from dataplane.dialects.base import ProviderSpec
+from dataplane.dialects.openai.data_sources import check_data_sources
 from dataplane.dialects.openai.functions import with_tools
 from dataplane.dialects.openai.mistral import mistral_body
 
@@ -33,7 +34,7 @@ def adapt_body(body: JsonObject, provider: ProviderSpec, base_url: str = "", *, 
     `is_own` its top level stays as it is: whoever wrote it means this provider. Raises InvalidRequest for content that
     the provider has no words for.
     """
-    if not is_own and (provider.drop or provider.rename or provider.values or provider.defaults):
+    if not is_own and (provider.drop or provider.rename or provider.values):
         body = _with_members(body, provider)
     if provider.drop_inside and provider.own_domain in base_url:
         body = _without_inside(body, provider.drop_inside)
@@ -46,7 +47,7 @@ def adapt_body(body: JsonObject, provider: ProviderSpec, base_url: str = "", *, 
 
 def _with_members(body: JsonObject, provider: ProviderSpec) -> JsonObject:
     """What is sent under its new name wins over what the client sent under that name."""
-    adapted: JsonObject = dict(provider.defaults)
+    adapted: JsonObject = {}
     renamed: JsonObject = {}
     for name, value in body.items():
         if name in provider.drop:
@@ -256,6 +257,7 @@ def _with_free_tool_choice(body: JsonObject) -> JsonObject:
 
 _QUIRKS: Mapping[str, Callable[[JsonObject], JsonObject]] = MappingProxyType(
     {
+        "data_sources": check_data_sources,
         "no_functions": with_tools,
         "mistral": mistral_body,
         "system_role": _with_system_role,
@@ -268,4 +270,4 @@ _QUIRKS: Mapping[str, Callable[[JsonObject], JsonObject]] = MappingProxyType(
         "one_model": _with_one_model,
     }
 )
-"""By the trait of a row that asks for it, in the order in which they are done."""
+"""By the trait of a row that asks for it, in the order in which they are done. Some raise InvalidRequest."""

@@ -13,8 +13,24 @@ from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 
 def parse_result(body: bytes, call: Call | None = None) -> Frame:
-    """The answer to `call` as one frame. Raises UpstreamError when it is not an object, or an error all the same."""
+    """The answer to `call` as one frame.
+
+    Raises UpstreamError when it is not an object, or an error all the same; what it says was used is then told by that.
+    """
     payload = parse_answer(body)
+    try:
+        return _frame(payload, body, call)
+    except UpstreamError as error:
+        note_usage(error, payload)
+        raise
+
+
+def note_usage(error: UpstreamError, payload: dict[str, Any]) -> None:
+    """Has `error` tell what `payload`, the answer that it is about, says was used."""
+    error.usage, error.service_tier = parse_usage(payload.get("usage")), parse_service_tier(payload)
+
+
+def _frame(payload: dict[str, Any], body: bytes, call: Call | None) -> Frame:
     model, usage = payload.get("model"), payload.get("usage")
     reported = parse_usage(usage)
     has_changed = mend_answer(payload, call)
@@ -38,7 +54,9 @@ def parse_answer(body: bytes) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is not a JSON object.")
     if payload.get("error") and "choices" not in payload and "data" not in payload:
-        raise parse_error_object(payload["error"])
+        failure = parse_error_object(payload["error"])
+        note_usage(failure, payload)
+        raise failure
     return payload
 
 

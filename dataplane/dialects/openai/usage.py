@@ -2,10 +2,10 @@
 
 from typing import Any, NamedTuple
 
+from dataplane.dialects.hub import object_of, token_count
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
-_MOST_TOKENS = 10**9
 _RESEARCH = frozenset(("citation_tokens", "num_search_queries", "reasoning_tokens"))
 """What is told beside the totals, and billed beside them, where a model has searched and read for its answer."""
 
@@ -50,15 +50,15 @@ def mend_usage(reported: Any) -> bool:
     if totals is None:
         return False
     has_changed = False
-    if totals.prompt != _number(reported, "prompt_tokens"):
+    if totals.prompt != token_count(reported, "prompt_tokens"):
         reported["prompt_tokens"] = totals.prompt
-        if (_number(reported, "total_tokens") or 0) < totals.prompt + totals.completion:
+        if (token_count(reported, "total_tokens") or 0) < totals.prompt + totals.completion:
             reported["total_tokens"] = totals.prompt + totals.completion
         has_changed = True
-    if totals.completion != (_number(reported, "completion_tokens") or 0) and "completion_tokens" in reported:
+    if totals.completion != (token_count(reported, "completion_tokens") or 0) and "completion_tokens" in reported:
         reported["completion_tokens"] = totals.completion
         has_changed = True
-    details = _object(reported, "prompt_tokens_details")
+    details = object_of(reported.get("prompt_tokens_details"))
     lacking = {
         name: count
         for name, count in (("cached_tokens", _cache_read(reported, details)), ("audio_tokens", totals.audio))
@@ -73,22 +73,22 @@ def parse_service_tier(payload: dict[str, Any]) -> str | None:
     """The class of service that an answer or a chunk says it is, itself or in its usage; None when it says none."""
     reported = payload.get("service_tier")
     if not isinstance(reported, str):
-        reported = _object(payload, "usage").get("service_tier")
+        reported = object_of(payload.get("usage")).get("service_tier")
     return canonical_tier(reported) if isinstance(reported, str) else None
 
 
 def _totals(reported: dict[str, Any]) -> _Totals | None:
     """What went in and came out, wherever that is told; None where it is not."""
-    total = _number(reported, "total_tokens")
-    prompt, completion = _number(reported, "prompt_tokens"), _number(reported, "completion_tokens")
+    total = token_count(reported, "total_tokens")
+    prompt, completion = token_count(reported, "prompt_tokens"), token_count(reported, "completion_tokens")
     if prompt is None:
         prompt = None if total is None or total < (completion or 0) else total - (completion or 0)
     if prompt is None:
         return None
     if completion is None:
         completion = max(0, (total or 0) - prompt)
-    reasoning = _count(_object(reported, "completion_tokens_details"), "reasoning_tokens")
-    audio = _count(_object(reported, "prompt_tokens_details"), "audio_tokens")
+    reasoning = _count(object_of(reported.get("completion_tokens_details")), "reasoning_tokens")
+    audio = _count(object_of(reported.get("prompt_tokens_details")), "audio_tokens")
     on_top = max(0, (total or 0) - prompt - completion)
     if on_top and not audio and on_top != reasoning and _count(reported, "prompt_audio_seconds"):
         audio = on_top
@@ -101,8 +101,8 @@ def _totals(reported: dict[str, Any]) -> _Totals | None:
 
 
 def _disjoint(reported: dict[str, Any], totals: _Totals) -> Usage:
-    went_in = _object(reported, "prompt_tokens_details")
-    came_out = _object(reported, "completion_tokens_details")
+    went_in = object_of(reported.get("prompt_tokens_details"))
+    came_out = object_of(reported.get("completion_tokens_details"))
     fresh, shown = totals.prompt + totals.on_top, totals.completion
     cache_read = min(fresh, _cache_read(reported, went_in))
     fresh -= cache_read
@@ -165,18 +165,5 @@ def _anthropics_cached(reported: dict[str, Any]) -> int:
     return _count(reported, "cache_read_input_tokens") + _count(reported, "cache_creation_input_tokens")
 
 
-def _object(parent: dict[str, Any], name: str) -> dict[str, Any]:
-    value = parent.get(name)
-    return value if isinstance(value, dict) else {}
-
-
 def _count(parent: dict[str, Any], name: str) -> int:
-    return (_number(parent, name) or 0) if name in parent else 0
-
-
-def _number(parent: dict[str, Any], name: str) -> int | None:
-    """The token count under `name`, also when it is written as 12.0; None when it is no credible one."""
-    value = parent.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
+    return (token_count(parent, name) or 0) if name in parent else 0

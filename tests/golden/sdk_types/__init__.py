@@ -7,9 +7,13 @@ from tests.golden.evidence.types import JsonObject
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What an upstream is sent for a call of an endpoint of the gateway, by its name; `body` is parsed JSON."""
+    """What an upstream is sent for a call of an endpoint of the gateway, by its name; `body` is parsed JSON.
+
+    `betas` are those of Anthropic's that a header names; None where the client speaks its format, and names its own.
+    """
 
     endpoint: str
     model: str
     is_stream: bool
     body: JsonObject = field(repr=False)
+    betas: tuple[str, ...] | None = None

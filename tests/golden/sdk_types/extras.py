@@ -52,13 +52,20 @@ _GEMINI: Final[Mapping[str, JsonObject]] = MappingProxyType(
     }
 )
 
+_MCP_SERVER: Final = {"type": "url", "url": "https://a.example", "name": "n"}
+_COMPUTER: Final = {"name": "computer", "display_width_px": 1024, "display_height_px": 768}
 _CLAUDE: Final[Mapping[str, JsonObject]] = MappingProxyType(
     {
         "container and editing": asked(
             container="container_1", context_management={"edits": [{"type": "clear_tool_uses_20250919"}]}
         ),
         "place and speed": asked(inference_geo="us", speed="fast", user_profile_id="up_1"),
-        "MCP": asked(mcp_servers=[{"type": "url", "url": "https://a.example", "name": "n"}]),
+        "MCP": asked(mcp_servers=[_MCP_SERVER]),
+        "MCP as tools": asked(mcp_servers=[_MCP_SERVER], tools=[{"type": "mcp_toolset", "mcp_server_name": "n"}]),
+        "compaction": asked(context_management={"edits": [{"type": "compact_20260112"}]}),
+        "skills": asked(container={"skills": [{"type": "anthropic", "skill_id": "xlsx", "version": "latest"}]}),
+        "budget of a task": asked(output_config={"task_budget": {"type": "tokens", "total": 20_000}}),
+        "computer": asked(tools=[_COMPUTER | {"type": kind} for kind in ("computer_20250124", "computer_20251124")]),
         "effort of the output": asked(output_config={"effort": "low"}),
         "diagnostics": asked(diagnostics={"previous_message_id": None}),
     }

@@ -17,6 +17,7 @@ _OPTIONS: Final = {"vertex-ai": {"project": "some-project", "location": "us-east
 _REGION: Final = "us-east-1"
 _BY_PATH: Final = {endpoint.path: endpoint for endpoint in ENDPOINTS}
 _CHAT: Final = "chat_completions"
+_BETA_HEADER: Final = "anthropic-beta"
 _EMBEDDINGS, _COMPLETIONS, _COUNT = "/v1/embeddings", "/v1/completions", "/v1/messages/count_tokens"
 _RERANKS: Final = ("/v1/rerank", "/v2/rerank")
 _WITHOUT_CHAT: Final = frozenset((_EMBEDDINGS, _COMPLETIONS, *_RERANKS))
@@ -72,7 +73,8 @@ class Place:
             call = _in_hub(call)
         request = CATALOG.dialects[row.dialect].render_request(call, Target(upstream, model), row)
         name = _CHAT if endpoint.name == "messages" else endpoint.name
-        return Sent(name, model, is_stream, json.loads(request.body))
+        betas = tuple(filter(None, request.headers.get(_BETA_HEADER, "").split(",")))
+        return Sent(name, model, is_stream, json.loads(request.body), None if self.speaks(path) else betas)
 
     def _upstream(self) -> Upstream:
         options = _OPTIONS.get(self.provider, {})

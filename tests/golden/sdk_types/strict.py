@@ -41,7 +41,7 @@ class Strict:
             # As JSON, which has no bytes, dates and enumerations, and may tell them as text.
             self._validator.validate_json(orjson.dumps(value), strict=True)
         except ValidationError as error:
-            return _told(error.errors(include_url=False, include_input=False, include_context=False))
+            return _told(error.errors(include_url=False, include_context=False))
         return []
 
     @cached_property
@@ -68,9 +68,15 @@ def _told(problems: list[ErrorDetails]) -> list[str]:
     """`problems` in words: of alternatives only those that are meant, by the words that tell them apart."""
     others = [p["loc"][:-1] for p in problems if p["type"] == "literal_error" and p["loc"][-1] in _DISCRIMINATORS]
     meant = [p for p in problems if not any(p["loc"][: len(other)] == other for other in others)] or problems
-    found = [(_place(problem["loc"]), problem["msg"]) for problem in meant]
+    found = [(_place(problem["loc"]), _message(problem)) for problem in meant]
     deeper = [(place, message) for place, message in found if not any(p.startswith(f"{place}.") for p, _ in found)]
     return list(dict.fromkeys(f"{place}: {message}" for place, message in deeper))[:_MOST_PROBLEMS]
+
+
+def _message(problem: ErrorDetails) -> str:
+    """What is wrong; with the value, where it is none of an enumeration's."""
+    message = problem["msg"]
+    return f"{message}, not {problem['input']!r}" if problem["type"] == "literal_error" else message
 
 
 def _place(location: tuple[int | str, ...]) -> str:

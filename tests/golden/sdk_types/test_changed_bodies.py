@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import pytest
 
 from tests.golden.evidence.types import JsonObject
-from tests.golden.sdk_types.extras import EMBEDDINGS, RERANKS
+from tests.golden.sdk_types.extras import EMBEDDINGS, EXTRAS, RERANKS
 from tests.golden.sdk_types.features import OPENAI
 from tests.golden.sdk_types.messages import ANTHROPIC
 from tests.golden.sdk_types.places import PLACES, Place
@@ -148,3 +148,17 @@ def test_changed_bodies_are_found(place: Place, path: str, steps: Steps, value: 
 
 def test_every_place_and_endpoint_has_changes_that_are_found() -> None:
     assert {(place.name, path) for place in PLACES for path in GOOD if place.models_of(path)} <= CHANGES.keys()
+
+
+NAMING_BETAS: Final = (
+    *("container and editing", "place and speed", "MCP", "MCP as tools", "compaction", "budget of a task", "computer"),
+)
+
+
+@pytest.mark.parametrize("name", ["Anthropic", "Claude on Vertex AI"])
+@pytest.mark.parametrize("feature", NAMING_BETAS)
+def test_betas_that_are_not_named_are_found_missing(name: str, feature: str) -> None:
+    sent = BY_NAME[name].render(CHAT, EXTRAS[name][feature], "claude-opus-4-6")
+    assert BY_NAME[name].judge(sent) == []
+    assert BY_NAME[name].judge(replace(sent, betas=())) != []
+    assert BY_NAME[name].judge(replace(sent, betas=(*(sent.betas or ()), "made-up-2026-01-01"))) != []

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -176,6 +177,59 @@ async def test_usage_before_the_first_content_of_a_lost_answer_is_booked(
     lost, answered = (await gateway.outcome()).attempts
     assert (lost.state, lost.usage.input, lost.usage.output) == (SettlementState.PARTIAL, 7777, 2)
     assert (lost.error_code, lost.response_model) == ("protocol", "m-1")
+    assert (answered.state, answered.usage.input) == (SettlementState.REPORTED, 10)
+
+
+async def test_client_is_told_usage_once_where_the_meter_is_told_it_before(provider: ScriptedUpstream) -> None:
+    started = {"id": "m", "type": "message", "model": "claude-x", "usage": {"input_tokens": 9, "output_tokens": 1}}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": started},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "hi"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 5}},
+        {"type": "message_stop"},
+    ]
+    provider.script("a", sse_script(*events, done=False))
+    running = await start_gateway([replace(upstream("a", f"{provider.url}/a"), provider="anthropic")], [])
+    async with aiohttp.ClientSession(running.url, headers={"x-api-key": running.key}) as client:
+        chunks = [json.loads(line) for line in (await stream(client, model="a/claude-x"))[:-1]]
+    assert [chunk["usage"]["completion_tokens"] for chunk in chunks if not chunk["choices"]] == [5]
+    assert (await running.outcome()).attempts[0].usage.output == 5
+    await running.stop()
+
+
+@pytest.mark.parametrize(
+    ("spoken", "headers"),
+    [("anthropic", {"anthropic-beta": "context-1m-2025-08-07"}), ("openai", {"openai-beta": "o"})],
+)
+async def test_betas_reach_the_dialect_that_they_are_of(
+    provider: ScriptedUpstream, spoken: str, headers: dict[str, str]
+) -> None:
+    running = await start_gateway([replace(upstream("a", f"{provider.url}/a"), provider=spoken)], [])
+    told = {"anthropic-beta": "context-1m-2025-08-07", "openai-beta": "o", "x-api-key": running.key}
+    async with aiohttp.ClientSession(running.url, headers=told) as client:
+        await (await client.post("/v1/chat/completions", json={"model": "a/m", **CHAT})).read()
+    received = {name: value for name, value in provider.received[0].headers.items() if name.endswith("-beta")}
+    assert received == headers
+    await running.stop()
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_usage_of_a_whole_answer_that_failed_is_booked(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession, is_stream: bool
+) -> None:
+    choice = {"index": 0, "message": DELTA, "finish_reason": "insufficient_system_resource"}
+    used = {"prompt_tokens": 7777, "completion_tokens": 2, "total_tokens": 7779}
+    failed = {"id": "x", "model": "m-1", "choices": [choice], "usage": used, "service_tier": "flex"}
+    provider.script("a", json_script(failed))
+    provider.script("b", json_script({"choices": [choice | {"finish_reason": "stop"}], "usage": USAGE}))
+    body = {"model": "both", "stream": is_stream, **CHAT}
+    async with client.post("/v1/chat/completions", json=body) as response:
+        assert response.status == 200, await response.text()
+        await response.read()
+    lost, answered = (await gateway.outcome()).attempts
+    assert (lost.error_code, lost.state, lost.service_tier) == ("overloaded", SettlementState.PARTIAL, "flex")
+    assert (lost.usage.input, lost.usage.output) == (7777, 2)
     assert (answered.state, answered.usage.input) == (SettlementState.REPORTED, 10)
 
 

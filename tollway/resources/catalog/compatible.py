@@ -31,6 +31,11 @@ _NO_FUNCTIONS = frozenset({"no_functions"})
 _FETCHES_MEDIA = frozenset({"fetches_media"})
 """Servers in the operator's own network: what callers have them fetch must be public."""
 
+_DATABRICKS = (
+    *("databricks.com", "databricks.us", "databricks.mil"),
+    *("azuredatabricks.net", "databricks.azure.us", "databricks.azure.cn"),
+)
+
 COMPATIBLE: tuple[ProviderRow, ...] = (
     ProviderRow(
         "mistral",
@@ -48,6 +53,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
             "reasoning_effort": {"minimal": "none", "low": "high", "medium": "high", "xhigh": "high"},
         },
         traits=_SYSTEM_ROLE | _NO_FUNCTIONS | {"mistral", "short_tool_ids", "answer_prefix"},
+        ends=("/fim/completions",),
     ),
     ProviderRow(
         "together",
@@ -55,7 +61,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         base_url="https://api.together.xyz/v1",
         needs_secret=True,
         catalog_id="together",
-        drop=_CLAUDES_ALONE,
+        drop=_CLAUDES_ALONE | {"safety_model"},
         drop_inside=frozenset({"cache_control", "reasoning_details", "thinking_blocks"}),
         rename=_MAX_TOKENS,
         traits=_SYSTEM_ROLE,
@@ -67,7 +73,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         needs_secret=True,
         catalog_id="groq",
         output_limit={"chat_completions": "max_completion_tokens"},
-        drop=NOT_OPENAI_SETTINGS | {"logprobs", "top_logprobs", "logit_bias", "n"},
+        drop=NOT_OPENAI_SETTINGS | {"logprobs", "top_logprobs", "logit_bias", "n", "compound_custom"},
         drop_inside=NOT_OPENAI | {"name"},
     ),
     ProviderRow(
@@ -95,7 +101,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         needs_secret=True,
         catalog_id="x-ai",
         output_limit={"chat_completions": "max_completion_tokens"},
-        drop=NOT_OPENAI_SETTINGS,
+        drop=NOT_OPENAI_SETTINGS | {"deferred"},
         drop_inside=frozenset({"cache_control", "reasoning_details", "thinking_blocks"}),
         cases=(
             Case(
@@ -174,6 +180,8 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
     ),
     ProviderRow(
         "databricks",
+        homes=tuple(f"https://{domain}/serving-endpoints" for domain in _DATABRICKS),
+        ends=("/{model}/invocations",),
         catalog_id="databricks",
         needs_secret=True,
         drop=_OPENAI_ALONE

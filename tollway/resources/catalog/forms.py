@@ -1,19 +1,33 @@
 """What values of an upstream's region, options and secret look like, where a provider takes no others."""
 
+import json
 import re
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Form:
-    """What the whole of a value must match, and the same in words: a clause that follows "must be"."""
+    """What the whole of a value must match, and the same in words: a clause that follows "must be".
+
+    Where the value begins as JSON does, it must be an object that has the texts `members`.
+    """
 
     pattern: re.Pattern[str]
     words: str
+    members: tuple[str, ...] = ()
 
     def problem(self, value: str) -> str | None:
         """What is wrong with `value`, which is not repeated, or None."""
-        return None if self.pattern.fullmatch(value) else f"must be {self.words}"
+        return None if self.pattern.fullmatch(value) and self._has_members(value) else f"must be {self.words}"
+
+    def _has_members(self, value: str) -> bool:
+        if not self.members or not value.lstrip().startswith("{"):
+            return True
+        try:
+            said = json.loads(value)
+        except (ValueError, RecursionError):
+            return False
+        return all(isinstance(said.get(member), str) and said[member] for member in self.members)
 
 
 def choice(*words: str) -> Form:
@@ -21,7 +35,9 @@ def choice(*words: str) -> Form:
     return Form(re.compile("|".join(re.escape(word) for word in words)), " or ".join(f'"{word}"' for word in words))
 
 
-ANY = Form(re.compile(r".*", re.DOTALL), "anything")
+BEARER = Form(
+    re.compile(r"\s*[!-~]([ -~]*[!-~])?\s*"), "printable ASCII without line breaks, for it stands in a header"
+)
 HOST_LABEL = Form(
     re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"),
     "letters, digits and inner hyphens, at most 63, for it stands in a host name",
@@ -48,7 +64,9 @@ GOOGLE_PROJECT = Form(
     'the id or the number of a project, such as "my-project-42"',
 )
 GOOGLE_SECRET = Form(
-    re.compile(r"\s*\{.*\}\s*", re.DOTALL), "the JSON of a service account or of another Google credential"
+    re.compile(r"\s*\{.*\}\s*", re.DOTALL),
+    "the JSON of a service account or of another Google credential, with its type",
+    ("type",),
 )
 
 ABSOLUTE_PATH = Form(re.compile(r"/[^\x00-\x1f\x7f]{1,1023}"), "an absolute path where the data plane runs")
@@ -61,9 +79,19 @@ AWS_ROLE = Form(
     re.compile(r"arn:aws[a-z-]{0,20}:iam::\d{12}:role/[A-Za-z0-9_+=,.@/-]{1,575}"),
     'the ARN of a role, such as "arn:aws:iam::123456789012:role/tollway"',
 )
-AWS_SECRET = Form(
-    re.compile(r"\s*((ABSK|bedrock-api-key-)\S*|[^\s:{]+:[^\s:]+(:\S+)?|\{.*\})\s*", re.DOTALL),
-    "ACCESS_KEY_ID:SECRET_ACCESS_KEY, with :SESSION_TOKEN or without, or JSON with access_key_id, secret_access_key "
-    "and session_token, or a key of Bedrock itself",
-)
 AWS_SESSION_NAME = Form(re.compile(r"[A-Za-z0-9_+=,.@-]{2,64}"), "2 to 64 letters, digits and characters of _+=,.@-")
+
+_AWS_KEYS = r"[^\s:{]+:[^\s:]+(:\S+)?|\{.*\}"
+_BEDROCK_KEY = r"(ABSK|bedrock-api-key-)\S*"
+AWS_KEYS = Form(
+    re.compile(rf"\s*({_AWS_KEYS})\s*", re.DOTALL),
+    "ACCESS_KEY_ID:SECRET_ACCESS_KEY, with :SESSION_TOKEN or without, or JSON with access_key_id, secret_access_key "
+    "and session_token",
+    ("access_key_id", "secret_access_key"),
+)
+BEDROCK_KEY = Form(re.compile(rf"\s*{_BEDROCK_KEY}\s*"), "a key of Bedrock itself")
+AWS_SECRET = Form(
+    re.compile(rf"\s*({_BEDROCK_KEY}|{_AWS_KEYS})\s*", re.DOTALL),
+    f"{AWS_KEYS.words}, or {BEDROCK_KEY.words}",
+    AWS_KEYS.members,
+)

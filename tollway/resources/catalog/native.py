@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 from tollway.resources.catalog import forms
 from tollway.resources.catalog.forms import Form
-from tollway.resources.catalog.row import ALWAYS, OPENAI_PATHS, REGION, Case, ProviderRow
+from tollway.resources.catalog.row import ALWAYS, OPENAI_PATHS, REGION, SIGNED, Case, ProviderRow
 
 NOT_OPENAI: frozenset[str] = frozenset({"cache_control", "reasoning_content", "reasoning_details", "thinking_blocks"})
 """Members of messages that clients of other providers send, and that OpenAI refuses."""
@@ -55,7 +55,8 @@ _BEDROCK_OPTIONS: Mapping[str, Form] = MappingProxyType(
     }
 )
 
-_VERTEX_PLACE = "aiplatform.googleapis.com/v1/projects/{project}/locations/{location}"
+_VERTEX_PATH = "/v1/projects/{project}/locations/{location}"
+_VERTEX_SEVERAL_REGIONS = f"https://aiplatform.{{location}}.rep.googleapis.com{_VERTEX_PATH}"
 _VERTEX_GEMINI = "/publishers/google/models/{model}:"
 _VERTEX_CLAUDE = "/publishers/anthropic/models/"
 _VERTEX_CLAUDE_PATHS: Mapping[str, str] = MappingProxyType(
@@ -84,6 +85,7 @@ NATIVE: tuple[ProviderRow, ...] = (
     ProviderRow(
         "azure-openai",
         paths=_azure_paths("/v1"),
+        homes=("https://azure.com", "https://azure.us", "https://azure.cn"),
         auth=("api-key", ""),
         options=dict.fromkeys(_AZURE_OPTIONS, ""),
         forms=_AZURE_OPTIONS,
@@ -91,7 +93,7 @@ NATIVE: tuple[ProviderRow, ...] = (
         needs_secret=True,
         catalog_id="azure",
         output_limit=_OUTPUT_LIMIT,
-        traits=frozenset({"own_format"}),
+        traits=frozenset({"own_format", "data_sources"}),
         drop=NOT_OPENAI_SETTINGS,
         drop_inside=NOT_OPENAI,
         cases=(
@@ -136,14 +138,16 @@ NATIVE: tuple[ProviderRow, ...] = (
             "embeddings": _VERTEX_GEMINI + "predict",
             "count_tokens": _VERTEX_GEMINI + "countTokens",
         },
-        base_url=f"https://{{location}}-{_VERTEX_PLACE}",
+        base_url=f"https://{{location}}-aiplatform.googleapis.com{_VERTEX_PATH}",
         options=dict.fromkeys(_VERTEX_OPTIONS, ""),
         forms={**_VERTEX_OPTIONS, "secret": forms.GOOGLE_SECRET},
         credentials="google",
         traits=frozenset({"vertex"}),
         catalog_id="google",
         cases=(
-            Case(option="location", value="global", base_url=f"https://{_VERTEX_PLACE}"),
+            Case(option="location", value="global", base_url=f"https://aiplatform.googleapis.com{_VERTEX_PATH}"),
+            Case(option="location", value="us", base_url=_VERTEX_SEVERAL_REGIONS),
+            Case(option="location", value="eu", base_url=_VERTEX_SEVERAL_REGIONS),
             Case(models=re.compile(r"claude.*"), dialect="anthropic", paths=_VERTEX_CLAUDE_PATHS),
             Case(
                 models=re.compile(r"gemini-embedding-(?!001$).*"),
@@ -167,16 +171,21 @@ NATIVE: tuple[ProviderRow, ...] = (
         base_url="https://bedrock-runtime.{region}.amazonaws.com",
         options=dict.fromkeys(_BEDROCK_OPTIONS, ""),
         forms={**_BEDROCK_OPTIONS, REGION: forms.AWS_REGION, "secret": forms.AWS_SECRET},
-        needs={ALWAYS: (REGION,)}
+        needs={SIGNED: (REGION,)}
         | dict.fromkeys(("role_session_name", "external_id", "web_identity_token_file"), ("role_arn",)),
         apart=(
             ("secret", "profile"),
             ("secret", "web_identity_token_file"),
             ("external_id", "web_identity_token_file"),
         ),
+        borne=forms.BEDROCK_KEY,
         credentials="aws",
         catalog_id="aws",
-        cases=(Case(option="auth", value="bearer", forms={"secret": forms.ANY}, needs={ALWAYS: ()}),),
+        cases=(
+            Case(option="role_arn", needs={ALWAYS: (REGION,), SIGNED: ()}),
+            Case(option="auth", value="sigv4", forms={"secret": forms.AWS_KEYS}, needs={ALWAYS: (REGION,), SIGNED: ()}),
+            Case(option="auth", value="bearer", forms={"secret": forms.BEARER}, needs={ALWAYS: (), SIGNED: ()}),
+        ),
     ),
     ProviderRow(
         "cohere",

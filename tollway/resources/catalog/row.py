@@ -14,6 +14,9 @@ from tollway.resources.catalog.forms import Form
 MODEL = "model"
 REGION = "region"
 ALWAYS = ""
+SIGNED = "signed"
+DOT_SEGMENTS = frozenset((".", ".."))
+"""Models that would change the address that they stand in."""
 
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 
@@ -60,12 +63,14 @@ class ProviderRow:
     `paths` maps Endpoint.name to the path below the base URL; an endpoint that is not there is not offered. A stream
     has a path of its own under NAME.stream, where it needs one. In paths and `base_url` stand {model}, the upstream
     model, {region}, and {OPTION} for options of the upstream. `options` are those that there are with their defaults,
-    "" where there is none. Without a `base_url` every upstream must give its own; `needs_secret` holds for calls to
-    this one, and without one for calls to everywhere but private places. `catalog_id` is the provider's id in the price
-    catalog, "" when it is not in there.
+    "" where there is none. Without a `base_url` every upstream must give its own; `homes` are then the ones of the
+    provider itself, with a domain in place of the host that is below it. `needs_secret` holds for calls to `base_url`,
+    or to whatever is below the domains of `homes`. `ends` are what base URLs are copied with that are no `paths`.
+    `catalog_id` is the provider's id in the price catalog, "" when it is not in there.
 
     `forms` are what values must look like, by the names of options, REGION and "secret". `needs` names what must be
-    given besides what is given, by the same names, and ALWAYS; `apart` are two of them that exclude each other.
+    given besides what is given, by the same names, ALWAYS, and SIGNED, which is where requests do not bear the secret
+    as it is: `borne` is what secrets look like that they bear. `apart` are two of them that exclude each other.
 
     `auth` is the header that carries the credential and the text before it. `credentials` names what signs requests
     instead, "" where `auth` does. `traits` are what the dialect must know about this place, and cannot be said here.
@@ -73,14 +78,15 @@ class ProviderRow:
     Quirks of places that speak OpenAI's format, by the names of members of a request: `output_limit` bounds the tokens
     of an answer, by Endpoint.name, where it is not "max_tokens"; `drop` are refused there, at the top level, and
     `drop_inside` those of messages, of their parts and calls, and of tools, where `own_domain` is in the base URL;
-    `rename` have another name; `values` have another value, None for none at all; `defaults` are sent where the client
-    says nothing. `cases` add to all of this.
+    `rename` have another name; `values` have another value, None for none at all. `cases` add to all of this.
     """
 
     name: str
     dialect: str = "openai"
     paths: Mapping[str, str] = field(default_factory=lambda: OPENAI_PATHS)
     base_url: str = ""
+    homes: tuple[str, ...] = ()
+    ends: tuple[str, ...] = ()
     auth: tuple[str, str] = ("authorization", "Bearer ")
     output_limit: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
@@ -93,9 +99,9 @@ class ProviderRow:
     own_domain: str = ""
     rename: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    defaults: Mapping[str, Any] = field(default_factory=dict)
     forms: Mapping[str, Form] = field(default_factory=dict)
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    borne: Form | None = None
     apart: tuple[tuple[str, str], ...] = ()
     cases: tuple[Case, ...] = ()
 
@@ -117,12 +123,12 @@ class ProviderRow:
     def repeated_path(self, base_url: str, options: Mapping[str, str]) -> str:
         """The end of `base_url`, which an upstream gives, that would come again with each path; "" for none.
 
-        It is a whole path, or how all paths begin, as they are for these `options` or for others.
+        It is a whole path, or how all paths begin, as they are for these `options` or for others, or one of `ends`.
         """
         variants = [self.at("", options).paths, *(case.paths for case in self.cases if case.paths)]
         heads = {head for paths in variants for head in _heads(tuple(paths.values()))}
         path = urlsplit(base_url).path.rstrip("/")
-        return max(_ends(path, heads), self.endpoint_path(path), key=len)
+        return max(_ends(path, heads), _ends(path, self.ends), self.endpoint_path(path), key=len)
 
     def endpoint_path(self, path: str) -> str:
         """The end of `path` that is one of the row's own paths, as they are in any case; "" for none."""

@@ -199,6 +199,13 @@ def test_a_provider_of_its_own_address_needs_a_secret_and_brings_its_base_url() 
     assert state.snapshot.upstreams["o"].base_url == "https://api.openai.com/v1"
 
 
+@pytest.mark.parametrize("base_url", ["HTTPS://GPU.Example/V1", "https://GPU.example/V1/", "https://gpu.example/V1"])
+def test_a_base_url_counts_however_its_scheme_and_host_are_written(base_url: str) -> None:
+    form = upstream("a")
+    form.upstream.base_url = base_url
+    assert start(form).snapshot.upstreams["a"].base_url == "https://gpu.example/V1"
+
+
 def test_a_secret_reference_is_looked_up_where_it_was_read() -> None:
     change = delta(upstream("a", secret_ref="env:A"), route("r", "a"), reset=True)
     unresolved = apply(EMPTY, replace(change, ref_secrets={"env:A": Unresolved("environment variable A is not set")}))

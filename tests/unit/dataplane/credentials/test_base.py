@@ -23,10 +23,10 @@ from dataplane.dialects.base import ProviderSpec
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from dataplane.snapshot import Secret
 from tests.fakes.outcomes import UPSTREAM
+from tollway.resources.providers import PROVIDERS
 
 CANARY = "canary-7f3a"
 AWS_PROVIDER = ProviderSpec("bedrock", credentials="aws")
-AZURE_PROVIDER = ProviderSpec("azure-openai", auth=("api-key", ""), credentials="azure")
 
 
 def test_upstreams_that_say_the_same_are_one_identity() -> None:
@@ -49,15 +49,19 @@ def test_upstreams_that_say_otherwise_are_not(change: dict[str, object]) -> None
 def test_region_may_come_from_options_and_their_defaults() -> None:
     provider = ProviderSpec("bedrock", credentials="aws", options={"region": "us-west-2", "profile": ""})
     identity = CLOUDS["aws"].identity(UPSTREAM, provider)
-    assert identity is not None
     assert (identity.region, identity.options) == ("us-west-2", ())
 
 
-def test_azure_asks_for_entra_or_sends_its_key() -> None:
-    azure = CLOUDS["azure"]
-    assert azure.identity(UPSTREAM, AZURE_PROVIDER) is None
-    identity = azure.identity(replace(UPSTREAM, options={"auth": "entra", "client_id": "c"}), AZURE_PROVIDER)
+def test_azure_counts_only_what_says_whose_token_it_is() -> None:
+    upstream = replace(UPSTREAM, options={"auth": "entra", "client_id": "c"})
+    identity = CLOUDS["azure"].identity(upstream, PROVIDERS["azure-openai"].at("m", upstream.options))
     assert identity == Identity("azure", "", UPSTREAM.secret, (("client_id", "c"),))
+
+
+@pytest.mark.parametrize("options", [{}, {"auth": "Entra"}, {"api_version": "2024-10-21"}])
+def test_azure_without_entra_needs_no_credential_but_its_key(options: dict[str, str]) -> None:
+    row = PROVIDERS["azure-openai"].at("m", options)
+    assert (row.credentials, row.auth) == ("", ("api-key", ""))
 
 
 def test_headers_replace_others_however_they_are_spelt() -> None:
@@ -73,8 +77,13 @@ def test_missing_library_is_an_error_that_names_the_extra() -> None:
 
 
 def test_what_was_sent_is_taken_out_of_what_the_upstream_said() -> None:
-    request = UpstreamRequest("https://x/", {"authorization": "Bearer tok-1", "x-amz-security-token": "tok-2"}, b"")
-    error = UpstreamError(UpstreamErrorKind.AUTH, "bad tok-1", detail="x-amz-security-token:tok-2")
+    headers = {
+        "authorization": "Bearer tok-1",
+        "x-amz-security-token": "tok-2",
+        "ocp-apim-subscription-key": "tok-3",
+    }
+    request = UpstreamRequest("https://x/", headers, b"")
+    error = UpstreamError(UpstreamErrorKind.AUTH, "bad tok-1", detail="x-amz-security-token:tok-2, tok-3")
     redact_sent(error, request)
     assert "tok-" not in error.message + error.detail
 

@@ -98,10 +98,12 @@ def test_recorded_answer_is_a_message(recording: Recording) -> None:
     assert message["stop_reason"] == ("tool_use" if uses and stop == "end_turn" else stop)
     assert message["id"].startswith("msg_") and message["model"]
     used = message["usage"]
-    for usage in [frame.usage for frame in frames if frame.usage is not None][-1:]:
-        assert used["output_tokens"] == usage.output_tokens
+    for frame in [frame for frame in frames if frame.usage is not None][-1:]:
+        assert frame.usage is not None
+        assert used["output_tokens"] == frame.usage.output_tokens
         cached = used["cache_read_input_tokens"] + used["cache_creation_input_tokens"]
-        assert used["input_tokens"] + cached == usage.input_tokens
+        told = json.loads(frame.data).get("usage") or {"prompt_tokens": frame.usage.input_tokens}
+        assert used["input_tokens"] + cached == told["prompt_tokens"]
 
 
 PLAIN = {"text", "image", "document", "tool_use", "tool_result", "thinking", "redacted_thinking"}

@@ -155,6 +155,12 @@ def test_end_waits_for_the_usage() -> None:
     assert renderer.finish() == b""
 
 
+def test_frames_without_data_are_for_none_but_the_meter() -> None:
+    told = [chunk({"content": "a"}), chunk({}, "stop"), usage_chunk()]
+    silent = Frame(b"", usage=USAGE, is_usage_only=True)
+    assert render(silent, told[0], silent, told[1], silent, told[2]) == render(*told)
+
+
 def test_usage_is_what_openai_clients_are_told_whatever_is_billed() -> None:
     told = json.dumps({"choices": [], "usage": {"prompt_tokens": 30, "completion_tokens": 9}}).encode()
     last = Frame(told, usage=Usage(input=3, output=1), is_usage_only=True)

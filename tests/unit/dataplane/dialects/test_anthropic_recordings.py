@@ -79,7 +79,7 @@ def message_of(recording: Recording) -> dict[str, Any]:
 
 def folded(frames: list[Frame]) -> dict[str, Any]:
     """The complete answer that chunks add up to, as OpenAI's clients fold them."""
-    chunks = [json.loads(frame.data) for frame in frames]
+    chunks = [json.loads(frame.data) for frame in frames if frame.data]
     answer: dict[str, Any] = {"content": "", "refusal": None, "reasoning": "", "details": [], "notes": [], "calls": []}
     for chunk in chunks:
         assert (chunk["object"], chunk["id"], chunk["model"]) == (
@@ -237,7 +237,7 @@ def test_stream_that_is_cut_has_no_finish(recording: Recording) -> None:
     cut = recording.body.index(b"event: message_stop")
     decoder, parser = SseDecoder(), DIALECT.stream_parser(HUB)
     frames = [frame for event in decoder.feed(recording.body[:cut]) for frame in parser.feed(event)]
-    chunks = [json.loads(frame.data) for frame in frames]
+    chunks = [json.loads(frame.data) for frame in frames if frame.data]
     assert all(choice["finish_reason"] is None for chunk in chunks for choice in chunk["choices"])
     with pytest.raises(UpstreamError) as caught:
         list(parser.finish())

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -547,6 +548,50 @@ def test_own_calls_pass_value_for_value(endpoint: Endpoint) -> None:
     request = render(body, NEW, HOST, endpoint, forwarded_headers={"anthropic-beta": "a,b", "anthropic-version": "v"})
     assert json.loads(request.body) == {**body, "model": NEW}
     assert (request.headers["anthropic-beta"], request.headers["anthropic-version"]) == ("a,b", "v")
+
+
+BETAS: list[tuple[dict[str, Any], str]] = [
+    ({"context_management": {"edits": [{"type": "clear_tool_uses_20250919"}]}}, "context-management-2025-06-27"),
+    (
+        {"context_management": {"edits": [{"type": "compact_20260112"}]}},
+        "context-management-2025-06-27,compact-2026-01-12",
+    ),
+    ({"mcp_servers": [{"name": "n"}]}, "mcp-client-2025-04-04"),
+    (
+        {"mcp_servers": [{"name": "n"}], "tools": [{"type": "mcp_toolset", "mcp_server_name": "n"}]},
+        "mcp-client-2025-11-20",
+    ),
+    ({"speed": "fast"}, "fast-mode-2026-02-01"),
+    ({"container": {"skills": [{"skill_id": "xlsx"}]}}, "skills-2025-10-02"),
+    ({"output_config": {"task_budget": {"total": 9}}}, "task-budgets-2026-03-13"),
+    ({"thinking": {"type": "adaptive", "block_binding": {}}}, "thinking-binding-controls-2026-08-01"),
+    ({"tools": [{"type": "computer_20251124", "name": "computer"}]}, "computer-use-2025-11-24"),
+    ({"tools": [{"type": "advisor_20260301", "name": "advisor"}]}, "advisor-tool-2026-03-01"),
+]
+
+
+@pytest.mark.parametrize("host", [HOST, VERTEX])
+@pytest.mark.parametrize(("body", "betas"), BETAS)
+def test_betas_that_a_call_in_the_hubs_format_needs_are_named(
+    host: ProviderSpec, body: dict[str, Any], betas: str
+) -> None:
+    assert render({"messages": HELLO, **body}, provider=host).headers["anthropic-beta"] == betas
+
+
+@pytest.mark.parametrize("body", [{}, {"container": "c"}, {"context_management": None}, {"speed": None}])
+def test_no_beta_is_named_where_none_is_needed(body: dict[str, Any]) -> None:
+    assert "anthropic-beta" not in render({"messages": HELLO, **body}).headers
+
+
+def test_betas_that_a_client_and_the_upstream_name_are_kept() -> None:
+    body = {"messages": HELLO, "speed": "fast", "anthropic_beta": ["c-1", "a-1", "x\r\ny: z", 7, ""]}
+    told = {"anthropic-beta": "a-1, b-1,fast-mode-2026-02-01", "openai-beta": "o-1"}
+    call = make_call(body=body, endpoint=CHAT, forwarded_headers=told)
+    at = replace(UPSTREAM, headers={"anthropic-beta": "admin-1"})
+    request = DIALECT.render_request(call, Target(at, ADAPTIVE), HOST)
+    assert request.headers["anthropic-beta"] == "admin-1,a-1,b-1,fast-mode-2026-02-01,c-1"
+    assert "openai-beta" not in request.headers
+    assert "anthropic_beta" not in json.loads(request.body)
 
 
 def test_own_calls_to_vertex_and_with_a_limit() -> None:

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from dataplane.dialects.anthropic.answer_tool import answer_tool_name
 from dataplane.dialects.anthropic.models import model_traits
 from dataplane.dialects.anthropic.schema import closed_schema, is_closable
 from dataplane.dialects.anthropic.tools import render_tools
+from dataplane.dialects.claude import answer_tool_name
 from tests.unit.dataplane.dialects.test_anthropic_requests import (
     ADAPTIVE,
     BUDGET,

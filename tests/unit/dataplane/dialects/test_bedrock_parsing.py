@@ -14,6 +14,7 @@ from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.bedrock import BedrockDialect
 from dataplane.dialects.bedrock.usage import parse_usage
 from dataplane.errors import UpstreamError, UpstreamErrorKind
+from dataplane.limits.estimate import size_of
 from dataplane.metering.meter import Meter
 from tests.fakes.outcomes import REQUEST_ID, make_attempt, make_call
 from tollway.kernel.usage import NO_USAGE, SettlementState, Usage
@@ -518,12 +519,31 @@ def test_ranking(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("documents", "searches"),
-    [(["a"], 1), (["a"] * 100, 1), (["a"] * 101, 2), (["a" * 2000] * 100, 1), (["a" * 2001] * 51, 2), (None, 1)],
+    ("documents", "query", "searches"),
+    [
+        (["a"], "q", 1),
+        (["a"] * 100, "q", 1),
+        (["a"] * 101, "q", 2),
+        (["a" * 509] * 100, "q", 1),
+        (["a" * 510] * 51, "q", 2),
+        (["a" * 20] * 100, "q" * 490, 1),
+        (["a" * 20] * 100, "q" * 491, 2),
+        (["\U0001f600" * 128] * 51, "", 2),
+        (None, None, 1),
+    ],
 )
-def test_rankings_cost_a_search_for_each_hundred_documents(documents: Any, searches: int) -> None:
-    call = make_call(endpoint=RERANK, body={"documents": documents})
-    assert DIALECT.parse_result(call, b'{"results":[]}').usage == Usage(search=searches)
+def test_rankings_cost_a_search_for_each_hundred_documents_at_the_most(
+    documents: Any, query: Any, searches: int
+) -> None:
+    call = make_call(endpoint=RERANK, body={"documents": documents, "query": query})
+    frame = DIALECT.parse_result(call, b'{"results":[]}')
+    assert (frame.usage, frame.is_estimate) == (Usage(search=searches), True)
+    assert searches <= size_of(call).searches
+    meter, attempt = Meter(), make_attempt()
+    meter.observe([frame])
+    meter.complete()
+    meter.settle(call, attempt)
+    assert (attempt.usage, attempt.basis) == (Usage(search=searches), SettlementState.ESTIMATED)
 
 
 MEMBERS = st.sampled_from(

@@ -459,9 +459,11 @@ def test_guardrail_that_cannot_be_read_is_refused_and_not_left_out(guardrail: An
 
 
 @pytest.mark.parametrize("name", ["additionalModelRequestFields", "additional_model_request_fields"])
-def test_fields_of_the_model_lift_no_limit_and_ask_for_nothing_dearer(name: str) -> None:
+def test_fields_of_the_model_lift_no_limit_and_name_nothing_dearer_nor_other_models_and_tools(name: str) -> None:
     limits = dict.fromkeys(("max_tokens", "maxTokens", "max_new_tokens", "max_completion_tokens", "n", "numResults"), 9)
-    given = {**limits, "speed": "fast", "service_tier": "priority", "seed": 1}
+    named = ("fallbacks", "tools", "mcp_servers", "context_management", "container")
+    others = {member: [{"model": "x"}] for member in named}
+    given = {**limits, **others, "speed": "fast", "service_tier": "priority", "seed": 1}
     nested = {"inferenceConfig": {**limits, "topK": 5}, "textGenerationConfig": {"maxTokenCount": 9, "x": 1}}
     rendered = render({name: {**given, **nested}, "max_tokens": 7}, NOVA)
     assert rendered["inferenceConfig"] == {"maxTokens": 7}

@@ -173,7 +173,6 @@ ACME = ProviderSpec(
     paths={"chat_completions": "/{zone}/chat"},
     drop=frozenset({"logit_bias"}),
     rename={"seed": "luck"},
-    defaults={"safe": True},
     values={"tool_choice": {"required": "must"}},
     traits=frozenset({"system_role"}),
     cases=(Case(models=re.compile("acme-think.*"), drop=frozenset({"temperature"})),),
@@ -201,7 +200,6 @@ def test_provider_that_is_one_row_is_spoken_to_and_understood() -> None:
     assert json.loads(request.body) == {
         "model": "acme-think-1",
         "messages": [{"role": "system", "content": "x"}],
-        "safe": True,
         "luck": 1,
         "tool_choice": "must",
         "unknown": 5,

@@ -135,6 +135,25 @@ def test_failed_answers_are_errors(finish: str, fields: dict[str, Any], kind: st
         assert (caught.value.kind.value, caught.value.code, caught.value.message) == (kind, code, "words")
 
 
+def test_failed_answers_tell_what_they_used() -> None:
+    billed = {"billed_units": {"input_tokens": 1000, "output_tokens": 50}}
+    body = {"message": {"content": []}, "finish_reason": "ERROR", "usage": billed}
+    for parse_body in (DIALECT.parse_result, DIALECT.parse_result_chunks):
+        with pytest.raises(UpstreamError) as caught:
+            parse_body(CALL, encode(body))
+        assert caught.value.usage == Usage(input=1000, output=50)
+    frames: list[Frame] = []
+    parser = DIALECT.stream_parser(CALL)
+    with pytest.raises(UpstreamError):
+        frames += parser.feed(SseEvent("", encode(end("ERROR", billed))))
+    assert [(frame.usage, frame.is_content, frame.is_usage_only) for frame in frames] == [
+        (Usage(input=1000, output=50), False, True)
+    ]
+    with pytest.raises(UpstreamError):
+        frames += DIALECT.stream_parser(CALL).feed(SseEvent("", encode(end("ERROR", None))))
+    assert len(frames) == 1
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b'{"message":"no"}', b'{"message":[]}'])
 def test_what_is_no_answer_is_an_error(body: bytes) -> None:
     for parse_body in (DIALECT.parse_result, DIALECT.parse_result_chunks):

@@ -304,7 +304,7 @@ def test_usage_is_told_to_the_meter_also_where_clients_are_told_nothing() -> Non
         answer({"functionCall": {"name": "f", "willContinue": True}}, finish=None) | counted(3, 12),
     )
     assert tokens(frames) == [(3, 1), (3, 9), (3, 12)]
-    assert [choice["delta"] for choice in choices(frames[1:])] == [{}, {}]
+    assert [frame.data for frame in frames[1:]] == [b"", b""]
     assert [(frame.is_content, frame.deltas, frame.text_bytes) for frame in frames[1:]] == [(False, 0, 0)] * 2
 
 

@@ -57,6 +57,9 @@ def image(url: Any) -> dict[str, Any]:
         "http://metadata/",
         "http://redis:6379/",
         "http://db.prod.svc/",
+        "http://vault.vault:8200/v1/secret",
+        "http://kubernetes.default/",
+        "http://redis.\N{HIRAGANA LETTER MI}/",
         "http://printer.local/a.png",
         "http://2852039166/",
         "http://0x7f.1/",
@@ -78,6 +81,17 @@ def image(url: Any) -> dict[str, Any]:
         "http://images.example.com@127.0.0.1/a.png",
         "http://user:secret@images.example.com/a.png",
         "http://127.0.0.1 .example.com/a.png",
+        "file:///etc/passwd.png",
+        " FILE:///etc/passwd.png",
+        "/etc/secret.png",
+        "../secret.png",
+        "secret.png",
+        "ftp://images.example.com/a.png",
+        "gopher://127.0.0.1:6379/_",
+        "s3://bucket/a.png",
+        "//127.0.0.1/a.png",
+        "xhttp://images.example.com/a.png",
+        "iVBORw0KGgo=",
     ],
 )
 def test_addresses_that_are_not_public_are_refused(url: str) -> None:
@@ -92,11 +106,10 @@ def test_addresses_that_are_not_public_are_refused(url: str) -> None:
         PUBLIC,
         "https://8.8.8.8/a.png?u=http://127.0.0.1/",
         "http://[2606:4700::1111]:8080/a.png#@127.0.0.1",
-        "https://bücher.example/@a/b.png",
+        "https://bücher.example.com/@a/b.png",
+        "https://bilder.\N{CYRILLIC SMALL LETTER ER}\N{CYRILLIC SMALL LETTER EF}/a.png",
         "https://10.0.0.1.example.com/a.png",
         "data:image/png;base64,aHR0cDovLzEyNy4wLjAuMS8=",
-        "file:///srv/media/a.png",
-        "iVBORw0KGgo=",
         "",
         None,
         7,
@@ -125,6 +138,13 @@ def test_everything_else_is_sent(url: Any) -> None:
             "documents[1].content[0].image_url.url",
         ),
         ("rerank", {"query": {"content": [{"audio_url": METADATA}]}, "documents": []}, "query.content[0].audio_url"),
+        (
+            "rerank",
+            {"query": "q", "documents": {"content": [{"type": "text"}, {"image_url": {"url": METADATA}}]}},
+            "documents.content[1].image_url.url",
+        ),
+        ("rerank", {"query": "q", "documents": {"image": "/etc/secret.png"}}, "documents.image"),
+        ("embeddings", {"input": {"content": [{"video_url": {"url": METADATA}}]}}, "input.content[0].video_url.url"),
     ],
 )
 def test_the_part_that_names_it_is_told(endpoint: str, body: dict[str, Any], param: str) -> None:
@@ -151,7 +171,8 @@ def test_providers_elsewhere_fetch_from_their_own_network() -> None:
         lambda children: (
             st.lists(children, max_size=3)
             | st.dictionaries(
-                st.sampled_from(["messages", "content", "image_url", "url", "image", "query", "input"]), children
+                st.sampled_from(["messages", "content", "image_url", "url", "image", "query", "input", "documents"]),
+                children,
             )
         ),
         max_leaves=12,
@@ -159,7 +180,10 @@ def test_providers_elsewhere_fetch_from_their_own_network() -> None:
     st.text(max_size=30),
 )
 def test_whatever_is_sent_is_refused_or_passes(value: Any, host: str) -> None:
-    for body in ({"messages": value, "input": value, "query": value}, image(f"http://{host}/a.png")):
+    for body in (
+        {"messages": value, "input": value, "query": value, "documents": value},
+        image(f"http://{host}/a.png"),
+    ):
         try:
             check_media(body)
         except InvalidRequest as error:

@@ -16,6 +16,7 @@ from dataplane.dialects.openai.stream import OpenAIStreamParser
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from dataplane.ingress.openai import ENDPOINTS
 from tests.fakes.outcomes import make_call
+from tollway.kernel.usage import Usage
 
 DIALECT = OpenAIDialect()
 CHAT, COMPLETION = (make_call(endpoint=endpoint) for endpoint in ENDPOINTS[:2])
@@ -74,6 +75,26 @@ def test_any_object_is_chunks_or_an_upstream_error(payload: dict[str, Any]) -> N
     except UpstreamError:
         return
     assert any(frame.is_content for frame in frames)
+
+
+REPORT = {"prompt_tokens": 7, "completion_tokens": 5}
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        {"choices": [{"message": {"content": "a"}, "finish_reason": "error"}]},
+        {"error": {"message": "no luck"}},
+    ],
+)
+@pytest.mark.parametrize("usage", [REPORT, None])
+def test_failed_answers_tell_what_they_used(failed: dict[str, Any], usage: Any) -> None:
+    body = encode({**failed, "usage": usage, "service_tier": "flex"})
+    for parse in (DIALECT.parse_result, DIALECT.parse_result_chunks):
+        with pytest.raises(UpstreamError) as caught:
+            parse(CHAT, body)
+        told = Usage(input=7, output=5) if usage else None
+        assert (caught.value.usage, caught.value.service_tier) == (told, "flex")
 
 
 @given(st.lists(ANSWERS, max_size=3), st.sampled_from(["", "error"]))

@@ -8,6 +8,7 @@ import pytest
 
 from dataplane.dialects.openai import OpenAIDialect
 from dataplane.dialects.openai.quirks import adapt_body
+from dataplane.errors import InvalidRequest
 from dataplane.snapshot import Secret, Target, Upstream
 from tests.fakes.outcomes import CHAT, make_call
 from tollway.resources.providers import PROVIDERS, ProviderRow
@@ -334,3 +335,56 @@ def test_cerebras_takes_penalties() -> None:
         "messages": [USER],
         **kept,
     }
+
+
+@pytest.mark.parametrize(
+    ("provider", "name", "value"),
+    [
+        (
+            "groq",
+            "compound_custom",
+            {"models": {"answering_model": "dear"}, "tools": {"enabled_tools": ["web_search"]}},
+        ),
+        ("together", "safety_model", "meta-llama/Meta-Llama-Guard-3-8B"),
+        ("xai", "deferred", True),
+    ],
+)
+def test_members_that_name_other_models_or_put_the_answer_off_are_left_out(
+    provider: str, name: str, value: Any
+) -> None:
+    assert sent(provider, **{name: value}) == {"model": "m", "messages": [USER]}
+
+
+def source(**parameters: Any) -> dict[str, Any]:
+    own_key = {"authentication": {"type": "api_key", "key": "k"}}
+    return {"type": "azure_search", "parameters": {"endpoint": "https://s", "index_name": "i", **own_key, **parameters}}
+
+
+BY_IDENTITY = {"type": "user_assigned_managed_identity", "managed_identity_resource_id": "/subscriptions/s"}
+DEPLOYED = {"type": "deployment_name", "deployment_name": "dear"}
+
+
+@pytest.mark.parametrize(
+    ("sources", "param"),
+    [
+        (
+            [source(), source(authentication={"type": "system_assigned_managed_identity"})],
+            "[1].parameters.authentication",
+        ),
+        ([source(authentication=BY_IDENTITY)], "[0].parameters.authentication"),
+        ([source(authentication=None)], "[0].parameters.authentication"),
+        ([source(authentication={"type": ["api_key"]})], "[0].parameters.authentication"),
+        ([source(embedding_dependency=DEPLOYED)], "[0].parameters.embedding_dependency"),
+        (source(authentication=BY_IDENTITY), "[0].parameters.authentication"),
+        (["junk"], "[0].parameters.authentication"),
+    ],
+)
+def test_azure_reads_no_data_as_another_than_the_caller(sources: Any, param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        sent("azure-openai", data_sources=sources)
+    assert (caught.value.error_code, caught.value.param) == ("unsupported_parameter", f"data_sources{param}")
+
+
+def test_azure_reads_data_with_the_callers_own_key() -> None:
+    sources = [source(embedding_dependency={"type": "endpoint", "endpoint": "https://e"})]
+    assert sent("azure-openai", data_sources=sources)["data_sources"] == sources

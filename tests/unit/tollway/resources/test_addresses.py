@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tollway.resources.addresses import base_url_problem, is_forbidden_address, is_private_host, webhook_url_problem
+from tollway.resources.addresses import (
+    base_url_problem,
+    is_forbidden_address,
+    is_private_host,
+    webhook_url_problem,
+    with_lower_origin,
+)
 
 
 @pytest.mark.parametrize(
@@ -140,6 +146,16 @@ def test_webhooks_may_have_a_query_and_international_names() -> None:
         ("vllm.models.svc", True),
         ("vllm.models.svc.cluster.local.", True),
         ("gpu.corp.INTERNAL", True),
+        ("vault.vault", True),
+        ("kubernetes.default", True),
+        ("litellm.ai-platform", True),
+        ("nas.home.arpa", True),
+        ("10.0.0.7.", True),
+        ("images.xn--q9jyb4c", False),
+        ("images.\N{HIRAGANA LETTER MI}\N{HIRAGANA LETTER N}\N{HIRAGANA LETTER NA}", False),
+        ("images.\N{HIRAGANA LETTER MI}", True),
+        ("images." + "\N{HIRAGANA LETTER MI}" * 100_000, True),
+        ("minio.storage", False),
         ("8.8.8.8", False),
         ("134744072", False),
         ("::ffff:8.8.8.8", False),
@@ -150,3 +166,19 @@ def test_webhooks_may_have_a_query_and_international_names() -> None:
 )
 def test_private_hosts_are_told_from_public_ones(host: str, is_private: bool) -> None:
     assert is_private_host(host) is is_private
+
+
+@pytest.mark.parametrize(
+    ("url", "lowered"),
+    [
+        ("HTTPS://API.OpenAI.com:8443/V1/{Model}", "https://api.openai.com:8443/V1/{Model}"),
+        ("http://HOST", "http://host"),
+        ("https://[FD12::1]/A", "https://[fd12::1]/A"),
+        ("https://host/HTTP://X", "https://host/HTTP://X"),
+        ("HOST/v1", "HOST/v1"),
+        ("", ""),
+    ],
+)
+def test_case_counts_only_behind_the_host(url: str, lowered: str) -> None:
+    assert with_lower_origin(url) == lowered
+    assert with_lower_origin(lowered) == lowered

@@ -9,6 +9,7 @@ from genai_prices.data import providers as catalog_providers
 
 from tollway.kernel.pricing import ORDINARY_TIER
 from tollway.kernel.usage import Meter
+from tollway.resources.book import build_price_book
 from tollway.resources.imports import RateWriter
 from tollway.resources.list_prices import (
     METERS,
@@ -20,6 +21,7 @@ from tollway.resources.list_prices import (
     add_listed_rates,
     listed_rows,
 )
+from tollway.resources.providers import PROVIDERS
 
 CATALOG = {provider.id: provider for provider in catalog_providers}
 CATALOG_KEYS = {
@@ -28,6 +30,18 @@ CATALOG_KEYS = {
     Meter.INPUT_IMAGE: "input_image_mtok",
 }
 SPLIT_OFF = {"gpt-4o-mini-search-preview": "gpt-4o-mini"}
+
+
+SEARCHES = {
+    "anthropic": r".*",
+    "gemini": r".*",
+    "bedrock": r".*(?:amazon\.nova-|rerank).*",
+    "cohere": r"cohere/rerank.*",
+    "openai": r"perplexity/sonar.*",
+}
+"""Models, after their providers, that answers of each dialect can tell searches of: of OpenAI's only Perplexity's."""
+NEVER_SEARCH = r"claude-(?:2|v1|3-(?:haiku|opus|sonnet).*|3-opus-latest)|gemini-pro|gemini-embedding-.*|gemma-.*"
+"""Models that have no tool for it."""
 
 
 def served(provider: str, models: str) -> Iterator[Any]:
@@ -113,3 +127,15 @@ def test_a_row_is_of_the_provider_that_it_is_made_for() -> None:
     rows = list(listed_rows("aws", "bedrock"))
     assert [row.id for row in rows] == ["bedrock/cohere.rerank-v3-5:0", "bedrock/amazon.rerank-v1:0"]
     assert {row.price.provider for row in rows} == {"bedrock"}
+
+
+def test_every_model_that_can_search_has_a_price_for_it() -> None:
+    rows = [row for row in build_price_book().book.prices if row.price.provider in PROVIDERS]
+    searching = [
+        row
+        for row in rows
+        if re.fullmatch(SEARCHES[PROVIDERS[row.price.provider].dialect], f"{row.price.provider}/{row.model}")
+        and re.fullmatch(NEVER_SEARCH, row.model) is None
+    ]
+    assert {PROVIDERS[row.price.provider].dialect for row in searching} == SEARCHES.keys()
+    assert [row.id for row in searching if Meter.SEARCH not in {Meter(rate.meter) for rate in row.price.rates}] == []

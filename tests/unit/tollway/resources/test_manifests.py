@@ -9,7 +9,9 @@ from tollway.admin.v1.keys_pb2 import VirtualKey
 from tollway.admin.v1.manifests_pb2 import Manifest, ManifestMetadata
 from tollway.admin.v1.routes_pb2 import ROUTE_STRATEGY_PRIORITY, ROUTE_STRATEGY_WEIGHTED, Route
 from tollway.admin.v1.teams_pb2 import Team
-from tollway.resources.manifests import manifest_document, read_closed_set, read_manifest
+from tollway.resources.manifests import manifest_document, read_closed_set, read_manifest, read_manifests
+from tollway.resources.spelling import MAX_GUESSES
+from tollway.resources.violations import MAX_LISTED
 
 
 def document(kind: str, name: str, spec: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
@@ -193,3 +195,46 @@ def test_a_manifest_message_is_read_like_a_document() -> None:
     route = objects[0].resource
     assert isinstance(route, Route)
     assert route.targets[0].weight == 3
+
+
+def test_fields_that_are_options_are_told_where_they_belong() -> None:
+    spec = {"provider": "sim", "base_url": "http://s/v1", "apiVersion": "v", "project_id": "p", "models_": [], "x": 1}
+    said = {v.field.rpartition(".")[2]: v.description for v in read_manifests([document("Upstream", "a", spec)])[1]}
+    assert "write it in `options`: {api_version: ...}" in said["apiVersion"]
+    assert "write it in `options`: {project: ...}" in said["project_id"]
+    assert 'did you mean "models"?' in said["models_"]
+    assert "unknown field; Upstream has" in said["x"]
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {f"display_nam{number}": 1 for number in range(1000)},
+        {"labels": {f"bad label {number}": "x" for number in range(999)}},
+    ],
+)
+def test_of_much_that_is_wrong_the_first_is_told_and_how_much_more_there_is(spec: dict[str, object]) -> None:
+    _, violations = read_manifests([document("Team", "a", spec)])
+    assert len(violations) == MAX_LISTED + 1
+    assert violations[-1].field == "manifests[0].spec"
+    assert f"has {1000 - MAX_LISTED} more violations" in violations[-1].description
+
+
+def test_only_the_first_of_many_unknown_fields_are_guessed_at() -> None:
+    targets = [{f"upstrea{number}": "a"} for number in range(30)]
+    _, violations = read_manifests([document("Route", "r", {"targets": targets})])
+    assert sum('did you mean "upstream"?' in violation.description for violation in violations) == MAX_GUESSES
+
+
+def test_only_the_first_of_many_unknown_options_are_guessed_at() -> None:
+    options = {f"api_versio{number}": "x" for number in range(30)}
+    spec = {"provider": "azure-openai", "base_url": "https://r.svc", "options": options}
+    _, violations = read_manifests([document("Upstream", "a", spec)])
+    assert sum('did you mean "api_version"?' in violation.description for violation in violations) == MAX_GUESSES
+
+
+def test_unknown_parts_of_a_document_and_of_its_metadata_are_bounded_too() -> None:
+    many = {f"k{number}": 1 for number in range(1000)}
+    given = document("Team", "a", {}) | many
+    given["metadata"] |= many
+    assert len(read_manifests([given])[1]) == 2 * (MAX_LISTED + 1)

@@ -30,10 +30,21 @@ def test_what_was_meant(name: str, meant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "meant"), [("openia", "openai"), ("azure", "azure-openai"), ("vertex", "vertex-ai"), ("gemni", "")]
+    ("name", "meant"),
+    [
+        ("openia", '"openai"'),
+        ("vertex", '"vertex-ai"'),
+        ("gemni", ""),
+        ("azure", '"azure-openai"'),
+        ("grok", '"xai"'),
+        ("GEMINI", '"google-ai-studio"'),
+        ("claude", '"anthropic"'),
+        ("AWS", '"bedrock"'),
+        ("google", '"google-ai-studio" or "vertex-ai"'),
+    ],
 )
 def test_providers_that_are_none_are_told_with_a_guess_and_the_known_ones(name: str, meant: str) -> None:
     said = unknown_provider(name)
     assert said.startswith(f'"{name}" is not a provider')
-    assert (f'did you mean "{meant}"?' in said) == bool(meant)
+    assert f"speaks; {f'did you mean {meant}? ' if meant else ''}known are" in said
     assert all(known in said for known in PROVIDERS)

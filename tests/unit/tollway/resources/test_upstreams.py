@@ -17,6 +17,8 @@ GUIDE = Path("docs/credentials.md").read_text()
 SECRET = UpstreamSecret(ref="env:KEY")
 AZURE = "https://my-resource.openai.azure.com"
 ROLE = "arn:aws:iam::123456789012:role/tollway"
+DATABRICKS = "https://adb-1.4.azuredatabricks.net/serving-endpoints"
+KEYS = "AKIA1:abc/d+e"
 GUID = "3f2504e0-4f89-11d3-9a0c-0305e82c3301"
 ENTRA = {"auth": "entra", "tenant_id": "contoso.onmicrosoft.com", "client_id": GUID}
 IDENTITY = {"role_arn": ROLE, "web_identity_token_file": "/var/run/token"}
@@ -41,6 +43,16 @@ def wrong_option(provider: str, option: str, value: str) -> bool:
     [
         ("azure-openai", SECRET, {"base_url": AZURE}),
         ("azure-openai", None, {"base_url": "http://127.0.0.1:8080"}),
+        (
+            "azure-openai",
+            None,
+            {"base_url": "https://apim.acme.com", "headers": {"Ocp-Apim-Subscription-Key": "x"}},
+        ),
+        ("azure-openai", None, {"base_url": "https://apim.azure-api.net/team"}),
+        ("azure-openai", None, {"base_url": "https://notazure.com"}),
+        ("databricks", None, {"base_url": "https://gateway.acme.com/serving-endpoints"}),
+        ("databricks", SECRET, {"base_url": DATABRICKS}),
+        ("databricks", SECRET, {"base_url": "https://adb-1.4.azuredatabricks.net/ai-gateway/mlflow/v1"}),
         ("azure-openai", None, {"base_url": AZURE, "options": {"auth": "entra"}}),
         ("azure-openai", None, {"base_url": AZURE, "options": {"auth": "entra", "client_id": GUID}}),
         ("azure-openai", SECRET, {"base_url": AZURE, "options": ENTRA}),
@@ -51,6 +63,17 @@ def wrong_option(provider: str, option: str, value: str) -> bool:
         ("bedrock", None, {"region": "eu-central-1", "options": {"profile": "gateway", "auth": "sigv4"}}),
         ("bedrock", None, {"base_url": "https://proxy.example", "options": {"auth": "bearer"}}),
         ("bedrock", UpstreamSecret(value="ABSKabc="), {"region": "us-east-1"}),
+        ("bedrock", UpstreamSecret(value="ABSKabc="), {"base_url": "https://proxy.example"}),
+        ("bedrock", UpstreamSecret(fingerprint="f"), {"base_url": "https://proxy.example"}),
+        ("bedrock", SECRET, {"base_url": "https://bedrock-runtime.us-east-1.amazonaws.com"}),
+        ("bedrock", None, {"base_url": "http://bedrock-mock.test-env:4566", "region": "us-east-1"}),
+        ("bedrock", UpstreamSecret(value=KEYS), {"region": "us-east-1", "options": {"auth": "sigv4"}}),
+        (
+            "bedrock",
+            UpstreamSecret(value='{"access_key_id": "AKIA1", "secret_access_key": "s"}\n'),
+            {"region": "us-east-1"},
+        ),
+        ("bedrock", UpstreamSecret(value="with space\n"), {"region": "us-east-1", "options": {"auth": "bearer"}}),
         ("bedrock", UpstreamSecret(value="anything"), {"region": "us-east-1", "options": {"auth": "bearer"}}),
         ("bedrock", UpstreamSecret(value="AKIA1:abc/d+e:tok=="), {"region": "us-east-1"}),
         ("vertex-ai", None, {"options": {"project": "my-project-42", "location": "europe-west4"}}),
@@ -64,6 +87,16 @@ def wrong_option(provider: str, option: str, value: str) -> bool:
         ("ollama", None, {"base_url": "http://host:11434/v1"}),
         ("vllm", SECRET, {"base_url": "http://vllm.models.svc:8000/behind/a/proxy"}),
         ("openai_compatible", SECRET, {"base_url": "http://gpu.example.com"}),
+        ("openai_compatible", None, {"base_url": "https://gw.example/rerank"}),
+        ("openai_compatible", None, {"base_url": "https://gw.example/team/embeddings"}),
+        ("vllm", None, {"base_url": "http://gw.models/responses"}),
+        ("openai", SECRET, {"base_url": "http://litellm.ai-platform:4000/v1"}),
+        ("anthropic", SECRET, {"base_url": "http://claude-proxy.gateway:8080"}),
+        ("openai", SECRET, {"base_url": "HTTPS://API.OpenAI.com/v1"}),
+        ("deepseek", SECRET, {"base_url": "https://api.deepseek.com/v1"}),
+        ("anthropic", SECRET, {"base_url": "https://openrouter.ai/api"}),
+        ("cohere", SECRET, {"base_url": "https://proxy.example/v1"}),
+        ("groq", SECRET, {"base_url": "https://api.groq.com.proxy.example/openai"}),
         ("openai", SECRET, {"base_url": "http://10.0.0.7/v1"}),
         ("openai", SECRET, {"base_url": "http://simulator/v1"}),
         ("deepseek", SECRET, {"base_url": "https://api.deepseek.com"}),
@@ -84,7 +117,23 @@ def test_upstreams_that_can_work_are_accepted(
         ("azure-openai", SECRET, {"base_url": AZURE, "options": {"auth": "entra"}}, "secret", "options.tenant_id and"),
         ("azure-openai", SECRET, {"base_url": AZURE, "options": {"client_id": GUID}}, "options.client_id", "auth"),
         ("bedrock", None, {"options": {"auth": "basic"}, "region": "us-east-1"}, "options.auth", '"bearer" or "sigv4"'),
-        ("bedrock", None, {"base_url": "https://proxy.example"}, "region", "unless options.auth is bearer"),
+        ("bedrock", None, {"base_url": "https://proxy.example"}, "region", "unless options.auth is bearer or the"),
+        ("bedrock", UpstreamSecret(value=KEYS), {"base_url": "https://proxy.example"}, "region", "or the secret is a"),
+        ("bedrock", SECRET, {"base_url": "https://{region}.proxy.example"}, "region", "an address that names it"),
+        (
+            "bedrock",
+            SECRET,
+            {"base_url": "https://proxy.example", "options": {"auth": "sigv4"}},
+            "region",
+            "unless options.auth is bearer",
+        ),
+        (
+            "bedrock",
+            SECRET,
+            {"base_url": "https://proxy.example", "options": {"role_arn": ROLE}},
+            "region",
+            "unless options.auth is bearer",
+        ),
         ("bedrock", None, {"options": {"auth": "bearer"}}, "region", "is called at an address that names it"),
         (
             "bedrock",
@@ -110,7 +159,36 @@ def test_upstreams_that_can_work_are_accepted(
         ("bedrock", SECRET, {"region": "us-east-1", "options": IDENTITY}, "secret", "together with"),
         ("bedrock", SECRET, {"region": "us-east-1", "options": {"profile": "p"}}, "secret", "together with"),
         ("bedrock", UpstreamSecret(value=CANARY), {"region": "us-east-1"}, "secret.value", "ACCESS_KEY_ID:"),
+        (
+            "bedrock",
+            UpstreamSecret(value=f"ABSK{CANARY}"),
+            {"region": "us-east-1", "options": {"auth": "sigv4"}},
+            "secret.value",
+            "ACCESS_KEY_ID:",
+        ),
+        (
+            "bedrock",
+            UpstreamSecret(value=f"a\r\n{CANARY}"),
+            {"region": "us-east-1", "options": {"auth": "bearer"}},
+            "secret.value",
+            "without line breaks",
+        ),
+        ("bedrock", UpstreamSecret(value="{}"), {"region": "us-east-1"}, "secret.value", "JSON with access_key_id"),
+        (
+            "bedrock",
+            UpstreamSecret(value=f'{{"access_key_id": 1, "secret_access_key": "{CANARY}"}}'),
+            {"region": "us-east-1"},
+            "secret.value",
+            "JSON with access_key_id",
+        ),
         ("vertex-ai", UpstreamSecret(value=CANARY), {}, "secret.value", "JSON of a service account"),
+        ("vertex-ai", UpstreamSecret(value="{}"), {}, "secret.value", "with its type"),
+        ("vertex-ai", UpstreamSecret(value=f'{{"type": "{CANARY}'), {}, "secret.value", "with its type"),
+        ("vertex-ai", UpstreamSecret(value='{"a":' * 1600 + "}"), {}, "secret.value", "with its type"),
+        ("azure-openai", None, {"base_url": "https://R.openai.azure.us"}, "secret", "takes no calls without one"),
+        ("databricks", None, {"base_url": DATABRICKS}, "secret", "takes no calls without one"),
+        ("databricks", None, {"base_url": "https://w.cloud.databricks.com/serving-endpoints"}, "secret", "is required"),
+        ("openai", SECRET, {"base_url": "http://gw.prod/v1"}, "base_url", "or name it NAME.NAMESPACE.svc"),
         ("openai", SECRET, {"base_url": "http://eu.api.openai.com/v1"}, "base_url", "https://"),
         ("openai", SECRET, {"base_url": "http://proxy.example.com/v1"}, "base_url", "https://"),
         ("vertex-ai", None, {"base_url": "http://proxy.example.com/v1"}, "base_url", "https://"),
@@ -137,7 +215,20 @@ def test_upstreams_that_cannot_work_are_refused_with_the_next_step(
         ("openai", "https://proxy.example/v1/chat/completions/", "https://proxy.example/v1"),
         ("openai", "https://proxy.example/v1/embeddings", "https://proxy.example/v1"),
         ("openai", "https://proxy.example/v1/responses", "https://proxy.example/v1"),
-        ("openai", "https://proxy.example/v1/messages", "https://proxy.example"),
+        ("openai", "https://proxy.example/v1/messages", "https://proxy.example/v1"),
+        ("openai", "https://eu.api.openai.com", "https://eu.api.openai.com/v1"),
+        ("openai", "https://proxy.example/openai/v1/rerank", "https://proxy.example/openai/v1"),
+        ("groq", "https://api.groq.com/openai/v1/embeddings", "https://api.groq.com/openai/v1"),
+        ("groq", "https://api.groq.com/openai", "https://api.groq.com/openai/v1"),
+        ("deepseek", "https://p.example/v1/embeddings", "https://p.example/v1"),
+        ("openrouter", "https://openrouter.ai/api/v1/messages", "https://openrouter.ai/api/v1"),
+        ("openrouter", "https://openrouter.ai/api", "https://openrouter.ai/api/v1"),
+        ("mistral", "https://api.mistral.ai/v1/fim/completions", "https://api.mistral.ai/v1"),
+        ("mistral", "https://codestral.mistral.ai", "https://codestral.mistral.ai/v1"),
+        ("cohere", "https://api.cohere.com/v1", "https://api.cohere.com"),
+        ("cohere", "https://api.cohere.com/compatibility/v1", "https://api.cohere.com"),
+        ("perplexity", "https://api.perplexity.ai/v1", "https://api.perplexity.ai"),
+        ("perplexity", "https://api.perplexity.ai/v1/embeddings", "https://api.perplexity.ai"),
         ("openai", "https://api.openai.com", "https://api.openai.com/v1"),
         ("openai", "https://api.openai.com/chat/completions", "https://api.openai.com/v1"),
         ("anthropic", "https://api.anthropic.com/v1/messages", "https://api.anthropic.com"),
@@ -152,7 +243,17 @@ def test_upstreams_that_cannot_work_are_refused_with_the_next_step(
         (
             "vertex-ai",
             "https://europe-west4-aiplatform.googleapis.com",
-            "https://{location}-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}",
+            "https://europe-west4-aiplatform.googleapis.com/v1/projects/{project}/locations/{location}",
+        ),
+        (
+            "vertex-ai",
+            "https://europe-west4-aiplatform.googleapis.com/v1/projects/my-project",
+            "https://europe-west4-aiplatform.googleapis.com/v1/projects/my-project/locations/{location}",
+        ),
+        (
+            "vertex-ai",
+            "https://aiplatform.eu.rep.googleapis.com/v1",
+            "https://aiplatform.eu.rep.googleapis.com/v1/projects/{project}/locations/{location}",
         ),
         ("azure-openai", f"{AZURE}/openai", AZURE),
         ("azure-openai", f"{AZURE}/openai/deployments/gpt-4o", AZURE),
@@ -162,8 +263,11 @@ def test_upstreams_that_cannot_work_are_refused_with_the_next_step(
         (
             "databricks",
             "https://w.example/serving-endpoints/llm/invocations",
-            "https://w.example/serving-endpoints/llm",
+            "https://w.example/serving-endpoints",
         ),
+        ("databricks", f"{DATABRICKS}/llm/invocations", DATABRICKS),
+        ("databricks", f"{DATABRICKS}/llm", DATABRICKS),
+        ("databricks", "https://w.cloud.databricks.com", "https://w.cloud.databricks.com/serving-endpoints"),
         ("ollama", "http://host:11434", "http://host:11434/v1"),
         ("ollama", "http://host:11434/", "http://host:11434/v1"),
         ("ollama", "http://host:11434/api", "http://host:11434/v1"),
@@ -172,6 +276,9 @@ def test_upstreams_that_cannot_work_are_refused_with_the_next_step(
         ("sglang", "http://host:30000", "http://host:30000/v1"),
         ("llama.cpp", "http://host:8080/v1/chat/completions", "http://host:8080/v1"),
         ("sim", "http://host/v1/rerank", "http://host/v1"),
+        ("vllm", "http://host/v1/messages", "http://host/v1"),
+        ("openai_compatible", "https://gw.example/v1/embeddings", "https://gw.example/v1"),
+        ("openai_compatible", "https://gw.example/chat/completions", "https://gw.example"),
     ],
 )
 def test_base_urls_copied_too_far_or_not_far_enough_are_told_with_what_was_meant(
@@ -182,6 +289,12 @@ def test_base_urls_copied_too_far_or_not_far_enough_are_told_with_what_was_meant
     assert said.keys() == {"base_url"}
     assert said["base_url"].endswith(f'; did you mean "{meant}"?')
     assert wrong(provider, SECRET, base_url=meant, region="eu-central-1", options=options) == {}
+
+
+def test_schemes_and_hosts_are_kept_in_lower_case() -> None:
+    upstream = Upstream(name="upstreams/a", provider="openai", base_url="HTTPS://Proxy.Example/V1/")
+    UPSTREAM.normalize(upstream)
+    assert upstream.base_url == "https://proxy.example/V1"
 
 
 @pytest.mark.parametrize(
