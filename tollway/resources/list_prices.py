@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from tollway.config.v1.resources_pb2 import BookPrice, ModelMatch, Price, Rate
 from tollway.kernel.pricing import ORDINARY_TIER, UNITS_PER_RATE
@@ -160,11 +161,17 @@ def add_listed_rates(rates: RateWriter, catalog_id: str, model: str) -> None:
     if not known:
         return
     for listed in METERS:
-        if listed.provider == catalog_id and re.fullmatch(listed.models, model):
+        if listed.provider == catalog_id and _pattern(listed.models).fullmatch(model):
             _add_missing(rates, known, listed.rate)
     for tier in TIERS:
-        if tier.provider == catalog_id and re.fullmatch(tier.models, model):
+        if tier.provider == catalog_id and _pattern(tier.models).fullmatch(model):
             _add_tier(rates, tier)
+
+
+@cache
+def _pattern(models: str) -> re.Pattern[str]:
+    """More are asked for by turns than the `re` module keeps."""
+    return re.compile(models)
 
 
 def _add_missing(rates: RateWriter, known: list[Rate], rate: ListedRate) -> None:

@@ -1,7 +1,7 @@
 """Pure: tests of model names as compiled patterns, all of which must match a whole name."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tollway.config.v1 import resources_pb2 as machine
 from tollway.kernel.globs import ANY_CHARACTERS, glob_expression
@@ -17,6 +17,19 @@ def compile_model_matches(matches: Iterable[machine.ModelMatch]) -> re.Pattern[s
         return re.compile(expression)
     except re.error as error:
         raise ValueError(f"the tests of models make no regular expression: {error}") from None
+
+
+def check_model_matches(matches: Sequence[machine.ModelMatch]) -> None:
+    """Raises ValueError as compile_model_matches does, without the work where that cannot fail."""
+    if any(map(_may_fail, matches)):
+        compile_model_matches(matches)
+    else:
+        _any_expression(matches)
+
+
+def _may_fail(match: machine.ModelMatch) -> bool:
+    """Whether `match` holds something that may be no regular expression; what is plain text is escaped."""
+    return match.WhichOneof("test") not in ("exact", "prefix", "suffix", "contains")
 
 
 def _any_expression(matches: Iterable[machine.ModelMatch]) -> str:

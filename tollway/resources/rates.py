@@ -1,9 +1,7 @@
 """Rates as integer nano-USD per million units: of admins exactly or not at all, of catalogs rounded up."""
 
-import math
 import re
 from decimal import Decimal
-from fractions import Fraction
 
 from tollway.admin.v1.prices_pb2 import Rate
 from tollway.kernel.money import NANO_PER_USD, parse_usd
@@ -56,7 +54,8 @@ def catalog_nano_usd(price_usd: Decimal, per: int) -> int:
         raise ValueError(f"{price_usd} is not a price")
     if price_usd and not _SMALLEST_EXPONENT <= price_usd.adjusted() < -_SMALLEST_EXPONENT:
         raise ValueError(f"{price_usd} is not a credible price")
-    nano_usd = math.ceil(Fraction(price_usd) * NANO_PER_USD * UNITS_PER_RATE / per)
+    usd, units = price_usd.as_integer_ratio()
+    nano_usd = -(-usd * NANO_PER_USD * UNITS_PER_RATE // (units * per))
     if nano_usd > MAX_NANO_USD:
         raise ValueError(f"{price_usd} is not a credible price")
     return nano_usd
