@@ -5,6 +5,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -22,12 +23,15 @@ from tollway.admin.v1 import rerating_pb2 as admin_pb2
 from tollway.admin.v1.manifests_pb2 import ApplyManifestsRequest, ApplyManifestsResponse
 from tollway.kernel.usage import SettlementState
 from tollway.resources.book import build_price_book
+from tollway.resources.providers import PROVIDERS
 from tollway.usage.v1.usage_pb2 import METER_INPUT, METER_OUTPUT, UsageEvent
 
 NOON_US = 1_795_262_400_000_000
 """2026-11-21T12:00Z."""
 DAY_US = 86_400_000_000
-BOOK = build_price_book().name
+build_book = partial(build_price_book, tuple(PROVIDERS[name] for name in ("openai", "anthropic", "sim")))
+"""All of the catalog would take most of a test's time."""
+BOOK = build_book().name
 SERVICE = "PriceReratingService"
 MODELS = ("echo", "lorem-5", "unknown-1")
 _STATES = (1, 1, 1, 2, 3, 4, 5, 6, 7)
