@@ -60,6 +60,7 @@ class AnthropicStreamParser:
         self._answer_tool = answer_tool_name(call.body)
         self._message: JsonObject = {}
         self._envelope = envelope(call, {}, "chat.completion.chunk")
+        self._around: dict[str, tuple[bytes, bytes]] = {}
         self._blocks: dict[int, _Block] = {}
         self._usage: JsonObject = {}
         self._stop: JsonObject = {}
@@ -104,6 +105,7 @@ class AnthropicStreamParser:
             return []
         self._has_begun, self._message = True, message
         self._envelope = envelope(self._call, message, "chat.completion.chunk")
+        self._around.clear()
         self._stop = {name: message.get(name) for name in _ENDS}
         frame = self._chunk({"role": "assistant", "content": ""})
         frame.is_content = False
@@ -212,13 +214,22 @@ class AnthropicStreamParser:
         if not isinstance(text, str) or not text:
             return []
         self._characters += len(text)
-        return [self._chunk({"content": text}, size=text_bytes(text))]
+        return [self._text_chunk("content", text)]
 
     def _on_thinking(self, block: _Block, text: Any) -> list[Frame]:
         if not isinstance(text, str) or not text:
             return []
         block.text += text
-        return [self._chunk({"reasoning_content": text}, size=text_bytes(text))]
+        return [self._text_chunk("reasoning_content", text)]
+
+    def _text_chunk(self, member: str, text: str) -> Frame:
+        """What `_chunk` makes of a delta with one text: nearly all chunks are such, and differ in it alone."""
+        around = self._around.get(member)
+        if around is None:
+            head, _, tail = self._chunk({member: ""}).data.rpartition(b'""')
+            around = self._around[member] = (head, tail)
+        data = b"%b%b%b" % (around[0], encode(text), around[1])
+        return Frame(data, model=model_of(self._message), text_bytes=text_bytes(text), deltas=1)
 
     def _chunk(self, delta: JsonObject, finish: str | None = None, size: int = 0) -> Frame:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
