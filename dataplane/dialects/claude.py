@@ -148,6 +148,16 @@ def nearest_effort(effort: str | None, levels: tuple[str, ...]) -> str:
     return below[-1] if below else next(iter(levels), "")
 
 
+def taken_effort(effort: str | None, levels: tuple[str, ...], *, is_always_on: bool) -> str | None:
+    """What `effort` is where a model has `levels` of it; None where it is not said, or not taken.
+
+    None at all is the least of a model whose thinking cannot be turned off.
+    """
+    if effort in BUDGETS and levels:
+        return nearest_effort(effort, levels)
+    return "low" if effort == "none" and is_always_on else None
+
+
 def continues_unthinking(
     turns: list[JsonObject], is_use: Callable[[JsonObject], bool], is_thinking: Callable[[JsonObject], bool]
 ) -> bool:

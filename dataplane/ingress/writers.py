@@ -6,8 +6,8 @@ Clients that speak another format than the hub's are answered through its Client
 import asyncio
 import math
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Protocol
 from urllib.parse import quote
 
@@ -195,15 +195,9 @@ class SseWriter:
         return self._put(feed(frames[0]) if len(frames) == 1 else b"".join([feed(frame) for frame in frames]))
 
     async def catch_up(self, outcome: Outcome) -> None:
-        self.write_began_s = time.monotonic()
-        try:
+        with self._waiting():
             await self._begin(outcome)
             await self._drain()
-        except ConnectionError as error:
-            raise ClientGone("The client left.") from error
-        finally:
-            self.last_write_s = time.monotonic()
-            self.write_began_s = 0.0
 
     async def keep_alive(self, outcome: Outcome) -> None:
         """A comment; a client that has left is for the next sweep to see."""
@@ -260,11 +254,17 @@ class SseWriter:
 
     async def _end(self, outcome: Outcome) -> None:
         """The last byte of a stream whose last event was written. Raises ClientGone."""
-        self.write_began_s = time.monotonic()
-        try:
+        with self._waiting():
             await self._begin(outcome)
             if self._stream is not None:
                 await self._stream.write_eof()
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Around what waits for the client, so that it is seen how long. Raises ClientGone for a ConnectionError."""
+        self.write_began_s = time.monotonic()
+        try:
+            yield
         except ConnectionError as error:
             raise ClientGone("The client left.") from error
         finally:

@@ -6,12 +6,11 @@ from dataplane.call import JsonObject
 from dataplane.dialects.anthropic.models import ModelTraits, Thinking
 from dataplane.dialects.anthropic.reasoning import is_thinking
 from dataplane.dialects.claude import (
-    BUDGETS,
     asked_thinking,
     continues_unthinking,
     drawing,
-    nearest_effort,
     own_thinking,
+    taken_effort,
     thinking_effort,
 )
 from dataplane.dialects.hub import number_of, wanted_reasoning
@@ -26,11 +25,9 @@ def apply_thinking(body: JsonObject, rendered: JsonObject, traits: ModelTraits) 
     both, but for an amount that it does not say. A model that is forced to use a tool does not think.
     """
     effort, budget = wanted_reasoning(body)
-    output_config = rendered.get("output_config") or {}
-    if effort in BUDGETS and traits.efforts:
-        rendered["output_config"] = {"effort": nearest_effort(effort, traits.efforts), **output_config}
-    elif effort == "none" and traits.off is None:
-        rendered["output_config"] = {"effort": "low", **output_config}
+    taken = taken_effort(effort, traits.efforts, is_always_on=traits.off is None)
+    if taken is not None:
+        rendered["output_config"] = {"effort": taken, **(rendered.get("output_config") or {})}
     own = body.get("thinking")
     thinking = own_thinking(own, traits.off, is_adaptive=traits.thinking is Thinking.ADAPTIVE)
     if thinking is None:

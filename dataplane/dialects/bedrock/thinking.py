@@ -13,6 +13,7 @@ from dataplane.dialects.claude import (
     nearest_effort,
     own_thinking,
     stop_sequences,
+    taken_effort,
     thinking_effort,
 )
 from dataplane.dialects.hub import number_of, stop_texts, wanted_reasoning
@@ -72,11 +73,8 @@ def sampling_fields(body: JsonObject, fields: JsonObject, traits: ModelTraits) -
 
 def _claude_fields(body: JsonObject, rendered: JsonObject, traits: ModelTraits, limit: int | None) -> JsonObject:
     effort, budget = wanted_reasoning(body)
-    fields: JsonObject = {}
-    if effort in BUDGETS and traits.efforts:
-        fields["output_config"] = {"effort": nearest_effort(effort, traits.efforts)}
-    elif effort == "none" and traits.off is None:
-        fields["output_config"] = {"effort": "low"}
+    taken = taken_effort(effort, traits.efforts, is_always_on=traits.off is None)
+    fields: JsonObject = {} if taken is None else {"output_config": {"effort": taken}}
     own, is_adaptive = body.get("thinking"), traits.reasoning is Reasoning.ADAPTIVE if traits.is_claude else None
     thinking = own_thinking(own, traits.off, is_adaptive=is_adaptive)
     if thinking is None:

@@ -28,14 +28,6 @@ EVENT_STREAM = {"content-type": "text/event-stream"}
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[ScriptedUpstream]:
-    scripted = ScriptedUpstream()
-    await scripted.start()
-    yield scripted
-    await scripted.stop()
-
-
-@pytest.fixture
 async def gateway(provider: ScriptedUpstream) -> AsyncIterator[RunningGateway]:
     a, b = upstream("a", f"{provider.url}/a"), upstream("b", f"{provider.url}/b")
     running = await start_gateway([a, b], [route("both", Target(a, "m"), Target(b, "m"))])

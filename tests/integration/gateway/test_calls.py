@@ -38,14 +38,6 @@ STREAM = [chunk("hel"), chunk("lo"), chunk(None, "stop"), USAGE_CHUNK]
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[ScriptedUpstream]:
-    scripted = ScriptedUpstream()
-    await scripted.start()
-    yield scripted
-    await scripted.stop()
-
-
-@pytest.fixture
 async def gateway(provider: ScriptedUpstream) -> AsyncIterator[RunningGateway]:
     """Upstreams `a` and `b`; route `both` tries a, then b; `m` is the only model that `a` admits."""
     a = upstream("a", f"{provider.url}/a", "m")

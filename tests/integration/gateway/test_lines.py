@@ -33,14 +33,6 @@ def stream(*usages: Any, cut: bool = False) -> Script:
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[ScriptedUpstream]:
-    scripted = ScriptedUpstream()
-    await scripted.start()
-    yield scripted
-    await scripted.stop()
-
-
-@pytest.fixture
 async def gateway(provider: ScriptedUpstream) -> AsyncIterator[RunningGateway]:
     """Route `both` tries upstream a, then b, once each."""
     a, b = upstream("a", f"{provider.url}/a"), upstream("b", f"{provider.url}/b")

@@ -27,14 +27,6 @@ def reported(tokens: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def provider() -> AsyncIterator[ScriptedUpstream]:
-    scripted = ScriptedUpstream()
-    await scripted.start()
-    yield scripted
-    await scripted.stop()
-
-
-@pytest.fixture
 async def gateway(provider: ScriptedUpstream) -> AsyncIterator[RunningGateway]:
     a = upstream("a", f"{provider.url}/a", "m")
     running = await start_gateway([a], [route("m", Target(a, "m"))], send_buffer_bytes=BUFFER_BYTES)
