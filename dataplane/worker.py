@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Final
 
 from prometheus_client import CollectorRegistry
@@ -25,7 +26,7 @@ _ORPHAN_BOUNDS: Final = DrainSettings(delay_s=0.0, timeout_s=2.0)
 
 
 class ReadyPipe:
-    """Tells the parent when readiness changes."""
+    """Tells the parent when readiness changes; a parent that has ended needs no word, and no call is cut for that."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -34,7 +35,8 @@ class ReadyPipe:
     def report(self, is_ready: bool) -> None:
         if is_ready is not self._told:
             self._told = is_ready
-            os.write(self._descriptor, READY if is_ready else NOT_READY)
+            with suppress(BrokenPipeError):
+                os.write(self._descriptor, READY if is_ready else NOT_READY)
 
 
 def main() -> None:

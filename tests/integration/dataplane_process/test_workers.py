@@ -66,15 +66,20 @@ async def test_a_worker_that_dies_is_replaced_while_the_port_stays_open(site: Si
     assert len(await stored_sequences(site.nats.url())) == 20
 
 
-async def test_no_worker_outlives_its_parent(site: Site) -> None:
+async def test_no_worker_outlives_its_parent_and_a_call_that_ends_soon_is_not_cut(site: Site) -> None:
     plane = await site.start(TOLLWAY_WORKERS="2", TOLLWAY_DRAIN_DELAY_S="60")
     workers = children(plane.process.pid)
     assert {await call(plane) for _ in range(5)} == {200}
+    body = {"model": "sim/stream-100", "messages": BODY["messages"], "stream": True}
 
-    plane.process.kill()
+    async with plane.session() as session, session.post(f"{plane.api_url}/v1/chat/completions", json=body) as response:
+        await response.content.readany()
+        plane.process.kill()
+        assert (await response.text()).endswith("data: [DONE]\n\n")
 
     await eventually(lambda: not any(is_alive(pid) for pid in workers), timeout_s=8)
-    assert len(await stored_sequences(site.nats.url())) == 5
+    await eventually(lambda: plane.log.count("stopped node=node-w") == 2)
+    assert len(await stored_sequences(site.nats.url())) == 6
 
 
 async def test_manifests_that_are_bad_at_start_stop_all_workers_with_what_is_wrong(site: Site) -> None:
