@@ -56,6 +56,14 @@ def token_count(parent: JsonObject, name: str) -> int | None:
     return value if type(value) is int and 0 <= value <= _MOST_TOKENS else None
 
 
+def count_of(parent: JsonObject, name: str) -> int:
+    """The count under `name` as token_count reads it; 0 when it is no credible one."""
+    value = parent.get(name)
+    if type(value) is int and 0 <= value <= _MOST_TOKENS:
+        return value
+    return 0 if value is None else token_count(parent, name) or 0
+
+
 def usage_object(usage: Usage) -> JsonObject:
     """`usage` as OpenAI's usage object: cached and cache-written tokens inside the prompt's, reasoning in the rest."""
     prompt, completion = usage.input_tokens, usage.output_tokens

@@ -35,9 +35,9 @@ def apply_betas(request: UpstreamRequest, body: JsonObject, call: Call) -> None:
 
     A client of the hub's format asks for them in the header of that name, or in `anthropic_beta`.
     """
-    given = [*_names(call.forwarded_headers.get(BETA_HEADER)), *_names(call.body.get(_BETA_MEMBER))]
-    names = dict.fromkeys([*_names(request.headers.get(BETA_HEADER)), *given, *needed_betas(body)])
-    if names:
+    told = (request.headers.get(BETA_HEADER), call.forwarded_headers.get(BETA_HEADER), call.body.get(_BETA_MEMBER))
+    given = [name for names in told if names is not None for name in _names(names)]
+    if names := dict.fromkeys([*given, *needed_betas(body)]):
         request.headers[BETA_HEADER] = ",".join(names)
 
 

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from dataplane.call import JsonObject
-from dataplane.dialects.hub import list_of, object_of, text_of, token_count
+from dataplane.dialects.hub import count_of, list_of, object_of, text_of, token_count
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
@@ -22,7 +22,7 @@ def merged_usage(reported: JsonObject, more: Any) -> JsonObject:
     """
     if not isinstance(more, dict):
         return reported
-    has_input = any(_count(more, name) for name in _INPUT)
+    has_input = any(count_of(more, name) for name in _INPUT)
     told = {name: value for name, value in more.items() if value is not None and (has_input or name not in _INPUT)}
     return {**reported, **told}
 
@@ -86,40 +86,36 @@ def _declined(attempts: list[JsonObject], reported: JsonObject) -> list[JsonObje
 
     The last of them is the answer's.
     """
-    is_apart = sum(_count(part, "output_tokens") for part in attempts) > _count(reported, "output_tokens")
+    is_apart = sum(count_of(part, "output_tokens") for part in attempts) > count_of(reported, "output_tokens")
     if not is_apart or attempts[-1].get("type") != _FALLBACK:
         return []
     answering = text_of(attempts[-1].get("model"))
     others = [part for part in attempts if text_of(part.get("model")) not in ("", answering)]
-    heard = {text_of(part.get("model")) for part in others if _count(part, "output_tokens")}
+    heard = {text_of(part.get("model")) for part in others if count_of(part, "output_tokens")}
     return [part for part in others if text_of(part.get("model")) in heard]
 
 
 def _meters(reported: JsonObject) -> Usage:
     """The meters of a usage object, or of one iteration of it."""
     for_5m, for_1h = _cache_writes(reported)
-    output = _count(reported, "output_tokens")
+    output = count_of(reported, "output_tokens")
     return Usage(
-        input=_count(reported, "input_tokens"),
-        cache_read=_count(reported, "cache_read_input_tokens"),
+        input=count_of(reported, "input_tokens"),
+        cache_read=count_of(reported, "cache_read_input_tokens"),
         cache_write_5m=for_5m,
         cache_write_1h=for_1h,
         output=output,
-        reasoning=min(output, _count(object_of(reported.get("output_tokens_details")), "thinking_tokens")),
-        search=_count(object_of(reported.get("server_tool_use")), "web_search_requests"),
+        reasoning=min(output, count_of(object_of(reported.get("output_tokens_details")), "thinking_tokens")),
+        search=count_of(object_of(reported.get("server_tool_use")), "web_search_requests"),
     )
 
 
 def _cache_writes(reported: JsonObject) -> tuple[int, int]:
     """Tokens written for five minutes and for an hour. The split may be an earlier event's: the total counts."""
     split = object_of(reported.get("cache_creation"))
-    for_5m, for_1h = _count(split, "ephemeral_5m_input_tokens"), _count(split, "ephemeral_1h_input_tokens")
+    for_5m, for_1h = count_of(split, "ephemeral_5m_input_tokens"), count_of(split, "ephemeral_1h_input_tokens")
     total = token_count(reported, "cache_creation_input_tokens")
     if total is None:
         return for_5m, for_1h
     for_1h = total if for_1h and not for_5m else min(total, for_1h)
     return total - for_1h, for_1h
-
-
-def _count(parent: JsonObject, name: str) -> int:
-    return (token_count(parent, name) or 0) if name in parent else 0

@@ -2,7 +2,7 @@
 
 from dataplane.call import JsonObject
 from dataplane.dialects.gemini.fields import object_at, objects_at, text_at
-from dataplane.dialects.hub import token_count
+from dataplane.dialects.hub import count_of
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
@@ -17,18 +17,18 @@ def parse_usage(answer: JsonObject) -> Usage | None:
     counts. Counts of zero are left out by the provider.
     """
     reported = object_at(answer, "usageMetadata")
-    prompt, total = _count(reported, "promptTokenCount"), _count(reported, "totalTokenCount")
+    prompt, total = count_of(reported, "promptTokenCount"), count_of(reported, "totalTokenCount")
     if not prompt and not total:
         return None
-    tool_use, thoughts = _count(reported, "toolUsePromptTokenCount"), _count(reported, "thoughtsTokenCount")
-    answered = _count(reported, "candidatesTokenCount")
+    tool_use, thoughts = count_of(reported, "toolUsePromptTokenCount"), count_of(reported, "thoughtsTokenCount")
+    answered = count_of(reported, "candidatesTokenCount")
     if "candidatesTokenCount" not in reported:
         answered = max(0, total - prompt - tool_use - thoughts)
     went_in, cached = _modalities(reported, "promptTokensDetails"), _modalities(reported, "cacheTokensDetails")
     for modality, count in _modalities(reported, "toolUsePromptTokensDetails").items():
         went_in[modality] = went_in.get(modality, 0) + count
     came_out = _modalities(reported, "candidatesTokensDetails")
-    all_cached = min(prompt, _count(reported, "cachedContentTokenCount"))
+    all_cached = min(prompt, count_of(reported, "cachedContentTokenCount"))
     fresh = prompt + tool_use - all_cached
     cached_audio = min(all_cached, cached.get("AUDIO", 0))
     input_audio = min(fresh, max(0, went_in.get("AUDIO", 0) - cached.get("AUDIO", 0)))
@@ -83,9 +83,5 @@ def _modalities(reported: JsonObject, name: str) -> dict[str, int]:
     tokens: dict[str, int] = {}
     for detail in objects_at(reported, name):
         modality = text_at(detail, "modality").upper()
-        tokens[modality] = tokens.get(modality, 0) + _count(detail, "tokenCount")
+        tokens[modality] = tokens.get(modality, 0) + count_of(detail, "tokenCount")
     return tokens
-
-
-def _count(parent: JsonObject, name: str) -> int:
-    return token_count(parent, name) or 0

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from dataplane.dialects.hub import object_of, token_count
+from dataplane.dialects.hub import count_of, object_of, token_count
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
@@ -62,7 +62,7 @@ def mend_usage(reported: Any) -> bool:
     lacking = {
         name: count
         for name, count in (("cached_tokens", _cache_read(reported, details)), ("audio_tokens", totals.audio))
-        if count and not _count(details, name)
+        if count and not count_of(details, name)
     }
     if lacking:
         reported["prompt_tokens_details"] = details | lacking
@@ -87,10 +87,10 @@ def _totals(reported: dict[str, Any]) -> _Totals | None:
         return None
     if completion is None:
         completion = max(0, (total or 0) - prompt)
-    reasoning = _count(object_of(reported.get("completion_tokens_details")), "reasoning_tokens")
-    audio = _count(object_of(reported.get("prompt_tokens_details")), "audio_tokens")
+    reasoning = count_of(object_of(reported.get("completion_tokens_details")), "reasoning_tokens")
+    audio = count_of(object_of(reported.get("prompt_tokens_details")), "audio_tokens")
     on_top = max(0, (total or 0) - prompt - completion)
-    if on_top and not audio and on_top != reasoning and _count(reported, "prompt_audio_seconds"):
+    if on_top and not audio and on_top != reasoning and count_of(reported, "prompt_audio_seconds"):
         audio = on_top
     if on_top and on_top in (reasoning, reasoning + audio):
         completion += reasoning
@@ -110,10 +110,10 @@ def _disjoint(reported: dict[str, Any], totals: _Totals) -> Usage:
     fresh -= cache_write
     input_audio = min(fresh, totals.audio)
     fresh -= input_audio
-    input_image = min(fresh, _count(went_in, "image_tokens"))
-    output_audio = min(shown, _count(came_out, "audio_tokens"))
+    input_image = min(fresh, count_of(went_in, "image_tokens"))
+    output_audio = min(shown, count_of(came_out, "audio_tokens"))
     shown -= output_audio
-    output_image = min(shown, _count(came_out, "image_tokens"))
+    output_image = min(shown, count_of(came_out, "image_tokens"))
     shown -= output_image
     return Usage(
         input=fresh - input_image,
@@ -130,40 +130,36 @@ def _disjoint(reported: dict[str, Any], totals: _Totals) -> Usage:
 
 def _with_research(usage: Usage, reported: dict[str, Any]) -> Usage:
     """`usage` with pages that were read, which are billed as input is, the reasoning about them, and searches."""
-    reasoning = _count(reported, "reasoning_tokens")
+    reasoning = count_of(reported, "reasoning_tokens")
     return usage._replace(
-        input=usage.input + _count(reported, "citation_tokens"),
+        input=usage.input + count_of(reported, "citation_tokens"),
         output=usage.output + reasoning,
         reasoning=usage.reasoning + reasoning,
-        search=_count(reported, "num_search_queries"),
+        search=count_of(reported, "num_search_queries"),
     )
 
 
 def _cache_read(reported: dict[str, Any], went_in: dict[str, Any]) -> int:
     """Cached tokens, wherever the provider puts them."""
     return (
-        _count(went_in, "cached_tokens")
-        or _count(reported, "prompt_cache_hit_tokens")
-        or _count(reported, "cached_tokens")
-        or _count(reported, "num_cached_tokens")
-        or _count(reported, "cache_read_input_tokens")
+        count_of(went_in, "cached_tokens")
+        or count_of(reported, "prompt_cache_hit_tokens")
+        or count_of(reported, "cached_tokens")
+        or count_of(reported, "num_cached_tokens")
+        or count_of(reported, "cache_read_input_tokens")
     )
 
 
 def _cache_write(reported: dict[str, Any], went_in: dict[str, Any]) -> int:
     """Tokens written to the cache, wherever the provider puts them."""
     return (
-        _count(went_in, "cache_write_tokens")
-        or _count(went_in, "cache_creation_tokens")
-        or _count(went_in, "cache_creation_input_tokens")
-        or _count(reported, "cache_creation_input_tokens")
+        count_of(went_in, "cache_write_tokens")
+        or count_of(went_in, "cache_creation_tokens")
+        or count_of(went_in, "cache_creation_input_tokens")
+        or count_of(reported, "cache_creation_input_tokens")
     )
 
 
 def _anthropics_cached(reported: dict[str, Any]) -> int:
     """Tokens read from and written to the cache under Anthropic's names: its prompts do not include them."""
-    return _count(reported, "cache_read_input_tokens") + _count(reported, "cache_creation_input_tokens")
-
-
-def _count(parent: dict[str, Any], name: str) -> int:
-    return (token_count(parent, name) or 0) if name in parent else 0
+    return count_of(reported, "cache_read_input_tokens") + count_of(reported, "cache_creation_input_tokens")
