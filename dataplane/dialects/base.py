@@ -6,7 +6,8 @@ the hub's, which it translates; its frames are in the format of the call that it
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeAlias
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from dataplane.call import HUB, Call, JsonObject, UpstreamRequest
 from dataplane.errors import GatewayError, UpstreamError
@@ -16,6 +17,7 @@ from tollway.resources.providers import ProviderRow
 
 ProviderSpec: TypeAlias = ProviderRow
 """One row of the provider catalog, in which no case is left open."""
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class SseEvent(NamedTuple):
@@ -75,8 +77,11 @@ class Dialect(Protocol):
         """What `target` is sent. Raises InvalidRequest for content that the dialect cannot say."""
         ...
 
-    def parse_result(self, call: Call, body: bytes) -> Frame:
-        """The one frame of a complete answer to `call`. Raises UpstreamError when it is not one."""
+    def parse_result(self, call: Call, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Frame:
+        """The one frame of a complete answer to `call`. Raises UpstreamError when it is not one.
+
+        `headers` are the answer's, with lower-case names: some tell only there what was used.
+        """
         ...
 
     def parse_result_chunks(self, call: Call, body: bytes) -> list[Frame]:

@@ -44,6 +44,9 @@ _PARTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     }
 )
 """Types of parts that have a bound, and of those that name what they hold the members of which they must have one."""
+_IMAGE_PARTS: Final = ("image", "image_url", "input_image")
+_IMAGE_DATA: Final = "data:image/"
+_SCHEME: Final = re.compile(r"\s*[A-Za-z][\w+.-]*:\S")
 _TEXT_SOURCES: Final = ("text", "content")
 _IMAGE_TYPE: Final = re.compile(r"\s*image/[\w.+-]+\s*", re.ASCII | re.IGNORECASE)
 _DATA: Final = re.compile(r"data:([^;,]*)", re.ASCII | re.IGNORECASE)
@@ -105,6 +108,38 @@ class Content:
                 total += _NUMBER_BYTES
         self.text_bytes += total
 
+    def add_data(self, name: str, value: Any) -> None:
+        """Adds `value`, of a member `name` of a body that is no conversation: a document, say, in a form of its own.
+
+        Whether images and sound in it are read as such is the provider's affair: they count besides being text.
+        """
+        self.text_bytes += text_bytes(value)
+        if not isinstance(value, str | dict | list):
+            return
+        pending: list[Any] = [{name: value}]
+        while pending:
+            item = pending.pop()
+            if isinstance(item, dict):
+                pending += self._inner_data(item)
+            elif isinstance(item, list):
+                pending += item
+            elif isinstance(item, str) and item[: len(_IMAGE_DATA)].lower() == _IMAGE_DATA:
+                self.add_image(_IMAGE_DATA, is_image=True)
+
+    def _inner_data(self, item: JsonObject) -> list[Any]:
+        """Adds what members of `item` are images, sound and files by their names; returns all others, and the rest."""
+        kind = item.get("type")
+        if kind in _IMAGE_PARTS and _PARTS[kind].isdisjoint(item):
+            self.add_image(kind, is_image=True)
+        rest: list[Any] = []
+        for name, member in item.items():
+            if name in _JUDGED_IN_DATA:
+                left = _JUDGED_IN_DATA[name](self, member, kind, name)
+                rest += [part for part in (left if isinstance(left, list) else [left]) if not isinstance(part, str)]
+            elif name not in _SCHEMAS:
+                rest.append(member)
+        return rest
+
     def _judge_type(self, kind: Any, part: JsonObject) -> None:
         """Notes a part of a type that has no bound, or that lacks what its type says that it holds."""
         if isinstance(kind, str):
@@ -147,6 +182,11 @@ def _file(content: Content, member: Any, kind: Any, name: str) -> Any:
     if member is not None:
         content.note(name)
     return member
+
+
+def _file_or_words(content: Content, member: Any, kind: Any, name: str) -> Any:
+    """A file, or a text that its name may as well be said of: one that is no address."""
+    return None if isinstance(member, str) and not _SCHEME.match(member) else _file(content, member, kind, name)
 
 
 def _image_url(content: Content, member: Any, kind: Any, name: str) -> Any:
@@ -225,6 +265,13 @@ _JUDGED: Final[Mapping[str, _Judge]] = MappingProxyType(
         **dict.fromkeys(("input_video", "input_file", "image_embeds", "audio_embeds", "video_embeds"), _file),
     }
 )
+_OWN_WORDS: Final = ("file", "audio", "video")
+_JUDGED_IN_DATA: Final[Mapping[str, _Judge]] = MappingProxyType(
+    {name: judge for name, judge in _JUDGED.items() if judge not in (_plain, _calls) and name != "document"}
+    | dict.fromkeys(_OWN_WORDS, _file_or_words)
+)
+_SCHEMAS: Final = ("properties", "$defs", "definitions")
+"""What is told of by name there is no content."""
 
 
 def text_bytes(value: Any) -> int:

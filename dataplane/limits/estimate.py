@@ -25,6 +25,13 @@ _MOST_BYTES_OF_A_TOKEN: Final = 8
 _NO_INPUT: Final = frozenset(("model", "metadata", "user", "stream_options", "service_tier"))
 _TOKENIZED: Final = frozenset(("prompt", "input"))
 _CONTENT: Final = frozenset(("messages", "input", "system"))
+_DEFINITIONS: Final = frozenset(
+    (
+        *("tools", "functions", "tool_choice", "function_call", "response_format", "output_format", "output_config"),
+        *("audio", "guided_json", "structured_outputs", "json_schema"),
+    )
+)
+"""Members that say what the client runs, or what the answer is to be: whatever they name, no content is in them."""
 _OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
 _COUNTS: Final = frozenset((*_OUTPUT_LIMITS, "n", "best_of"))
 _MULTIPLYING: Final = frozenset(("n", "best_of", "prompt"))
@@ -86,8 +93,10 @@ def size_of(call: Call, targets: Sequence[Target] = ()) -> Size:
             size.text_bytes += tokens
         elif name in _CONTENT:
             size.add_messages(value)
-        else:
+        elif name in _DEFINITIONS:
             size.text_bytes += text_bytes(value)
+        else:
+            size.add_data(name, value)
     size.markup_tokens = _markup_tokens(body, size.tool_calls)
     _apply_members(call, size)
     if call.endpoint.operation == _RERANK:
@@ -145,10 +154,14 @@ def _apply_members(call: Call, size: Size) -> None:
 
 
 def _apply_ranking(body: JsonObject, size: Size) -> None:
-    """A model that ranks reads the query with each document; some are billed by the hundred of them."""
+    """A model that ranks reads the query, images in it too, with each document; some are billed by the hundred."""
     documents = body.get("documents")
     count = len(documents) if isinstance(documents, list) else 1
-    size.text_bytes += text_bytes(body.get("query")) * max(0, count - 1)
+    query, times = Content(), max(0, count - 1)
+    query.add_data("query", body.get("query"))
+    size.text_bytes += query.text_bytes * times
+    size.media_bound += query.media_bound * times
+    size.media_expected += query.media_expected * times
     size.searches = -(-(count + size.text_bytes // _BYTES_PER_DOCUMENT) // _DOCUMENTS_PER_SEARCH)
 
 

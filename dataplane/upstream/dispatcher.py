@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from dataplane.call import Attempt, Call, Endpoint, Outcome, Plan, UpstreamRequest
 from dataplane.credentials.base import redact_sent
 from dataplane.dialects.base import Catalog, Dialect, Frame, ProviderSpec
+from dataplane.dialects.openai.function_answers import in_functions
 from dataplane.dialects.requests import path_of
 from dataplane.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamErrorKind
 from dataplane.snapshot import Target, Upstream
@@ -144,7 +145,7 @@ class Dispatcher:
 
 
 class _Telling(NamedTuple):
-    """A call in the form that a dialect is handed it in, and what a target is sent."""
+    """A call in the form that a dialect is handed it in, what answers are read by, and what a target is sent."""
 
     call: Call
     provider: ProviderSpec
@@ -169,7 +170,8 @@ class _Tellings:
         dialect = catalog.dialects[provider.dialect]
         call = self._call if self._call.endpoint.format == provider.dialect else self._hub_call()
         path_of(call, target, provider)
-        return _Telling(call, provider, dialect, dialect.render_request(call, target, provider))
+        request = dialect.render_request(call, target, provider)
+        return _Telling(call, provider, in_functions(dialect, call, provider), request)
 
     def _hub_call(self) -> Call:
         if self._in_hub is None:
@@ -206,7 +208,10 @@ async def _read_to_content(
         await stream.read_to_content(first)
         return stream
     body = await response.read(MAX_RESULT_BYTES, deadline_s)
-    first += dialect.parse_result_chunks(call, body) if call.stream else [dialect.parse_result(call, body)]
+    if call.stream:
+        first += dialect.parse_result_chunks(call, body)
+    else:
+        first.append(dialect.parse_result(call, body, response.headers))
     return None
 
 

@@ -9,7 +9,7 @@ from dataplane.dialects.anthropic.native import NativeStreamParser
 from dataplane.dialects.anthropic.request import render_request
 from dataplane.dialects.anthropic.response import parse_message, parse_result
 from dataplane.dialects.anthropic.stream import AnthropicStreamParser
-from dataplane.dialects.base import Frame, ProviderSpec, StreamParser
+from dataplane.dialects.base import NO_HEADERS, Frame, ProviderSpec, StreamParser
 from dataplane.errors import UpstreamError
 from dataplane.snapshot import Target
 
@@ -20,7 +20,7 @@ class AnthropicDialect:
     def render_request(self, call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
         return render_request(call, target, provider)
 
-    def parse_result(self, call: Call, body: bytes) -> Frame:
+    def parse_result(self, call: Call, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Frame:
         return parse_result(call, body)
 
     def parse_result_chunks(self, call: Call, body: bytes) -> list[Frame]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from dataplane.call import Call, UpstreamRequest
-from dataplane.dialects.base import Frame, ProviderSpec
+from dataplane.dialects.base import NO_HEADERS, Frame, ProviderSpec
 from dataplane.dialects.bedrock.errors import parse_error
 from dataplane.dialects.bedrock.request import render_request
 from dataplane.dialects.bedrock.response import parse_result, parse_result_chunks
@@ -18,8 +18,8 @@ class BedrockDialect:
     def render_request(self, call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
         return render_request(call, target, provider)
 
-    def parse_result(self, call: Call, body: bytes) -> Frame:
-        return parse_result(call, body)
+    def parse_result(self, call: Call, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Frame:
+        return parse_result(call, body, headers)
 
     def parse_result_chunks(self, call: Call, body: bytes) -> list[Frame]:
         return parse_result_chunks(call, body)

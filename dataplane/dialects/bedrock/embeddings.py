@@ -1,13 +1,15 @@
 """Embeddings of Titan, Nova and Cohere models: texts in, vectors out, which the hub tells as numbers or as base64."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from dataplane.call import Call, JsonObject
-from dataplane.dialects.base import Frame
+from dataplane.dialects.base import NO_HEADERS, Frame
 from dataplane.dialects.bedrock.answer import parse_answer
 from dataplane.dialects.bedrock.content import unsupported
 from dataplane.dialects.bedrock.errors import parse_error_object
 from dataplane.dialects.bedrock.models import model_traits
+from dataplane.dialects.bedrock.usage import parse_header_usage
 from dataplane.dialects.hub import embedding_purpose, malformed, object_of, token_count, vector_base64
 from dataplane.dialects.openai.mending import encode
 from dataplane.errors import InvalidRequest, UpstreamError, UpstreamErrorKind
@@ -47,23 +49,35 @@ def render_embeddings(body: JsonObject, model: str) -> JsonObject:
     )
 
 
-def parse_embeddings(call: Call, body: bytes) -> Frame:
-    """The vectors as one frame. Raises UpstreamError when `body` holds none.
+def parse_embeddings(call: Call, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Frame:
+    """The vectors as one frame. Raises UpstreamError when `body` holds none, which tells what was used all the same.
 
-    Titan counts the tokens; the others do not in their bodies, and then they are unknown.
+    Titan counts the tokens in its body; those of the others are in `headers` alone, and unknown where they are not.
     """
-    payload = parse_answer(body)
+    usage = parse_header_usage(headers)
+    try:
+        payload = parse_answer(body)
+        tokens = token_count(payload, "inputTextTokenCount")
+        if tokens is not None:
+            usage = Usage(input=tokens)
+        return _frame(call, payload, usage)
+    except UpstreamError as error:
+        error.usage = usage
+        raise
+
+
+def _frame(call: Call, payload: JsonObject, usage: Usage | None) -> Frame:
     vectors = _vectors(payload)
     if call.body.get("encoding_format") == "base64":
         vectors = [vector_base64(vector) for vector in vectors]
-    tokens = token_count(payload, "inputTextTokenCount")
+    tokens = 0 if usage is None else usage.input_tokens
     answer = {
         "object": "list",
         "data": [{"object": "embedding", "index": at, "embedding": vector} for at, vector in enumerate(vectors)],
         "model": call.model,
-        "usage": {"prompt_tokens": tokens or 0, "total_tokens": tokens or 0},
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }
-    return Frame(encode(answer), usage=None if tokens is None else Usage(input=tokens))
+    return Frame(encode(answer), usage=usage)
 
 
 def _texts(value: Any) -> list[str]:

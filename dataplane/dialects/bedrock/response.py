@@ -1,9 +1,10 @@
 """Complete answers of Bedrock, translated into the hub's format."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from dataplane.call import COUNT_TOKENS, Call, JsonObject
-from dataplane.dialects.base import Frame, SseEvent
+from dataplane.dialects.base import NO_HEADERS, Frame, SseEvent
 from dataplane.dialects.bedrock.answer import delta_bytes, envelope, invoked_model, parse_answer, parse_message
 from dataplane.dialects.bedrock.blocks import BlockTranslator
 from dataplane.dialects.bedrock.embeddings import EMBEDDINGS, parse_embeddings
@@ -22,10 +23,10 @@ _ENDS: Final = {
 }
 
 
-def parse_result(call: Call, body: bytes) -> Frame:
+def parse_result(call: Call, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Frame:
     """The answer as one frame. Raises UpstreamError when it is none."""
     if call.endpoint.name == EMBEDDINGS:
-        return parse_embeddings(call, body)
+        return parse_embeddings(call, body, headers)
     payload = parse_answer(body)
     if call.endpoint.name == RERANK:
         return parse_rerank(call, payload)

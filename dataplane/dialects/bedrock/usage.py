@@ -1,5 +1,6 @@
-"""Converse's usage object, normalised into disjoint meters, and told as the hub tells it."""
+"""What Bedrock says was used, in Converse's usage object or in headers, normalised into disjoint meters."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from dataplane.call import JsonObject
@@ -10,6 +11,8 @@ from tollway.kernel.usage import NO_USAGE, Usage
 _HOUR: Final = "1h"
 _GUARDRAIL: Final = "guardrail_intervened"
 _OPTIMIZED: Final = "optimized"
+_MOST_DIGITS: Final = 10
+_COUNT_HEADER: Final = "x-amzn-bedrock-{}-token-count"
 
 
 def parse_usage(reported: Any, searches: int = 0) -> Usage | None:
@@ -33,6 +36,28 @@ def parse_usage(reported: Any, searches: int = 0) -> Usage | None:
         output=output,
         search=searches,
     )
+
+
+def parse_header_usage(headers: Mapping[str, str]) -> Usage | None:
+    """Usage that the head of an answer by invoke tells; None where it does not tell what went in.
+
+    As in Converse's object, tokens read from a cache and written to one come on top of the input.
+    """
+    fresh = _header_count(headers, "input")
+    if fresh is None:
+        return None
+    return Usage(
+        input=fresh,
+        cache_read=_header_count(headers, "cache-read-input") or 0,
+        cache_write_5m=_header_count(headers, "cache-write-input") or 0,
+        output=_header_count(headers, "output") or 0,
+    )
+
+
+def _header_count(headers: Mapping[str, str], what: str) -> int | None:
+    text = headers.get(_COUNT_HEADER.format(what), "").strip()
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+    return token_count({what: int(text)}, what) if is_number else None
 
 
 def is_unused(stopped: JsonObject, usage: Usage | None) -> bool:

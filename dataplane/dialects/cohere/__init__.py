@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from dataplane.call import Call, UpstreamRequest
-from dataplane.dialects.base import Frame, ProviderSpec
+from dataplane.dialects.base import NO_HEADERS, Frame, ProviderSpec
 from dataplane.dialects.cohere.embeddings import parse_embeddings, render_embeddings
 from dataplane.dialects.cohere.errors import parse_error
 from dataplane.dialects.cohere.request import render_chat
@@ -28,7 +28,7 @@ class CohereDialect:
                 body = call.body
         return upstream_request(call, target, provider, body)
 
-    def parse_result(self, call: Call, body: bytes) -> Frame:
+    def parse_result(self, call: Call, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Frame:
         match call.endpoint.name:
             case "embeddings":
                 return parse_embeddings(call, body)

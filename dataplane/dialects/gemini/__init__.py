@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from dataplane.call import Call, UpstreamRequest
-from dataplane.dialects.base import Frame, ProviderSpec
+from dataplane.dialects.base import NO_HEADERS, Frame, ProviderSpec
 from dataplane.dialects.gemini.embeddings import parse_embeddings
 from dataplane.dialects.gemini.errors import parse_error
 from dataplane.dialects.gemini.request import render_request
@@ -17,7 +17,7 @@ class GeminiDialect:
     def render_request(self, call: Call, target: Target, provider: ProviderSpec) -> UpstreamRequest:
         return render_request(call, target, provider)
 
-    def parse_result(self, call: Call, body: bytes) -> Frame:
+    def parse_result(self, call: Call, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Frame:
         match call.endpoint.name:
             case "embeddings":
                 return parse_embeddings(call, body)

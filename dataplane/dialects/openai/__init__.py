@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from dataplane.call import Call, UpstreamRequest
-from dataplane.dialects.base import Frame, ProviderSpec
+from dataplane.dialects.base import NO_HEADERS, Frame, ProviderSpec
 from dataplane.dialects.openai.chunks import parse_result_chunks
 from dataplane.dialects.openai.errors import parse_error
 from dataplane.dialects.openai.request import render_request
@@ -22,7 +22,7 @@ class OpenAIDialect:
         render = render_rerank if call.endpoint.name == _RERANK else render_request
         return render(call, target, provider)
 
-    def parse_result(self, call: Call, body: bytes) -> Frame:
+    def parse_result(self, call: Call, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Frame:
         return parse_rerank(call, body) if call.endpoint.name == _RERANK else parse_result(body, call)
 
     def parse_result_chunks(self, call: Call, body: bytes) -> list[Frame]:

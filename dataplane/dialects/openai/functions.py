@@ -6,6 +6,8 @@ from dataplane.call import JsonObject
 from dataplane.dialects.hub import malformed
 from dataplane.dialects.openai.payload import parse_payload
 
+NO_FUNCTIONS: Final = "no_functions"
+"""The trait of providers in the hub's format that know tools alone."""
 _ID: Final = "call_legacy_"
 _LEGACY: Final = frozenset(("functions", "function_call"))
 
@@ -13,7 +15,8 @@ _LEGACY: Final = frozenset(("functions", "function_call"))
 def with_tools(body: JsonObject) -> JsonObject:
     """`body`, of a chat, with tools for its functions, and calls of tools and results of them for those of functions.
 
-    It is the same object where there are none. Where there are tools as well, they count. Raises InvalidRequest for
+    It is the same object where there are none. Where there are tools as well, they count. One call at a time is asked
+    for, where the provider can be: a client that knows functions can be told no more. Raises InvalidRequest for
     functions and calls that are none, and for the result of a function that no message before it called.
     """
     messages = body.get("messages")
@@ -25,6 +28,8 @@ def with_tools(body: JsonObject) -> JsonObject:
         adapted["messages"] = _messages(messages)
     if body.get("functions") is not None and adapted.get("tools") is None:
         adapted["tools"] = _tools(body["functions"])
+        if adapted["tools"]:
+            adapted["parallel_tool_calls"] = False
     choice = body.get("function_call")
     if choice is not None and adapted.get("tool_choice") is None and adapted.get("tools"):
         adapted["tool_choice"] = _choice(choice)

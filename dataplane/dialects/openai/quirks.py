@@ -12,7 +12,7 @@ import orjson
 from dataplane.call import JsonObject
 from dataplane.dialects.base import ProviderSpec
 from dataplane.dialects.openai.data_sources import check_data_sources
-from dataplane.dialects.openai.functions import with_tools
+from dataplane.dialects.openai.functions import NO_FUNCTIONS, with_tools
 from dataplane.dialects.openai.mistral import mistral_body
 
 OWN_FORMAT = "own_format"
@@ -258,7 +258,7 @@ def _with_free_tool_choice(body: JsonObject) -> JsonObject:
 _QUIRKS: Mapping[str, Callable[[JsonObject], JsonObject]] = MappingProxyType(
     {
         "data_sources": check_data_sources,
-        "no_functions": with_tools,
+        NO_FUNCTIONS: with_tools,
         "mistral": mistral_body,
         "system_role": _with_system_role,
         "short_tool_ids": _with_short_tool_ids,

@@ -1,6 +1,6 @@
 """A complete answer in OpenAI's format: passed on as the bytes that came, but where it must be mended to be that."""
 
-from typing import Any
+from typing import Any, Final
 
 from dataplane.call import Call
 from dataplane.dialects.base import Frame
@@ -10,6 +10,8 @@ from dataplane.dialects.openai.mending import encode, mend_answer
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.dialects.openai.usage import mend_usage, parse_service_tier, parse_usage
 from dataplane.errors import UpstreamError, UpstreamErrorKind
+
+_ANSWERS: Final = ("choices", "data")
 
 
 def parse_result(body: bytes, call: Call | None = None) -> Frame:
@@ -53,11 +55,20 @@ def parse_answer(body: bytes) -> dict[str, Any]:
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is not JSON.") from error
     if not isinstance(payload, dict):
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is not a JSON object.")
-    if payload.get("error") and "choices" not in payload and "data" not in payload:
+    if payload.get("error") and not _holds_answer(payload):
         failure = parse_error_object(payload["error"])
         note_usage(failure, payload)
         raise failure
     return payload
+
+
+def _holds_answer(payload: dict[str, Any]) -> bool:
+    """Whether there is anything in `payload` beside its error that may be an answer."""
+    for name in _ANSWERS:
+        value = payload.get(name)
+        if any(value) if isinstance(value, list) else value:
+            return True
+    return False
 
 
 def _choice_bytes(choice: Any) -> int:

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from dataplane.snapshot import Target
+from dataplane.snapshot import Secret, Target
 from tests.fakes.gateway import RunningGateway, route, start_gateway, upstream
 from tests.fakes.upstream import Script, ScriptedUpstream, json_script, sse_script
 from tollway.kernel.usage import SettlementState
@@ -257,6 +257,42 @@ async def test_upstream_that_is_out_of_credit_is_the_operators(
         assert ("pay up" in await response.text()) == (not others_answer)
         assert "retry-after" not in response.headers
     assert [a.upstream.id for a in (await gateway.outcome()).attempts] == ["a", "b"]
+
+
+async def test_usage_that_stands_in_headers_alone_is_the_providers_word(provider: ScriptedUpstream) -> None:
+    provider.script("a", json_script({"embeddings": [[0.5]]}, x_amzn_bedrock_input_token_count="77"))
+    place = replace(upstream("a", f"{provider.url}/a"), provider="bedrock", region="us-east-1", secret=Secret("ABSKx"))
+    running = await start_gateway([place], [])
+    async with aiohttp.ClientSession(running.url, headers={"x-api-key": running.key}) as client:
+        body = {"model": "a/cohere.embed-english-v3", "input": "hello there"}
+        async with client.post("/v1/embeddings", json=body) as response:
+            assert (await response.json())["usage"]["prompt_tokens"] == 77
+    attempt = (await running.outcome()).attempts[0]
+    assert (attempt.state, attempt.usage.input) == (SettlementState.REPORTED, 77)
+    await running.stop()
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_a_client_that_knows_functions_is_answered_in_functions(
+    provider: ScriptedUpstream, is_stream: bool
+) -> None:
+    use = {"type": "tool_use", "id": "t", "name": "f", "input": {"x": 1}}
+    provider.script("a", json_script({"type": "message", "content": [use], "stop_reason": "tool_use"}))
+    running = await start_gateway([replace(upstream("a", f"{provider.url}/a"), provider="anthropic")], [])
+    asked = {"model": "a/claude-x", "functions": [{"name": "f"}], **CHAT, "stream": is_stream}
+    async with aiohttp.ClientSession(running.url, headers={"x-api-key": running.key}) as client:
+        if is_stream:
+            lines = [json.loads(line) for line in (await stream(client, **asked))[:-1]]
+        else:
+            lines = [await (await client.post("/v1/chat/completions", json=asked)).json()]
+    told = [choice.get("delta") or choice.get("message") or {} for line in lines for choice in line["choices"]]
+    calls = [said["function_call"] for said in told if "function_call" in said]
+    assert "".join(call.get("name", "") for call in calls) == "f"
+    assert json.loads("".join(call["arguments"] for call in calls)) == {"x": 1}
+    assert [c["finish_reason"] for line in lines for c in line["choices"] if c["finish_reason"]] == ["function_call"]
+    sent = provider.received[0].body
+    assert sent["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
+    await running.stop()
 
 
 async def test_embeddings_without_usage_have_no_output(

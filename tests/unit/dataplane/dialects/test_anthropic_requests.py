@@ -210,7 +210,7 @@ def test_legacy_functions() -> None:
     (use,), (result,) = said["messages"][1]["content"], said["messages"][2]["content"]
     assert (use["input"], use["id"]) == ({}, result["tool_use_id"])
     assert said["tools"] == [{"name": "f", "description": "d", "input_schema": {"type": "object", "properties": {}}}]
-    assert said["tool_choice"] == {"type": "tool", "name": "f"}
+    assert said["tool_choice"] == {"type": "tool", "name": "f", "disable_parallel_tool_use": True}
 
 
 @pytest.mark.parametrize(

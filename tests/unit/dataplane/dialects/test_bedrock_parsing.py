@@ -504,6 +504,48 @@ def test_embeddings(payload: dict[str, Any], vectors: list[Any], tokens: int | N
     assert [array("f", b64decode(text)).tolist() for text in packed] == vectors
 
 
+COUNTED = {"x-amzn-bedrock-input-token-count": "9", "x-amzn-bedrock-output-token-count": "0"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "headers", "usage"),
+    [
+        ({"embeddings": [[0.5], [1.0]]}, COUNTED, Usage(input=9)),
+        ({"embeddings": [{"embedding": [0.5]}]}, {"x-amzn-bedrock-input-token-count": " 9"}, Usage(input=9)),
+        ({"embedding": [0.5]}, COUNTED, Usage(input=9)),
+        ({"embedding": [0.5], "inputTextTokenCount": 4}, COUNTED, Usage(input=4)),
+        (
+            {"embedding": [0.5]},
+            COUNTED
+            | {
+                "x-amzn-bedrock-output-token-count": "1",
+                "x-amzn-bedrock-cache-read-input-token-count": "2",
+                "x-amzn-bedrock-cache-write-input-token-count": "3",
+            },
+            Usage(input=9, cache_read=2, cache_write_5m=3, output=1),
+        ),
+        *(
+            ({"embedding": [0.5]}, {"x-amzn-bedrock-input-token-count": text}, None)
+            for text in ("", "-1", "9.5", "\u0663", "1" * 5_000, "9, 9")
+        ),
+    ],
+)
+def test_embeddings_that_are_counted_in_headers_alone(
+    payload: dict[str, Any], headers: dict[str, str], usage: Usage | None
+) -> None:
+    frame = DIALECT.parse_result(make_call(endpoint=EMBEDDINGS), encode(payload), headers)
+    assert frame.usage == usage
+    assert json.loads(frame.data)["usage"]["prompt_tokens"] == (usage.input_tokens if usage else 0)
+
+
+@pytest.mark.parametrize("body", [b"", b'{"embeddings":5}', b'{"embeddings":[["x"]]}'])
+def test_embeddings_that_are_none_tell_what_they_used(body: bytes) -> None:
+    call = make_call(endpoint=EMBEDDINGS, body={"encoding_format": "base64"})
+    with pytest.raises(UpstreamError) as caught:
+        DIALECT.parse_result(call, body, COUNTED)
+    assert caught.value.usage == Usage(input=9)
+
+
 @pytest.mark.parametrize("name", ["relevance_score", "relevanceScore"])
 def test_ranking(name: str) -> None:
     call = make_call(endpoint=RERANK, body={"documents": ["a", {"text": "b"}, "c"], "return_documents": True})

@@ -54,7 +54,8 @@ def test_bodies_without_functions_stay_the_same_object(body: dict[str, Any]) -> 
 )
 def test_functions_are_tools_and_so_is_the_choice_among_them(choice: Any, tool_choice: Any) -> None:
     adapted = translated(messages=[USER], functions=FUNCTIONS, function_call=choice)
-    assert adapted == {"messages": [USER], "tools": TOOLS} | ({"tool_choice": tool_choice} if tool_choice else {})
+    said = {"messages": [USER], "tools": TOOLS, "parallel_tool_calls": False}
+    assert adapted == said | ({"tool_choice": tool_choice} if tool_choice else {})
 
 
 def test_tools_count_where_there_are_functions_as_well() -> None:
@@ -105,7 +106,7 @@ def test_what_is_no_function_is_refused_where_the_client_said_it(body: dict[str,
 @pytest.mark.parametrize("provider", ["mistral", "deepseek", "cerebras"])
 def test_places_that_know_tools_alone_are_sent_tools(provider: str) -> None:
     said = sent(provider, functions=[F], function_call="auto")
-    assert (said["tools"], said["tool_choice"]) == (TOOLS[:1], "auto")
+    assert (said["tools"], said["tool_choice"], said["parallel_tool_calls"]) == (TOOLS[:1], "auto", False)
     assert {"functions", "function_call"}.isdisjoint(said)
 
 

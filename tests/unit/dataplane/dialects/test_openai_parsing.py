@@ -85,6 +85,8 @@ REPORT = {"prompt_tokens": 7, "completion_tokens": 5}
     [
         {"choices": [{"message": {"content": "a"}, "finish_reason": "error"}]},
         {"error": {"message": "no luck"}},
+        {"error": {"message": "no luck"}, "choices": []},
+        {"error": {"message": "no luck"}, "choices": [None], "data": None},
     ],
 )
 @pytest.mark.parametrize("usage", [REPORT, None])
@@ -95,6 +97,27 @@ def test_failed_answers_tell_what_they_used(failed: dict[str, Any], usage: Any) 
             parse(CHAT, body)
         told = Usage(input=7, output=5) if usage else None
         assert (caught.value.usage, caught.value.service_tier) == (told, "flex")
+
+
+@pytest.mark.parametrize("beside", [{"choices": []}, {"choices": None}, {"data": []}, {"choices": [], "data": None}])
+def test_an_error_beside_no_answer_is_that_error_whole_and_streamed(beside: dict[str, Any]) -> None:
+    body = {"error": {"message": "slow down", "code": 429}, **beside}
+    parser = DIALECT.stream_parser(CHAT)
+    for parse in (
+        lambda: DIALECT.parse_result(CHAT, encode(body)),
+        lambda: DIALECT.parse_result_chunks(CHAT, encode(body)),
+        lambda: list(parser.feed(SseEvent("", encode(body)))),
+    ):
+        with pytest.raises(UpstreamError, match="slow down") as caught:
+            parse()
+        assert (caught.value.kind, caught.value.status) == (UpstreamErrorKind.RATE_LIMITED, 429)
+
+
+@pytest.mark.parametrize("error", [None, {}, ""])
+@pytest.mark.parametrize("answer", [{"choices": []}, {"choices": [{"message": {"content": "a"}}]}, {"data": []}])
+def test_an_error_that_is_none_is_no_error(error: Any, answer: dict[str, Any]) -> None:
+    body = encode({"error": error, **answer})
+    assert DIALECT.parse_result(CHAT, body).data == body
 
 
 @given(st.lists(ANSWERS, max_size=3), st.sampled_from(["", "error"]))

@@ -29,6 +29,7 @@ BODIES: list[tuple[Endpoint, Any]] = [
     (CHAT, {"prompt": [[1, 2]], "n": 1, "best_of": 2, "max_tokens": 1, "functions": [{}]}),
     (EMBEDDINGS, {"input": [[1]]}),
     (RERANK, {"query": "q", "documents": [{"text": "d"}]}),
+    (RERANK, {"query": {"image": "u"}, "documents": [{"type": "image", "data": {"image_url": {"url": "u"}}}]}),
 ]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["", "text", "https://[", "\ud800"]),

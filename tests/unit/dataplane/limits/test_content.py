@@ -170,3 +170,75 @@ def test_sound_holds_what_the_model_that_counts_most_makes_of_the_slowest(form: 
 
 def test_the_shortest_sound_holds_what_models_fill_it_up_to() -> None:
     assert size_with({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}).media_bound >= 375
+
+
+PNG = "data:image/png;base64,AAAA"
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {"documents": [{"id": "d", "data": {"title": "x", "image_url": {"url": PNG}}}]},
+        {"documents": [{"id": "d", "data": {"image": "https://e.example/a.png"}}]},
+        {"documents": [{"image": PNG}]},
+        {"documents": [{"image": "AAAA"}]},
+        {"documents": [PNG]},
+        {"documents": [{"document": {"data": {"picture": "DATA:image/jpeg;base64,AAAA"}}}]},
+        {"documents": [{"content": [image("https://e.example/a.png")]}]},
+        {"documents": [{"type": "image", "url": "https://e.example/a.png"}]},
+        {"documents": [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}]},
+        {"query": {"image": "https://e.example/a.png"}},
+        {"images": [PNG]},
+        {"image": PNG},
+        {"inputs": [{"content": [{"type": "text", "text": "x"}, image(PNG)]}]},
+        {"chat_template_kwargs": {"documents": [{"images": ["https://e.example/a.png"]}]}},
+    ],
+)
+def test_images_count_in_every_member_of_a_body(member: dict[str, Any]) -> None:
+    size = size_of(make_call(body={"messages": [], **member}))
+    assert (size.unbounded, size.media_bound) == ("", IMAGE_BOUND)
+    assert size.text_bytes >= text_bytes(next(iter(member.values())))
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ({"image_url": {"url": "https://e.example/a.mp4"}}, "image_url"),
+        ({"data": {"image": "https://e.example/a.pdf"}}, "image"),
+        ({"data": {"pdf": "JVBERi0"}}, "pdf"),
+        ({"video": "https://e.example/a.mp4"}, "video"),
+        ({"file": {"file_id": "f"}}, "file"),
+        ({"document_url": "https://e.example/a.pdf"}, "document_url"),
+        ({"content": [{"type": "video_url", "video_url": {"url": "u"}}]}, "video_url"),
+        ({"type": "document", "source": {"type": "url", "url": "https://e.example/a.pdf"}}, "document"),
+    ],
+)
+def test_files_in_documents_are_named(document: dict[str, Any], named: str) -> None:
+    assert size_of(make_call(body={"messages": [], "documents": [document]})).unbounded == named
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        {
+            "documents": [
+                "a",
+                {"text": "https://e.example/a.png"},
+                {"type": "article", "source": "wiki", "document": "d"},
+            ]
+        },
+        {
+            "documents": [
+                {"data": {"title": "t", "file": "report.pdf", "video": "A talk: on cats", "url": "https://a/b.png"}}
+            ]
+        },
+        {"documents": None, "query": "q", "prompt": ["a", "b"]},
+        {"audio": {"voice": "v", "format": "wav"}},
+        {"tools": [{"type": "function", "function": {"parameters": {"image_url": {"url": PNG}}}}]},
+        {"guided_json": {"image": {"type": "string"}}},
+        {"of_next_year": {"properties": {"image": {"type": "string"}, "file": {"type": "object"}}}},
+    ],
+)
+def test_what_is_no_image_and_no_file_is_text_alone(member: dict[str, Any]) -> None:
+    size = size_of(make_call(body={"messages": [], **member}))
+    assert (size.unbounded, size.media_bound) == ("", 0)

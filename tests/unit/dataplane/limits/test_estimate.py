@@ -212,6 +212,12 @@ def test_a_ranking_reads_the_query_with_each_document() -> None:
     assert size.searches >= 3
 
 
+def test_a_ranking_reads_images_of_the_query_with_each_document() -> None:
+    picture = {"image": "https://e.example/a.png"}
+    size = size_of(make_call(body={"query": picture, "documents": [picture, "d", "e"]}, endpoint=RERANK))
+    assert (size.media_bound, size.unbounded) == (4 * IMAGE_BOUND, "")
+
+
 AS_SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"description": "d" * 1_000}}}
 
 
