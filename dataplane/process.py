@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from prometheus_client import CollectorRegistry
@@ -19,9 +20,7 @@ from prometheus_client import CollectorRegistry
 from dataplane.api_server import ApiServer
 from dataplane.app import Gateway, GatewayLimits
 from dataplane.config.applier import ConfigApplier
-from dataplane.config.documents import ConfigFileError
 from dataplane.config.endpoints import FeedTls
-from dataplane.config.file_source import FileSource
 from dataplane.config.grpc_source import FeedSettings, GrpcSource
 from dataplane.config.holder import SnapshotHolder
 from dataplane.config.session import FeedClient
@@ -148,8 +147,14 @@ class DataPlane:
         chosen = self.settings.config
         if isinstance(chosen, FeedVariables):
             return GrpcSource(self._feed_settings(chosen), self.applier, self.holder).run
-        pepper = secrets.token_bytes(_PEPPER_BYTES)
-        source = FileSource(chosen.path, self.applier, self.holder, os.environ, pepper)
+        return await self._file_source(chosen.path)
+
+    async def _file_source(self, path: Path) -> Run:
+        # Manifests are admin messages in YAML, whose modules are a tenth of what a data plane of a feed would import.
+        from dataplane.config.documents import ConfigFileError
+        from dataplane.config.file_source import FileSource
+
+        source = FileSource(path, self.applier, self.holder, os.environ, secrets.token_bytes(_PEPPER_BYTES))
         try:
             await source.load()
         except ConfigFileError as error:

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from google.protobuf import json_format
 from sqlalchemy import Text, any_, delete, insert, literal, select
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from controlplane.prices.row_content import content_to_row, row_to_content
 from controlplane.prices.tables import price_book_row
 from tollway.config.v1.resources_pb2 import BookPrice
 from tollway.resources.pricing import book_model
@@ -34,7 +34,7 @@ class BookStore:
             .order_by(price_book_row.c.book, price_book_row.c.position)
         )
         for book, content in await self._connection.execute(query) if books else ():
-            found[book].append(_to_row(content))
+            found[book].append(content_to_row(content))
         return found
 
     async def list_page(
@@ -47,7 +47,7 @@ class BookStore:
         for field, value in filters.items():
             query = query.where(price_book_row.c[field] == value)
         rows = await self._connection.execute(query.order_by(price_book_row.c.position).limit(limit))
-        return [(position, _to_row(content)) for position, content in rows]
+        return [(position, content_to_row(content)) for position, content in rows]
 
     async def delete(self, book: str) -> None:
         await self._connection.execute(delete(price_book_row).where(price_book_row.c.book == book))
@@ -60,9 +60,5 @@ def _to_columns(book: str, position: int, row: BookPrice) -> dict[str, Any]:
         "id": row.id,
         "provider": row.price.provider,
         "model": book_model(row),
-        "content": json_format.MessageToDict(row, preserving_proto_field_name=True),
+        "content": row_to_content(row),
     }
-
-
-def _to_row(content: Mapping[str, Any]) -> BookPrice:
-    return json_format.ParseDict(dict(content), BookPrice(), ignore_unknown_fields=True)

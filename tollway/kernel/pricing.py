@@ -3,11 +3,11 @@
 cost = ceil(sum(quantity x nano-USD per million) x (1,000,000 - discount in parts per million) / 10^12)
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from tollway.kernel.plain_tests import TextTest
 from tollway.kernel.usage import Meter, Usage
 
 UNITS_PER_RATE = 1_000_000
@@ -75,14 +75,14 @@ class Band:
 class Price:
     """The rates that hold for some models of a provider from a moment on, in a band of the day or all the time.
 
-    `provider` is "" for every provider, `models` a regular expression that must match the whole upstream model,
-    `effective_from_ms` Unix milliseconds. Without rates it is a discount on what the book says.
+    `provider` is "" for every provider, `models` what must match the whole upstream model, `effective_from_ms` Unix
+    milliseconds. Without rates it is a discount on what the book says.
     """
 
     name: str
     revision: int
     provider: str
-    models: re.Pattern[str]
+    models: TextTest
     rates: tuple[Rate, ...]
     effective_from_ms: int = 0
     exact: bool = False

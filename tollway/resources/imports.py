@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tollway.config.v1.resources_pb2 import BookPrice, ModelMatch, Price, PriceBook, Rate
 from tollway.kernel.usage import Meter
-from tollway.resources.patterns import check_model_matches
+from tollway.resources.patterns import compile_model_matches
 
 PRICE_BOOKS = "priceBooks"
 _SHORT_DIGEST = 8
@@ -62,7 +62,7 @@ class BookWriter:
             self.omit(row.id, "stands there twice; the first one is used")
             return
         try:
-            check_model_matches(row.price.models)
+            compile_model_matches(row.price.models)
         except ValueError as error:
             self.omit(row.id, str(error))
             return

@@ -1,17 +1,22 @@
-"""Pure: tests of model names as compiled patterns, all of which must match a whole name."""
+"""Pure: tests of model names, compiled; all of them must match a whole name."""
 
 import re
 from collections.abc import Iterable, Sequence
 
 from tollway.config.v1 import resources_pb2 as machine
 from tollway.kernel.globs import ANY_CHARACTERS, glob_expression
+from tollway.kernel.plain_tests import PlainTests, TextTest
 
+_PLAIN = frozenset(("exact", "prefix", "suffix", "contains"))
 _GLOBAL_FLAGS = re.compile(r"(?:\(\?[aimsux]+\))+")
 _BACK_REFERENCE = re.compile(r"(?<!\\)(?:\\\\)*\\[1-9]|\(\?P=|\(\?\(")
 
 
-def compile_model_matches(matches: Iterable[machine.ModelMatch]) -> re.Pattern[str]:
+def compile_model_matches(matches: Sequence[machine.ModelMatch]) -> TextTest:
     """What matches any of `matches`. Raises ValueError for a test that is empty, unknown or no regular expression."""
+    plain = _plain_tests(matches)
+    if plain is not None:
+        return plain
     expression = _any_expression(matches)
     try:
         return re.compile(expression)
@@ -19,17 +24,18 @@ def compile_model_matches(matches: Iterable[machine.ModelMatch]) -> re.Pattern[s
         raise ValueError(f"the tests of models make no regular expression: {error}") from None
 
 
-def check_model_matches(matches: Sequence[machine.ModelMatch]) -> None:
-    """Raises ValueError as compile_model_matches does, without the work where that cannot fail."""
-    if any(map(_may_fail, matches)):
-        compile_model_matches(matches)
-    else:
-        _any_expression(matches)
-
-
-def _may_fail(match: machine.ModelMatch) -> bool:
-    """Whether `match` holds something that may be no regular expression; what is plain text is escaped."""
-    return match.WhichOneof("test") not in ("exact", "prefix", "suffix", "contains")
+def _plain_tests(matches: Iterable[machine.ModelMatch]) -> PlainTests | None:
+    """`matches` without a regular expression; None when there are none, or when one of them needs it."""
+    texts: dict[str, list[str]] = {}
+    for match in matches:
+        test = match.WhichOneof("test")
+        if test not in _PLAIN:
+            return None
+        texts.setdefault(test, []).append(getattr(match, test))
+    if not texts:
+        return None
+    prefixes, suffixes, parts = (tuple(texts.get(test, ())) for test in ("prefix", "suffix", "contains"))
+    return PlainTests(frozenset(texts.get("exact", ())), prefixes, suffixes, parts)
 
 
 def _any_expression(matches: Iterable[machine.ModelMatch]) -> str:

@@ -1,18 +1,17 @@
 """Pure: machine prices and books into what calls are priced by. Both planes price by what is compiled here."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from tollway.config.v1 import resources_pb2 as machine
-from tollway.kernel.globs import ANY_CHARACTERS
+from tollway.kernel.plain_tests import PlainTests
 from tollway.kernel.price_index import PriceBook, PriceIndex
 from tollway.kernel.pricing import EVERY_DAY, MINUTES_PER_DAY, PARTS_PER_MILLION, Band, Price, Rate
 from tollway.kernel.usage import Meter
 from tollway.resources.patterns import compile_model_matches
 
-_METERS = frozenset(int(meter) for meter in Meter)
+_METERS = {int(meter): meter for meter in Meter}
 _DAYS_PER_WEEK = 7
-_EVERY_MODEL = re.compile(ANY_CHARACTERS)
+_EVERY_MODEL = PlainTests(prefixes=("",))
 
 
 def compile_price(resource: machine.Resource) -> Price:
@@ -98,8 +97,9 @@ def _band(form: machine.Band) -> Band:
 
 def _rates(rates: Iterable[machine.Rate]) -> Iterator[Rate]:
     for rate in rates:
-        if rate.meter not in _METERS:
+        meter = _METERS.get(rate.meter)
+        if meter is None:
             raise ValueError(f"has a rate for meter {rate.meter}, which this release does not know")
         if rate.nano_usd_per_million < 0:
-            raise ValueError(f"has a negative rate for {Meter(rate.meter).word}")
-        yield Rate(Meter(rate.meter), rate.nano_usd_per_million, rate.above_input_tokens, rate.service_tier)
+            raise ValueError(f"has a negative rate for {meter.word}")
+        yield Rate(meter, rate.nano_usd_per_million, rate.above_input_tokens, rate.service_tier)

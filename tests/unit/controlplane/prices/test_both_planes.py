@@ -156,7 +156,7 @@ def priced(index: PriceIndex, model: str, usage: Usage, tier: str, time_ms: int)
     return None if price is None else (price.name, price.cost_nano_usd(usage, tier))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(installations(), CALLS)
 def test_both_planes_price_every_call_alike(rows: Rows, calls: list[tuple[str, Usage, str, int]]) -> None:
     ours, theirs = loaded_index(rows), feed_index(rows)
@@ -164,7 +164,7 @@ def test_both_planes_price_every_call_alike(rows: Rows, calls: list[tuple[str, U
         assert priced(ours, model, usage, tier, time_ms) == priced(theirs, model, usage, tier, time_ms)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(installations(), st.sampled_from(MODELS), USAGES, st.integers(0, 3 * DAY_MS))
 def test_one_book_at_all_times_prices_as_it_does_in_its_own_time(
     rows: Rows, model: str, usage: Usage, time_ms: int

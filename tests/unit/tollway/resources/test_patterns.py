@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tollway.config.v1.resources_pb2 import ModelMatch, ModelMatchAll, ModelMatchAny
 from tollway.kernel.globs import compile_globs
+from tollway.kernel.plain_tests import PlainTests
 from tollway.resources.patterns import compile_model_matches
 
 
@@ -82,6 +83,22 @@ def test_tests_of_models_match_as_the_schema_says(match: ModelMatch, hits: list[
     assert [text for text in misses if pattern.fullmatch(text)] == []
 
 
+PLAIN = st.builds(
+    lambda test, text: ModelMatch(**{test: text}),
+    st.sampled_from(["exact", "prefix", "suffix", "contains"]),
+    st.text("ab.*\n", max_size=3),
+)
+
+
+@given(st.lists(PLAIN, min_size=1, max_size=4), st.text("ab.*\n", max_size=6))
+def test_plain_tests_match_what_a_regular_expression_of_them_matches(matches: list[ModelMatch], text: str) -> None:
+    plain = compile_model_matches(matches)
+    expression = compile_model_matches([*matches, ModelMatch(regex="(?!)")])
+    assert isinstance(plain, PlainTests)
+    assert isinstance(expression, re.Pattern)
+    assert plain.fullmatch(text) == bool(expression.fullmatch(text))
+
+
 def test_any_of_several_tests_is_enough() -> None:
     pattern = compile_model_matches([ModelMatch(exact="a"), ModelMatch(regex="b+"), ModelMatch(exact="c|d")])
     assert [t for t in ("a", "xbbx", "c|d") if not pattern.fullmatch(t)] == []
@@ -96,7 +113,7 @@ def test_a_regular_expression_is_searched_for(regex: str, text: str) -> None:
         with pytest.raises(ValueError, match="regular expression"):
             compile_model_matches([ModelMatch(regex=regex)])
         return
-    assert (compile_model_matches([ModelMatch(regex=regex)]).fullmatch(text) is not None) == expected
+    assert bool(compile_model_matches([ModelMatch(regex=regex)]).fullmatch(text)) == expected
 
 
 @pytest.mark.parametrize(
