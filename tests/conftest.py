@@ -1,6 +1,8 @@
 """Test processes beside one another take their ports from ranges of their own."""
 
+import gc
 import os
+from collections.abc import Generator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,3 +21,14 @@ def pytest_configure(config: pytest.Config) -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
     lowest = LOWEST_PORT + PORTS * int(worker)
     os.environ.setdefault(PORTS_VARIABLE, f"{lowest}-{lowest + PORTS - 1}")
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What collecting makes stays to the end: looking for cycles in it costs seconds, then and in every test."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()

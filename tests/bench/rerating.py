@@ -23,6 +23,7 @@ from tests.fakes.usage_events import FakeDataPlane, readings
 from tests.integration.controlplane.admin import Admin, open_admin
 from tests.integration.ledger.rerating.ledger import create, get, post, set_price, work
 from tollctl.local.postgres import EmbeddedPostgres
+from tollway.resources.book import build_price_book
 from tollway.usage.v1.usage_pb2 import METER_CACHE_READ, METER_INPUT, METER_OUTPUT
 
 MODELS = ("gpt-5", "gpt-5-mini", "claude", "echo", "embed")
@@ -78,9 +79,10 @@ async def _fill(url: str, entries: int, days: int) -> int:
 
 
 async def _rerate(admin: Admin, entries: int, first_us: int, days: int) -> None:
+    book = build_price_book().name
     for title in ("all of it differs", "none of it differs"):
         started_s, started_cpu_s = time.monotonic(), time.process_time()
-        run = await create(admin, first_us, first_us + days * _DAY_US)
+        run = await create(admin, first_us, first_us + days * _DAY_US, price_book=book)
         await work(admin)
         previewed_s = time.monotonic()
         await post(admin, run.name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import aiohttp
 
-_LOOK_INTERVAL_S = 0.1
+_LOOK_INTERVAL_S = 0.2
 _LOOK_TIMEOUT_S = 0.5
 _PATIENCE_S = 30.0
 _OK = 200

@@ -17,7 +17,8 @@ from tests.chaos.mix import MIXED, UNBROKEN
 _RATE_PER_S = 50.0
 _BESIDE_PER_S = 5.0
 """Calls of others, beside those that a scenario of limits makes itself."""
-_SHORT_DRAINED_S = 60.0
+_LOOSE_DRAINED_S = 60.0
+_LOOSE_RATE_PER_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,5 +137,9 @@ async def run_scenario(cluster: Cluster, scenario: Scenario, size: Size, seed: i
 
 
 def loosened(scenario: Scenario) -> Scenario:
-    """For tests: more time until nothing is on its way, as others use the machine too, and none for leases to end."""
-    return replace(scenario, drained_within_s=_SHORT_DRAINED_S, waits_for_leases=False)
+    """For tests, beside which others use the machine: fewer calls, more time until nothing is on its way.
+
+    Nothing waits for leases to end.
+    """
+    rate_per_s = min(scenario.rate_per_s, _LOOSE_RATE_PER_S)
+    return replace(scenario, rate_per_s=rate_per_s, drained_within_s=_LOOSE_DRAINED_S, waits_for_leases=False)

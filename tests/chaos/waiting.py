@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-INTERVAL_S = 0.05
+INTERVAL_S = 0.1
 
 
 async def until(holds: Callable[[], Awaitable[bool]], timeout_s: float, what: str) -> None:

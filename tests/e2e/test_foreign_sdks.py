@@ -1,25 +1,21 @@
-"""Official clients, unmodified, at targets whose provider speaks another format than they do."""
+"""Official clients, unmodified, at targets whose provider speaks another format than they do.
+
+They take seconds to import, and every process that runs tests imports this module: each test imports its own.
+"""
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cohere
 import pytest
-from anthropic import APIStatusError, AsyncAnthropic
-from langchain_anthropic import ChatAnthropic
-from langchain_core.tools import tool
-from openai import AsyncOpenAI
-from pydantic import SecretStr
-from pydantic_ai import Agent
-from pydantic_ai.models.anthropic import AnthropicModel
-from pydantic_ai.models.openai import OpenAIChatModel
-from pydantic_ai.providers.anthropic import AnthropicProvider
-from pydantic_ai.providers.openai import OpenAIProvider
 
 from tests.e2e.stack import Admin, Stack, eventually
 from tests.fakes.replayer import Exchange, Replayer
 from tests.golden.recordings import FOLDER, Recording, read_recording
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+    from openai import AsyncOpenAI
 
 CALLS = {
     "anthropic": "anthropic-messages-e12d3dd258f8",
@@ -62,16 +58,22 @@ async def upstream_of(stack: Stack, admin: Admin, replayer: Replayer, provider: 
     return f"{name}/m"
 
 
-def anthropic_client(stack: Stack) -> AsyncAnthropic:
+def anthropic_client(stack: Stack) -> "AsyncAnthropic":
+    from anthropic import AsyncAnthropic
+
     base_url = stack.info["openai_base_url"].removesuffix("/v1")
     return AsyncAnthropic(base_url=base_url, api_key=stack.info["demo_key"], max_retries=4)
 
 
-def openai_client(stack: Stack) -> AsyncOpenAI:
+def openai_client(stack: Stack) -> "AsyncOpenAI":
+    from openai import AsyncOpenAI
+
     return AsyncOpenAI(base_url=stack.info["openai_base_url"], api_key=stack.info["demo_key"], max_retries=4)
 
 
 async def test_anthropic_package_at_a_provider_of_openais_format(stack: Stack) -> None:
+    from anthropic import APIStatusError
+
     client = anthropic_client(stack)
     asked: Any = {"max_tokens": 50, "system": "be brief", "messages": QUESTION}
     answer = await client.messages.create(model="sim/lorem-7", **asked)
@@ -147,6 +149,8 @@ async def test_thinking_reaches_both_packages(stack: Stack, admin: Admin, replay
 
 
 async def test_cohere_package_reranks(stack: Stack, admin: Admin, replayer: Replayer) -> None:
+    import cohere
+
     model = await upstream_of(stack, admin, replayer, "cohere", RERANKS)
     base_url = stack.info["openai_base_url"].removesuffix("/v1")
     client = cohere.AsyncClientV2(api_key=stack.info["demo_key"], base_url=base_url)
@@ -156,6 +160,10 @@ async def test_cohere_package_reranks(stack: Stack, admin: Admin, replayer: Repl
 
 
 async def test_langchain_speaks_anthropics_format(stack: Stack) -> None:
+    from langchain_anthropic import ChatAnthropic
+    from langchain_core.tools import tool
+    from pydantic import SecretStr
+
     @tool
     def get_weather(city: str) -> str:
         """The weather in a city."""
@@ -172,6 +180,12 @@ async def test_langchain_speaks_anthropics_format(stack: Stack) -> None:
 
 @pytest.mark.parametrize("speaks", ["anthropic", "openai"])
 async def test_pydantic_ai_runs_tools_to_an_answer(stack: Stack, speaks: str) -> None:
+    from pydantic_ai import Agent
+    from pydantic_ai.models.anthropic import AnthropicModel
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+    from pydantic_ai.providers.openai import OpenAIProvider
+
     model: Any = (
         AnthropicModel("sim/tools", provider=AnthropicProvider(anthropic_client=anthropic_client(stack)))
         if speaks == "anthropic"

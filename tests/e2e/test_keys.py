@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 
 import aiohttp
 import pytest
@@ -20,7 +21,10 @@ async def _status(session: aiohttp.ClientSession, key: str) -> int:
 
 
 async def _last_accepted_s(session: aiohttp.ClientSession, key: str, revoked: asyncio.Event) -> float:
-    """When the last call that `key` was accepted for had begun; calls go on until one is refused after `revoked`."""
+    """When the last call that `key` was accepted for had begun; calls go on until one is refused after `revoked`.
+
+    From `revoked` on they are close together, as then it matters which is the last.
+    """
     last_s = 0.0
     while True:
         began_s = time.monotonic()
@@ -29,7 +33,13 @@ async def _last_accepted_s(session: aiohttp.ClientSession, key: str, revoked: as
             last_s = began_s
         elif was_revoked:
             return last_s
-        await asyncio.sleep(0.01)
+        await (asyncio.sleep(0.01) if was_revoked else _wait(revoked, 0.4))
+
+
+async def _wait(event: asyncio.Event, longest_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(longest_s):
+            await event.wait()
 
 
 async def check_revocations(stack: Stack, admin: Admin, team: str, keys: int, bound_s: float) -> None:

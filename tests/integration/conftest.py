@@ -10,7 +10,11 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from controlplane.db.engine import Database
+from controlplane.db.unit_of_work import ConfigStore
 from controlplane.migrations import upgrade
+from controlplane.prices.book import ensure_price_book
+from tests.integration.few_prices import build_book
 from tollctl.local.nats import EmbeddedNats
 from tollctl.local.postgres import EmbeddedPostgres
 
@@ -49,6 +53,24 @@ async def migrated_url(postgres_server: EmbeddedPostgres, _migrated_template: st
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def _priced_template(postgres_server: EmbeddedPostgres, _migrated_template: str) -> str:
+    """The name of a copy of that database with a price book of a few providers in force."""
+    name = "priced"
+    await _run_statement(postgres_server, f"CREATE DATABASE {name} TEMPLATE {_migrated_template}")
+    database = Database(postgres_server.url(name))
+    await ensure_price_book(ConfigStore(database), build_book)
+    await database.close()
+    return name
+
+
+@pytest_asyncio.fixture
+async def priced_url(postgres_server: EmbeddedPostgres, _priced_template: str) -> AsyncIterator[str]:
+    """The URL of a fresh database with the current schema and few prices, which a control plane adds none to."""
+    async with _made_database(postgres_server, _priced_template) as url:
+        yield url
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedNats]:
     """NATS with JetStream; its streams outlive a test, so name them apart."""
     folder: Path = tmp_path_factory.mktemp("nats")
@@ -67,7 +89,7 @@ def nats_url(nats_server: EmbeddedNats) -> str:
 @asynccontextmanager
 async def _made_database(server: EmbeddedPostgres, template: str = "template1") -> AsyncIterator[str]:
     name = f"test_{secrets.token_hex(6)}"
-    await _run_statement(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    await _run_statement(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     yield server.url(name)
     await _run_statement(server, f"DROP DATABASE {name} WITH (FORCE)")
 

@@ -11,6 +11,7 @@ from controlplane.ledger.retention.repository import RetentionRepository
 from tests.integration.controlplane.admin import Admin, open_admin
 from tests.integration.ledger.rerating.ledger import create, get, post, set_price, work
 from tests.scale.entries import Shape
+from tollway.resources.book import build_price_book
 
 _DAY = timedelta(days=1)
 _CORRECTIONS = (("m1", "2", "8"), ("m2", "3", "9"), ("m1", "0.50", "1"))
@@ -40,7 +41,8 @@ async def correct_and_verify(url: str, shape: Shape) -> bool:
 
 async def _rerate(admin: Admin, shape: Shape, model: str) -> None:
     began_s = time.monotonic()
-    run = await create(admin, _midnight_us(shape.first), _midnight_us(shape.end()), filter=f'model = "{model}"')
+    book, only = build_price_book().name, f'model = "{model}"'
+    run = await create(admin, _midnight_us(shape.first), _midnight_us(shape.end()), price_book=book, filter=only)
     await work(admin)
     await post(admin, run.name)
     await work(admin)

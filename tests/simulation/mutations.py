@@ -26,12 +26,13 @@ _MOST_SEEDS = 150
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """What is broken, and the invariants one of which must then be violated in some seed."""
+    """What is broken, and the invariants one of which must then be violated in some seed, from `first_seed` on."""
 
     name: str
     invariants: frozenset[str]
     broken: Callable[[], AbstractContextManager[None]]
     plan: Callable[[int], Plan] = plan_of
+    first_seed: int = 0
 
 
 @contextmanager
@@ -121,14 +122,16 @@ MUTATIONS = (
     Mutation("reservations of failed calls leak", frozenset({"rest"}), _never_settled),
     Mutation("Hello reconciles nothing", frozenset({"rest", "I2"}), _no_reconciliation),
     Mutation("leases last from the answer on", frozenset({"slots"}), _leases_last_from_the_answer, stopped_plan),
-    Mutation("what lost holders had is free at once", frozenset({"I2", "strict"}), _lost_holders_are_forgiven),
+    Mutation(
+        "what lost holders had is free at once", frozenset({"I2", "strict"}), _lost_holders_are_forgiven, first_seed=55
+    ),
 )
 
 
 def find(mutation: Mutation, most_seeds: int = _MOST_SEEDS) -> str:
     """The violation that gives `mutation` away, with its seed; empty when it survives that many seeds."""
     with mutation.broken():
-        for seed in range(most_seeds):
+        for seed in range(mutation.first_seed, mutation.first_seed + most_seeds):
             violation = run_plan(mutation.plan(seed)).violation
             if violation is not None and violation.invariant in mutation.invariants:
                 return f"seed {seed}: {violation}"

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from importlib import import_module
+from typing import Final, TypeAlias
 
 from dataplane.call import Call
 from dataplane.dialects.catalog import CATALOG
@@ -11,7 +12,9 @@ from dataplane.ingress.openai import ENDPOINTS
 from dataplane.snapshot import Target, Upstream
 from tests.fakes.outcomes import UPSTREAM, make_call
 from tests.golden.evidence.types import JsonObject
-from tests.golden.sdk_types import Sent, anthropic, bedrock, cohere, genai, mistral, openai
+from tests.golden.sdk_types import Sent
+
+Judge: TypeAlias = Callable[[Sent], list[str]]
 
 _OPTIONS: Final = {"vertex-ai": {"project": "some-project", "location": "us-east5"}}
 _REGION: Final = "us-east-1"
@@ -44,7 +47,7 @@ class Place:
     name: str
     provider: str
     models: tuple[str, ...]
-    judge: Callable[[Sent], list[str]] = field(repr=False)
+    judge: Judge = field(repr=False)
     others: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def models_of(self, path: str) -> tuple[str, ...]:
@@ -86,35 +89,45 @@ def _in_hub(call: Call) -> Call:
     return call if spoken is None else replace(spoken.parse_request(call), is_translated=True)
 
 
+def _judge(sdk: str, name: str = "problems") -> Judge:
+    """The function `name` of the module for `sdk`, which takes seconds to import: that waits for the first request."""
+
+    def judge(sent: Sent) -> list[str]:
+        chosen: Judge = getattr(import_module(f"tests.golden.sdk_types.{sdk}"), name)
+        return chosen(sent)
+
+    return judge
+
+
 PLACES: Final = (
     Place(
         "OpenAI",
         "openai",
         ("gpt-4.1", "gpt-5", "gpt-5.4"),
-        openai.problems,
+        _judge("openai"),
         {_EMBEDDINGS: ("text-embedding-3-small",), _COMPLETIONS: ("gpt-3.5-turbo-instruct",)},
     ),
-    Place("Anthropic", "anthropic", (*_CLAUDES, *_OLD_CLAUDES, *_NEW_CLAUDES), anthropic.problems),
-    Place("Claude on Vertex AI", "vertex-ai", _CLAUDES, anthropic.vertex_problems),
+    Place("Anthropic", "anthropic", (*_CLAUDES, *_OLD_CLAUDES, *_NEW_CLAUDES), _judge("anthropic")),
+    Place("Claude on Vertex AI", "vertex-ai", _CLAUDES, _judge("anthropic", "vertex_problems")),
     Place(
         "Google AI Studio",
         "google-ai-studio",
         ("gemini-2.5-flash", "gemini-3-pro-preview", "gemini-2.0-flash"),
-        genai.studio_problems,
+        _judge("genai", "studio_problems"),
         {_EMBEDDINGS: ("gemini-embedding-001",)},
     ),
     Place(
         "Vertex AI",
         "vertex-ai",
         ("gemini-2.5-flash", "gemini-3-pro-preview"),
-        genai.vertex_problems,
+        _judge("genai", "vertex_problems"),
         {_EMBEDDINGS: ("text-embedding-005", "gemini-embedding-2")},
     ),
     Place(
         "Bedrock",
         "bedrock",
         _BEDROCK,
-        bedrock.problems,
+        _judge("bedrock"),
         {
             _EMBEDDINGS: ("cohere.embed-v4:0",),
             _COUNT: _BEDROCK[:1],
@@ -125,14 +138,14 @@ PLACES: Final = (
         "Cohere",
         "cohere",
         ("command-a-03-2025",),
-        cohere.problems,
+        _judge("cohere"),
         {_EMBEDDINGS: ("embed-v4.0",), **dict.fromkeys(_RERANKS, ("rerank-v3.5",))},
     ),
     Place(
         "Mistral",
         "mistral",
         ("mistral-large-latest",),
-        mistral.problems,
+        _judge("mistral"),
         {_EMBEDDINGS: ("mistral-embed",)},
     ),
 )

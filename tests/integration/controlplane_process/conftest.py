@@ -1,4 +1,4 @@
-"""A fresh database, and control planes on it."""
+"""A fresh database, empty or with few prices, and control planes on it."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ async def empty_site(database_url: str) -> AsyncIterator[Site]:
 
 
 @pytest_asyncio.fixture
-async def site(migrated_url: str) -> AsyncIterator[Site]:
-    site = Site(migrated_url)
+async def site(priced_url: str) -> AsyncIterator[Site]:
+    site = Site(priced_url)
     yield site
     await site.close()

@@ -15,14 +15,14 @@ from controlplane.ledger.convert import entry_of
 from controlplane.ledger.repository import LedgerRepository
 from tests.fakes.admin_api import run_tollctl
 from tests.fakes.usage_events import FakeDataPlane
+from tests.integration import few_prices
 from tests.integration.controlplane_process.process import ADMIN_TOKEN, ControlPlaneProcess, Site, eventually
 from tests.integration.ledger.rerating.ledger import NOON_US, fetch_row
 from tollway.kernel.names import bare_id
-from tollway.resources.book import build_price_book
 
-ENTRIES = 25_000
+ENTRIES = 15_000
 _COUNTS = "SELECT count(*) AS n, count(DISTINCT adjusts) AS adjusted FROM ledger_entry WHERE adjusts IS NOT NULL"
-BOOK = bare_id(build_price_book().name)
+BOOK = bare_id(few_prices.BOOK)
 _RANGE = ("--from", "2026-11-21", "--to", "2026-11-22")
 
 

@@ -1,13 +1,18 @@
 """A bad setting stops the process quickly, with one line that names it; --help lists all."""
 
 import asyncio
+import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from controlplane.settings import HELP
+from controlplane.settings import HELP, Settings
 from tests.integration.controlplane_process.process import SECRETS, Site
+from tollway.settings import settings_or_exit
+
+NOWHERE = "postgresql://nobody@127.0.0.1:9/none"
 
 
 @pytest.mark.parametrize(
@@ -26,23 +31,50 @@ from tests.integration.controlplane_process.process import SECRETS, Site
         ({"TOLLWAY_GRPC_LISTEN": "8082"}, "TOLLWAY_GRPC_LISTEN", "host:port"),
         ({"TOLLWAY_TLS_CERT": "/nowhere/tls.crt"}, "TOLLWAY_TLS_CERT", "is not a file"),
         ({"TOLLWAY_TLS_CA": "/etc/hostname"}, "TOLLWAY_TLS_CERT", "is required"),
-        ({"TOLLWAY_TLS_CERT": "/etc/hostname", "TOLLWAY_TLS_KEY": "/etc/hostname"}, "TOLLWAY_TLS_CERT", "certificate"),
         ({"TOLLWAY_LOG_LEVEL": "loud"}, "TOLLWAY_LOG_LEVEL", "debug"),
         ({"TOLLWAY_CONFIG_NOTIFY": "maybe"}, "TOLLWAY_CONFIG_NOTIFY", "1 nor 0"),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "collector"}, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://"),
     ],
 )
-async def test_a_bad_setting_is_named_in_one_line(variables: dict[str, str], named: str, says: str) -> None:
-    plane = await Site("postgresql://nobody@127.0.0.1:9/none").spawn(**variables)
+def test_a_bad_setting_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variables: dict[str, str],
+    named: str,
+    says: str,
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tollway-controlplane"])
+    monkeypatch.setattr(os, "environ", Site(NOWHERE).environ | variables)
+    with pytest.raises(SystemExit) as ended:
+        settings_or_exit(HELP, Settings.from_environment)
+    assert ended.value.code == 2
+    _check_refusal(capsys.readouterr().err.splitlines(), named, says)
+
+
+@pytest.mark.parametrize(
+    ("variables", "named", "says"),
+    [
+        ({"TOLLWAY_DATABASE_URL": "mysql://u:hunter2@h/d"}, "TOLLWAY_DATABASE_URL", "postgresql://"),
+        ({"TOLLWAY_TLS_CERT": "/etc/hostname", "TOLLWAY_TLS_KEY": "/etc/hostname"}, "TOLLWAY_TLS_CERT", "certificate"),
+    ],
+)
+async def test_a_process_ends_at_what_it_reads_and_at_what_it_opens(
+    variables: dict[str, str], named: str, says: str
+) -> None:
+    plane = await Site(NOWHERE).spawn(**variables)
     assert await plane.ended() == 2
-    [line] = plane.lines
+    _check_refusal(plane.lines, named, says)
+
+
+def _check_refusal(lines: list[str], named: str, says: str) -> None:
+    [line] = lines
     assert line.startswith(f"{named}: ")
     assert says in line
     assert "hunter2" not in line
 
 
 async def test_help_lists_every_variable_and_shows_none() -> None:
-    plane = await Site("postgresql://nobody@127.0.0.1:9/none").spawn("--help")
+    plane = await Site(NOWHERE).spawn("--help")
     assert plane.process.stdout is not None
     page = (await plane.process.stdout.read()).decode()
     assert await plane.ended() == 0
@@ -58,7 +90,7 @@ async def test_a_taken_port_is_named_in_one_line(variable: str) -> None:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        plane = await Site("postgresql://nobody@127.0.0.1:9/none").spawn(**{variable: f"127.0.0.1:{port}"})
+        plane = await Site(NOWHERE).spawn(**{variable: f"127.0.0.1:{port}"})
         assert await plane.ended() == 1
     told = [line for line in plane.lines if line.startswith(variable)]
     assert len(told) == 1, plane.log
@@ -80,8 +112,7 @@ async def test_an_unencrypted_listener_can_be_asked_for_out_loud(site: Site) -> 
     assert plane.admin.startswith("0.0.0.0:")
 
 
-@pytest.mark.parametrize("variable", ["TOLLWAY_ENCRYPTION_KEY", "TOLLWAY_KEY_PEPPER"])
-async def test_another_key_than_the_databases_stops_the_process(site: Site, variable: str) -> None:
+async def test_another_key_than_the_databases_stops_the_process(site: Site) -> None:
     first = await site.start()
     status, _ = await first.call("POST", "/v1/teams?team_id=a", {})
     assert status == 200
@@ -89,10 +120,11 @@ async def test_another_key_than_the_databases_stops_the_process(site: Site, vari
     upstream = {"provider": "openai", "secret": {"value": "sk-0123456789"}}
     assert (await first.call("POST", "/v1/upstreams?upstream_id=c", upstream))[0] == 200
     await first.stop()
-    second = await site.spawn(**{variable: "another-0123456789abcdefghijklmnop"})
-    assert await second.ended() == 1
-    assert [line for line in second.lines if line.startswith(f"{variable}: ")], second.log
-    assert "Traceback" not in second.log
+    for variable in ("TOLLWAY_ENCRYPTION_KEY", "TOLLWAY_KEY_PEPPER"):
+        second = await site.spawn(**{variable: "another-0123456789abcdefghijklmnop"})
+        assert await second.ended() == 1
+        assert [line for line in second.lines if line.startswith(f"{variable}: ")], second.log
+        assert "Traceback" not in second.log
 
 
 async def test_it_starts_without_an_admin_token_and_refuses_every_call(site: Site) -> None:

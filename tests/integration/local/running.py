@@ -11,6 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+
 ROOT = Path(__file__).resolve().parents[3]
 FREE_PORTS = ("--port", "0", "--admin-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 IS_UP = "tollway is up"
@@ -123,3 +125,21 @@ def descend(pid: int) -> list[int]:
     """All processes below pid, itself not."""
     listed = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [one for child in listed for one in (int(child), *descend(int(child)))]
+
+
+async def refusal_of(up: RunningUp) -> str:
+    """What it said before it ended in error, which must be one line."""
+    began = time.monotonic()
+    assert await up.wait_end() == 1
+    assert time.monotonic() - began < 15
+    (line,) = [line for line in up.lines if line.startswith("tollctl up:")]
+    assert up.lines[-1] == line
+    return line
+
+
+async def call_demo(stack: Any, model: str = "sim/echo") -> tuple[int, Any]:
+    body = {"model": model, "messages": [{"role": "user", "content": "one two"}]}
+    headers = {"authorization": f"Bearer {stack['demo_key']}"}
+    url = f"{stack['openai_base_url']}/chat/completions"
+    async with aiohttp.ClientSession() as http, http.post(url, json=body, headers=headers) as response:
+        return response.status, await response.json()

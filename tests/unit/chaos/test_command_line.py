@@ -1,13 +1,11 @@
 """What the command line refuses, each with the option to give."""
 
-import os
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+from tests.chaos.__main__ import main
+
 GIVEN = ("--base-url", "http://127.0.0.1:9", "--truth-log", __file__)
 
 
@@ -24,9 +22,12 @@ GIVEN = ("--base-url", "http://127.0.0.1:9", "--truth-log", __file__)
         (("--scenario", "T99"), "T15"),
     ],
 )
-def test_it_says_what_is_missing(arguments: tuple[str, ...], told: str) -> None:
-    command = [sys.executable, "-m", "tests.chaos", *arguments]
-    environment = {**os.environ, "TOLLWAY_ADMIN_TOKEN": ""}
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 2
-    assert told in ended.stderr
+def test_it_says_what_is_missing(
+    arguments: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tests.chaos", *arguments])
+    monkeypatch.setenv("TOLLWAY_ADMIN_TOKEN", "")
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err

@@ -33,14 +33,16 @@ def test_strikes_fit_into_the_time() -> None:
 async def test_a_fault_is_struck_while_another_still_holds() -> None:
     held: list[str] = []
     most = 0
+    are_two = asyncio.Event()
 
     def fault(name: str) -> Fault:
         async def strike(hold_s: float) -> None:
             nonlocal most
             held.append(name)
             most = max(most, len(held))
-            while len(held) < 2 and most < 2:
-                await asyncio.sleep(0)
+            if len(held) == 2:
+                are_two.set()
+            await are_two.wait()
             held.remove(name)
 
         return Fault(name, strike)

@@ -54,7 +54,7 @@ CALLS = st.lists(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(RULES, CALLS)
 def test_the_index_finds_exactly_the_rules_that_admit(rules: list[CompiledRule], calls: list[Subject]) -> None:
     found = index(*rules)

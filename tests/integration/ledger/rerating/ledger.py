@@ -5,7 +5,6 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 
 import asyncpg
@@ -19,19 +18,15 @@ from controlplane.ledger.rollups import keyed, sums_of
 from controlplane.ledger.tables import ledger_entry
 from tests.fakes.usage_events import FakeDataPlane, readings
 from tests.integration.controlplane.admin import Admin, manifest
+from tests.integration.few_prices import BOOK
 from tollway.admin.v1 import rerating_pb2 as admin_pb2
 from tollway.admin.v1.manifests_pb2 import ApplyManifestsRequest, ApplyManifestsResponse
 from tollway.kernel.usage import SettlementState
-from tollway.resources.book import build_price_book
-from tollway.resources.providers import PROVIDERS
 from tollway.usage.v1.usage_pb2 import METER_INPUT, METER_OUTPUT, UsageEvent
 
 NOON_US = 1_795_262_400_000_000
 """2026-11-21T12:00Z."""
 DAY_US = 86_400_000_000
-build_book = partial(build_price_book, tuple(PROVIDERS[name] for name in ("openai", "anthropic", "sim")))
-"""All of the catalog would take most of a test's time."""
-BOOK = build_book().name
 SERVICE = "PriceReratingService"
 MODELS = ("echo", "lorem-5", "unknown-1")
 _STATES = (1, 1, 1, 2, 3, 4, 5, 6, 7)
@@ -86,7 +81,9 @@ def stamp(time_us: int) -> Timestamp:
 async def create(
     admin: Admin, first_us: int = NOON_US, end_us: int = NOON_US + DAY_US, **fields: Any
 ) -> admin_pb2.ReratingRun:
-    run = admin_pb2.ReratingRun(start_time=stamp(first_us), end_time=stamp(end_us), price_book=BOOK, **fields)
+    """Of the book of a few providers, unless `price_book` names another one."""
+    fields = {"price_book": BOOK, **fields}
+    run = admin_pb2.ReratingRun(start_time=stamp(first_us), end_time=stamp(end_us), **fields)
     request = admin_pb2.CreateReratingRunRequest(rerating_run=run)
     return await admin.call(f"{SERVICE}/CreateReratingRun", request, admin_pb2.ReratingRun)
 

@@ -12,8 +12,8 @@ from controlplane.ledger.api import ledger_handlers
 from controlplane.ledger.convert import entry_of, request_text
 from tests.fakes.usage_events import FakeDataPlane, readings
 from tests.integration.controlplane.admin import Admin
+from tests.integration.few_prices import BOOK
 from tests.integration.ledger.rerating.ledger import (
-    BOOK,
     DAY_US,
     NOON_US,
     SERVICE,

@@ -91,7 +91,7 @@ def shown(snapshot: Snapshot) -> tuple[object, ...]:
     return snapshot.keys, snapshot.upstreams, snapshot.routes, orders, prices, snapshot.limits
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(CONFIGS, st.randoms(use_true_random=False), st.integers(1, 5))
 def test_any_order_and_any_split_into_changes_gives_the_same(
     config: dict[str, Resource], random: Random, pieces: int
@@ -107,7 +107,7 @@ def test_any_order_and_any_split_into_changes_gives_the_same(
     assert state.rejections == whole.rejections
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(CHANGES)
 def test_after_any_history_all_that_compiles_alone_is_in_force(history: list[tuple[Resource, bool]]) -> None:
     state, config = apply_history(history)
@@ -125,7 +125,7 @@ def test_after_any_history_all_that_compiles_alone_is_in_force(history: list[tup
     assert {r.name for r in state.rejections} <= {r.name for r in whole.rejections}
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(CHANGES)
 def test_nothing_that_was_removed_is_in_force_after_any_history(history: list[tuple[Resource, bool]]) -> None:
     state, config = apply_history(history)
@@ -143,7 +143,7 @@ def test_nothing_that_was_removed_is_in_force_after_any_history(history: list[tu
             assert any(target.upstream is found for found in upstreams)
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(CHANGES)
 def test_the_same_change_again_changes_nothing(history: list[tuple[Resource, bool]]) -> None:
     state, config = apply_history(history)
@@ -152,7 +152,7 @@ def test_the_same_change_again_changes_nothing(history: list[tuple[Resource, boo
     assert again.rejections == state.rejections
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(CHANGES, CONFIGS)
 def test_a_reset_leaves_nothing_of_before_but_last_good_forms(
     history: list[tuple[Resource, bool]], config: dict[str, Resource]

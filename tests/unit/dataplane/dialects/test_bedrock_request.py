@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.call import Endpoint
@@ -863,7 +863,6 @@ BODIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100)
 @given(BODIES, st.sampled_from([SONNET_45, SONNET_37, OPUS_48, NOVA_2, LLAMA, GPT_OSS, PROFILE]), st.booleans())
 def test_any_body_is_rendered_or_refused(body: dict[str, Any], model: str, is_count: bool) -> None:
     try:

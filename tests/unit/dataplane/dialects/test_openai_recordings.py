@@ -201,7 +201,7 @@ def test_stream_meters_and_shows_what_the_provider_reported(recording: Recording
 @pytest.mark.parametrize("recording", STREAMS, ids=lambda r: r.id)
 def test_stream_parses_alike_however_it_is_split(recording: Recording) -> None:
     whole = parse_stream([recording.body])
-    step = max(1, len(recording.body) // 200)
+    step = max(1, len(recording.body) // 50)
     for at in range(1, len(recording.body), step):
         assert parse_stream([recording.body[:at], recording.body[at:]]) == whole
     for size in (1, 7):

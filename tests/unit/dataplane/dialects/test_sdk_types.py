@@ -15,7 +15,7 @@ from dataplane.errors import InvalidRequest
 from tests.golden.cases import Case, read_cases
 from tests.golden.evidence.types import JsonObject
 from tests.golden.recordings import FOLDER
-from tests.golden.sdk_types import Sent, openai
+from tests.golden.sdk_types import Sent
 from tests.golden.sdk_types.extras import COMPLETIONS, EMBEDDINGS, EXTRAS, RERANKS
 from tests.golden.sdk_types.features import BEYOND, OPENAI
 from tests.golden.sdk_types.messages import ANTHROPIC
@@ -126,7 +126,7 @@ def is_said_to(place: Place, case: Case) -> bool:
         return True
     if place.name in OWN:
         return case.recording.status < 400 and case.recording.api.startswith(OWN[place.name])
-    return not openai.problems(Sent(IN_OPENAIS_WORDS[ask.path], case.model, ask.is_stream, ask.body))
+    return not BY_NAME["OpenAI"].judge(Sent(IN_OPENAIS_WORDS[ask.path], case.model, ask.is_stream, ask.body))
 
 
 Found: TypeAlias = Mapping[tuple[str, str], list[str]]
