@@ -21,6 +21,8 @@ GatewayError                  status  code
 ├── UpstreamRefused            4xx    the upstream's own
 ├── UpstreamRateLimited        429    upstream_rate_limited
 ├── UpstreamFailed             502    upstream_error
+│   └── UpstreamBrokeOff       502    upstream_error; the stream tells an UpstreamSaid
+├── UpstreamSaid               told   the upstream's own, inside an answer that has begun
 ├── UpstreamTimeout            504    upstream_timeout
 └── ClientGone                 499    client_closed_request (usage and logs only)
 
@@ -55,6 +57,10 @@ class GatewayError(Exception):
     @property
     def error_code(self) -> str:
         return self.code
+
+    def in_stream(self) -> "GatewayError":
+        """The error as an answer that has begun tells it, where no status says what it is."""
+        return self
 
     def body(self) -> dict[str, Any]:
         """The OpenAI-shaped error object."""
@@ -157,7 +163,7 @@ class UpstreamRefused(GatewayError):
 
     def body(self) -> dict[str, Any]:
         shape = super().body()
-        shape["error"] |= {"type": self._error.type or self.type, "code": self._error.code}
+        shape["error"] |= {"type": self._error.openai_type or self.type, "code": self._error.code}
         return shape
 
 
@@ -167,6 +173,43 @@ class UpstreamRateLimited(GatewayError):
 
 class UpstreamFailed(GatewayError):
     status, type, code = 502, "server_error", "upstream_error"
+
+
+class UpstreamBrokeOff(UpstreamFailed):
+    """The upstream told an error inside an answer that had begun. Logs and usage know it as an UpstreamFailed."""
+
+    def __init__(self, error: "UpstreamError", message: str) -> None:
+        super().__init__(message, param=error.param)
+        self._error = error
+
+    def in_stream(self) -> GatewayError:
+        return UpstreamSaid(self._error, self.message)
+
+
+class UpstreamSaid(GatewayError):
+    """What an upstream told inside an answer: its own type, param and code, else those that say what kind it was.
+
+    No answer has its status, which is what the error stands for: some formats name an error by that.
+    """
+
+    def __init__(self, error: "UpstreamError", message: str) -> None:
+        super().__init__(message, param=error.param)
+        self._error = error
+
+    @property
+    def http_status(self) -> int:
+        if self._error.kind is UpstreamErrorKind.INVALID:
+            return self._error.status
+        return _AS_SAID.get(self._error.kind, UpstreamFailed).status
+
+    @property
+    def error_code(self) -> str:
+        return self._error.code or _CODE_AS_SAID.get(self._error.kind, UpstreamFailed.code)
+
+    def body(self) -> dict[str, Any]:
+        shape = super().body()
+        shape["error"]["type"] = self._error.openai_type or _AS_SAID.get(self._error.kind, UpstreamFailed).type
+        return shape
 
 
 class UpstreamTimeout(GatewayError):
@@ -190,13 +233,28 @@ class UpstreamErrorKind(Enum):
     SERVER = "server"
 
 
+_AS_SAID: Final[dict[UpstreamErrorKind, type[GatewayError]]] = {
+    UpstreamErrorKind.INVALID: InvalidRequest,
+    UpstreamErrorKind.RATE_LIMITED: UpstreamRateLimited,
+    UpstreamErrorKind.OVERLOADED: Overloaded,
+}
+"""Errors of the gateway's own that have the status and the type of what an upstream told; UpstreamFailed for others."""
+_CODE_AS_SAID: Final = {
+    UpstreamErrorKind.RATE_LIMITED: RateLimitExceeded.code,
+    UpstreamErrorKind.OVERLOADED: "overloaded_error",
+}
+
+
 class UpstreamError(Exception):
     """How one attempt failed.
 
-    `status` is the upstream's HTTP status, 0 without one; `message`, `type`, `param` and `code` are the upstream's
-    own words. All of them go to clients for kind INVALID, of others the message, of refused credentials masked;
-    `detail` is for spans and logs. `usage` is what the answer that failed says it used all the same, None where it says
-    nothing, and `service_tier` the class of service that it says it is, as frames tell it.
+    `status` is the upstream's HTTP status, 0 without one. `is_quote` says that `message` is the upstream's own words,
+    and not the gateway's about it; `type`, `param` and `code` are the upstream's too, None where it told none. All of
+    them go to clients for kind INVALID, and for all kinds but AUTH inside an answer that has begun; else only the
+    message, of refused credentials masked. Where `is_foreign`, the type is a word of another format than OpenAI's,
+    whose clients are told theirs for the kind. `detail` is for spans and logs. `usage` is what the answer that failed
+    says it used all the same, None where it says nothing, and `service_tier` the class of service that it says it is,
+    as frames tell it.
     """
 
     def __init__(
@@ -207,6 +265,7 @@ class UpstreamError(Exception):
         status: int = 0,
         retry_after_s: float | None = None,
         detail: str = "",
+        is_quote: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -214,11 +273,18 @@ class UpstreamError(Exception):
         self.status = status
         self.retry_after_s = retry_after_s
         self.detail = detail
+        self.is_quote = is_quote
+        self.is_foreign = False
         self.type: str | None = None
         self.param: str | None = None
         self.code: str | None = None
         self.usage: Usage | None = None
         self.service_tier: str | None = None
+
+    @property
+    def openai_type(self) -> str | None:
+        """The type that OpenAI's clients may be told; None where the upstream told none of theirs."""
+        return None if self.is_foreign else self.type
 
     def redact(self, secret: str) -> None:
         """Takes `secret` out of all that the upstream said, should it have repeated what it was sent."""

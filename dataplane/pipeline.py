@@ -13,14 +13,7 @@ from aiohttp import web
 
 from dataplane.call import COUNT_TOKENS, Attempt, Call, Outcome, Principal
 from dataplane.dialects.base import Frame
-from dataplane.errors import (
-    ClientGone,
-    GatewayError,
-    UpstreamError,
-    UpstreamErrorKind,
-    UpstreamFailed,
-    UpstreamTimeout,
-)
+from dataplane.errors import ClientGone, GatewayError, UpstreamError
 from dataplane.ingress.presence import ClientPresence
 from dataplane.ingress.writers import ResponseWriter
 from dataplane.limits.admission import Admits
@@ -33,6 +26,7 @@ from dataplane.spans import CallSpan
 from dataplane.telemetry import Telemetry
 from dataplane.upstream.answer import UpstreamAnswer
 from dataplane.upstream.dispatcher import Dispatcher
+from dataplane.upstream.failures import broken_off
 
 logger = logging.getLogger(__name__)
 
@@ -216,7 +210,7 @@ async def _relay(answer: UpstreamAnswer, writer: ResponseWriter, outcome: Outcom
         meter.complete()
     except UpstreamError as error:
         attempt.error_code = error.kind.value
-        raise _broken_off(outcome.call, error) from error
+        raise broken_off(outcome.call, error) from error
     except BaseException:
         # The client is gone, or the call was cut: what the upstream has told by now was used all the same.
         if answer.take_arrived(meter.observe):
@@ -226,14 +220,3 @@ async def _relay(answer: UpstreamAnswer, writer: ResponseWriter, outcome: Outcom
         attempt.end_time_us = time.time_ns() // 1000
         meter.settle(outcome.call, attempt)
         answer.close()
-
-
-def _broken_off(call: Call, error: UpstreamError) -> GatewayError:
-    """What the client of a stream is told when the upstream fails after the first content."""
-    if error.kind is UpstreamErrorKind.TIMEOUT:
-        return UpstreamTimeout(f'The upstream of model "{call.model}" stopped answering. Try again.')
-    if error.kind is UpstreamErrorKind.PROTOCOL:
-        return UpstreamFailed(f'The upstream of model "{call.model}" broke off its answer. Try again.')
-    if error.kind is UpstreamErrorKind.INVALID:
-        return UpstreamFailed(f'The upstream of model "{call.model}" refused the call: {error.message}')
-    return UpstreamFailed(f'The upstream of model "{call.model}" failed within its answer. Try again.')

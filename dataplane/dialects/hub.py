@@ -1,5 +1,6 @@
 """What translating dialects read out of the hub's format, and write in it, alike. Pure."""
 
+import re
 import sys
 from array import array
 from base64 import b64encode
@@ -21,6 +22,29 @@ _PURPOSES: Final = {
     "clustering": "clustering",
 }
 """Words of Cohere's, Voyage's and Google's for what embeddings are for, as Cohere's."""
+CONTEXT_LENGTH_EXCEEDED: Final = "context_length_exceeded"
+"""OpenAI's code of an error that says that a call is longer than the model's context."""
+_CONTEXT: Final = r"context[ _-](?:length|limit|size|window)"
+_CONTEXT_TOO_LONG: Final = re.compile(
+    r"\b(?:prompt|input) (?:is )?too long|too many input tokens|input tokens exceed|number of input tokens exceeds"
+    r"|too many tokens: (?:size limit|total number of tokens)"
+    r"|(?<!output )token count.{0,80}(?:exceeds|only supports)"
+    r"|(?:prompt|input|request)\b.{0,80}exceeds the maximum number of tokens"
+    r"|maximum prompt length is|longer than the maximum model length"
+    r"|`inputs`.{0,40} must (?:be <=|have less than)"
+    r"|max(?:imum)? (?:input|context) (?:tokens|length|size|window)"
+    rf"|(?:exceed\w*|too (?:large|long) for|(?:larger|longer|greater) than|beyond|>).{{0,60}}{_CONTEXT}"
+    rf"|{_CONTEXT}.{{0,40}}(?:exceeded|too small)",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def is_context_too_long(message: str) -> bool:
+    """Whether `message`, a refusal in the words of any provider or server, is about a call longer than the context.
+
+    One about an output limit that is too large is not, unless it speaks of the context.
+    """
+    return _CONTEXT_TOO_LONG.search(message) is not None
 
 
 def malformed(where: str, needed: str) -> InvalidRequest:

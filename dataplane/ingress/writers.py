@@ -220,7 +220,7 @@ class SseWriter:
                 self._complete(response)
                 await _send_whole(self._request, response)
         if has_begun:
-            self._put(self._renderer.fail(error))
+            self._put(self._renderer.fail(error.in_stream()))
             await self._end(outcome)
 
     def _put(self, data: bytes) -> bool:

@@ -1,19 +1,20 @@
 """An answer that an upstream has begun: its frames, as they arrive, to the end."""
 
 import asyncio
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from dataplane.call import Attempt
 from dataplane.dialects.base import Frame, SseEvent, StreamParser
-from dataplane.errors import UpstreamError
+from dataplane.errors import UpstreamError, UpstreamErrorKind
 from dataplane.upstream.eventstream import EventStreamDecoder
-from dataplane.upstream.sse import SseDecoder
-from dataplane.upstream.transport import UpstreamResponse
+from dataplane.upstream.sse import BYTE_ORDER_MARK, SseDecoder
+from dataplane.upstream.transport import MAX_RESULT_BYTES, UpstreamResponse
 
-_SSE: Final = "text/event-stream"
-_AWS_EVENTS: Final = "application/vnd.amazon.eventstream"
+_MAX_OPENING_BYTES: Final = 4096
 _MAX_PRELUDE_FRAMES = 64
 _TERMINATOR_WAIT_S = 0.2
 
@@ -30,22 +31,92 @@ class EventDecoder(Protocol):
         ...
 
 
-def event_decoder(response: UpstreamResponse) -> EventDecoder | None:
-    """What takes the body of `response` apart; None when it is no stream of events."""
-    if response.content_type == _SSE:
-        return SseDecoder()
-    return EventStreamDecoder() if response.content_type == _AWS_EVENTS else None
+class _WholeAnswer:
+    """Decodes a body that is no stream of events: all of it is the one event that its end completes."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> list[SseEvent]:
+        self._size += len(data)
+        if self._size > MAX_RESULT_BYTES:
+            raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is too large.")
+        self._pieces.append(data)
+        return []
+
+    def finish(self) -> list[SseEvent]:
+        return [SseEvent("", b"".join(self._pieces))]
+
+
+class _WholeParser:
+    """Parses the one event of a _WholeAnswer."""
+
+    def __init__(self, parse: Callable[[bytes], list[Frame]]) -> None:
+        self._parse = parse
+
+    @property
+    def is_over(self) -> bool:
+        return False
+
+    def feed(self, event: SseEvent) -> Iterable[Frame]:
+        return self._parse(event.data)
+
+    def finish(self) -> Iterable[Frame]:
+        return ()
+
+
+_EVENTS: Final[Mapping[str, Callable[[], EventDecoder]]] = MappingProxyType(
+    {"text/event-stream": SseDecoder, "application/vnd.amazon.eventstream": EventStreamDecoder}
+)
+"""What takes streams of events apart, by their content type."""
+_OPENINGS: Final[tuple[tuple[tuple[bytes, ...], Callable[[], EventDecoder]], ...]] = (
+    ((b"data:", b"event:", b"id:", b"retry:", b":"), SseDecoder),
+    ((b"{", b"["), _WholeAnswer),
+    ((b"\0",), EventStreamDecoder),
+)
+"""How bodies begin, after a byte order mark and white space: an AWS event with a length that is below 16 MiB."""
+
+
+def _begun(opening: bytes) -> bytes:
+    return opening.removeprefix(BYTE_ORDER_MARK).lstrip()
+
+
+def _decoder_told_by(opening: bytes) -> Callable[[], EventDecoder] | None:
+    """What makes the decoder of a body that begins with `opening`; None where that tells nothing."""
+    begun = _begun(opening)
+    return next((decoder for beginnings, decoder in _OPENINGS if begun.startswith(beginnings)), None)
+
+
+def _may_yet_tell(opening: bytes) -> bool:
+    """Whether `opening`, which tells nothing, may still do so with what comes after it."""
+    if len(opening) > _MAX_OPENING_BYTES:
+        return False
+    begun = _begun(opening)
+    known = (beginning for beginnings, _ in _OPENINGS for beginning in beginnings)
+    return BYTE_ORDER_MARK.startswith(opening) or any(beginning.startswith(begun) for beginning in known)
 
 
 class FrameStream:
-    """Frames of one event stream; every wait ends at `deadline_s` on the monotonic clock, and within `idle_s`."""
+    """Frames of what answers a call for a stream: of events, or of a whole answer, which `parse_whole` tells as one.
+
+    Which it is, its first bytes say, else its content type. Every wait ends at `deadline_s` on the monotonic clock, and
+    within `idle_s`, unless no events are to be expected yet: a whole answer may take its time.
+    """
 
     def __init__(
-        self, response: UpstreamResponse, decoder: EventDecoder, parser: StreamParser, idle_s: float, deadline_s: float
+        self,
+        response: UpstreamResponse,
+        parser: StreamParser,
+        parse_whole: Callable[[bytes], list[Frame]],
+        idle_s: float,
+        deadline_s: float,
     ) -> None:
         self._response = response
-        self._decoder = decoder
+        self._decoder: EventDecoder | None = None
+        self._opening = b""
         self._parser = parser
+        self._parse_whole = parse_whole
         self._idle_s = idle_s
         self._deadline_s = deadline_s
         self._is_over = False
@@ -88,10 +159,24 @@ class FrameStream:
             return is_wanted and not self._is_over and self._error is None
 
         if not self._is_over and self._error is None:
-            await self._response.flow(take_chunk, self._idle_s, self._deadline_s)
+            try:
+                await self._response.flow(take_chunk, self._longest_silence_s, self._deadline_s)
+            except UpstreamError as error:
+                is_wanted = self._end_early(error, take)
         if is_wanted and self._error is not None:
             raise self._error
         return not is_wanted
+
+    def _end_early(self, error: UpstreamError, take: Callable[[list[Frame]], bool]) -> bool:
+        """Ends a stream whose body breaks off with `error`: well where everything but its end had been told.
+
+        Returns what `take` says of the frames of that end.
+        """
+        frames: list[Frame] = []
+        self._parse(b"", frames)
+        if self._error is not None:
+            self._error = error
+        return not frames or take(frames)
 
     def take_arrived(self) -> list[Frame]:
         """Frames of what has arrived and nobody took, without waiting."""
@@ -100,10 +185,19 @@ class FrameStream:
             self._parse(chunk, frames)
         return frames
 
+    @property
+    def _longest_silence_s(self) -> float:
+        has_events = self._decoder is not None or self._response.content_type in _EVENTS
+        return self._idle_s if has_events else math.inf
+
     def _parse(self, chunk: bytes, frames: list[Frame]) -> None:
         """Adds to `frames` what `chunk` completes; b"" is the end of the body."""
+        decoder = self._decoder
+        if decoder is None:
+            self._open(chunk, frames)
+            return
         try:
-            for event in self._decoder.feed(chunk) if chunk else self._decoder.finish():
+            for event in decoder.feed(chunk) if chunk else decoder.finish():
                 frames += self._parser.feed(event)
                 if self._parser.is_over:
                     break
@@ -112,6 +206,21 @@ class FrameStream:
                 frames += self._parser.finish()
         except UpstreamError as error:
             self._error = error
+
+    def _open(self, chunk: bytes, frames: list[Frame]) -> None:
+        """Parses what has come once it tells what it is, or cannot tell it any more."""
+        self._opening += chunk
+        told = _decoder_told_by(self._opening)
+        if told is None and chunk and _may_yet_tell(self._opening):
+            return
+        self._decoder = (told or _EVENTS.get(self._response.content_type, _WholeAnswer))()
+        if isinstance(self._decoder, _WholeAnswer):
+            self._parser = _WholeParser(self._parse_whole)
+        opening, self._opening = self._opening, b""
+        if opening:
+            self._parse(opening, frames)
+        if not chunk and not self._is_over and self._error is None:
+            self._parse(b"", frames)
 
 
 class UpstreamAnswer:

@@ -15,7 +15,7 @@ from dataplane.dialects.requests import path_of
 from dataplane.errors import GatewayError, InvalidRequest, UpstreamError, UpstreamErrorKind
 from dataplane.snapshot import Target, Upstream
 from dataplane.spans import CallSpan
-from dataplane.upstream.answer import FrameStream, UpstreamAnswer, event_decoder
+from dataplane.upstream.answer import FrameStream, UpstreamAnswer
 from dataplane.upstream.failures import Failure, backoff_bounds_s, client_error, may_try
 from dataplane.upstream.transport import MAX_ERROR_BYTES, MAX_RESULT_BYTES, Transport, UpstreamResponse
 
@@ -202,17 +202,14 @@ async def _read_to_content(
     if response.status != _HTTP_OK:
         body = await response.read(MAX_ERROR_BYTES, deadline_s)
         raise dialect.parse_error(response.status, response.headers, body)
-    decoder = event_decoder(response) if call.stream else None
-    if decoder is not None:
-        stream = FrameStream(response, decoder, dialect.stream_parser(call), plan.deadlines.idle_s, deadline_s)
-        await stream.read_to_content(first)
-        return stream
-    body = await response.read(MAX_RESULT_BYTES, deadline_s)
-    if call.stream:
-        first += dialect.parse_result_chunks(call, body)
-    else:
+    if not call.stream:
+        body = await response.read(MAX_RESULT_BYTES, deadline_s)
         first.append(dialect.parse_result(call, body, response.headers))
-    return None
+        return None
+    parser, parse_whole = dialect.stream_parser(call), partial(dialect.parse_result_chunks, call)
+    stream = FrameStream(response, parser, parse_whole, plan.deadlines.idle_s, deadline_s)
+    await stream.read_to_content(first)
+    return stream
 
 
 def _last_word(error: UpstreamError) -> list[Frame]:

@@ -52,11 +52,12 @@ class EventStreamDecoder:
         return events
 
     def finish(self) -> list[SseEvent]:
-        """Nothing: the end of the stream completes no event. Raises UpstreamError when it breaks one off."""
+        """Nothing: the end of the stream completes no event, whether it breaks one off or not.
+
+        Raises UpstreamError for corrupt data before it.
+        """
         if self._error is not None:
             raise self._error
-        if self._pending:
-            raise _corrupt("broke off in the middle of an event")
         return []
 
     def _message_end(self, start: int) -> int | None:

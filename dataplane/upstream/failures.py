@@ -8,6 +8,7 @@ from dataplane.call import Call
 from dataplane.errors import (
     GatewayError,
     NoTargetAvailable,
+    UpstreamBrokeOff,
     UpstreamError,
     UpstreamErrorKind,
     UpstreamFailed,
@@ -21,9 +22,9 @@ BACKOFF_BASE_S = 0.1
 BACKOFF_CAP_S = 2.0
 _DEFAULT_RETRY_AFTER_S = 1.0
 _PASSED_STATUS = frozenset((400, 404, 409, 413, 422))
-_OWN_WORDS = "The upstream "
+_PAUSABLE = frozenset((429, 502, 503, 504))
 _MASK = "***"
-_ORGANISATION = re.compile(r"\borg-\w+")
+_ORGANISATION = re.compile(r"\borg[-_]\w+")
 _LIKE_A_KEY = re.compile(r"(?=[\w.*-]*[\d*])[\w.*-]{11,}[\w*]")
 
 Failure = tuple[Target, UpstreamError]
@@ -60,9 +61,28 @@ def client_error(call: Call, failures: Sequence[Failure]) -> GatewayError:
         return NoTargetAvailable(f'No target of "{call.model}" could be tried before the call\'s time was over.')
     target, last = failures[-1]
     error = _client_error(call, target, last, failures)
+    pause_s = _soonest_s(failures)
+    if pause_s and error.http_status in _PAUSABLE:
+        error.headers["retry-after"] = str(math.ceil(pause_s))
+        error.headers["retry-after-ms"] = str(math.ceil(pause_s * 1000))
     if len(failures) > 1:
         error.headers["x-should-retry"] = "false"
     return error
+
+
+def broken_off(call: Call, error: UpstreamError) -> GatewayError:
+    """What the client of a stream is told when the upstream fails after the first content."""
+    upstream, words = f'The upstream of model "{call.model}"', _provider_words(error)
+    match error.kind:
+        case UpstreamErrorKind.TIMEOUT:
+            return UpstreamTimeout(f"{upstream} stopped answering. Try again.{words}")
+        case UpstreamErrorKind.PROTOCOL:
+            return UpstreamFailed(f"{upstream} broke off its answer. Try again.{words}")
+        case UpstreamErrorKind.AUTH:
+            return UpstreamFailed(f"{upstream} refused the gateway's own credential within its answer.{words}")
+        case UpstreamErrorKind.INVALID:
+            return UpstreamBrokeOff(error, f"{upstream} refused the call within its answer.{words}")
+    return UpstreamBrokeOff(error, f"{upstream} failed within its answer. Try again.{words}")
 
 
 def _client_error(call: Call, target: Target, last: UpstreamError, failures: Sequence[Failure]) -> GatewayError:
@@ -71,7 +91,10 @@ def _client_error(call: Call, target: Target, last: UpstreamError, failures: Seq
     if last.kind is UpstreamErrorKind.INVALID and last.status in _PASSED_STATUS:
         return UpstreamRefused(last)
     if all(error.kind is UpstreamErrorKind.RATE_LIMITED for _, error in failures):
-        return _rate_limited(call, failures)
+        pause = f"{math.ceil(_soonest_s(failures))} s"
+        return UpstreamRateLimited(
+            f'Every upstream of model "{call.model}" is rate limited. Try again in {pause}.{_provider_words(last)}'
+        )
     if last.kind is UpstreamErrorKind.TIMEOUT:
         return UpstreamTimeout(
             f"No answer in time from {where}, {tries}. Try again, or allow more time.{_provider_words(last)}"
@@ -89,15 +112,16 @@ def _client_error(call: Call, target: Target, last: UpstreamError, failures: Seq
     return UpstreamFailed(f"No good answer from {where}{status}, {tries}. Try again.{_provider_words(last)}")
 
 
-def _rate_limited(call: Call, failures: Sequence[Failure]) -> GatewayError:
-    soonest_s = min(error.retry_after_s or _DEFAULT_RETRY_AFTER_S for _, error in failures)
-    error = UpstreamRateLimited(
-        f'Every upstream of model "{call.model}" is rate limited. Try again in {math.ceil(soonest_s)} s.'
-        f"{_provider_words(failures[-1][1])}"
-    )
-    error.headers["retry-after"] = str(math.ceil(soonest_s))
-    error.headers["retry-after-ms"] = str(math.ceil(soonest_s * 1000))
-    return error
+def _soonest_s(failures: Sequence[Failure]) -> float:
+    """Seconds until one of the upstreams may be asked again, by what they said; 0 where none that failed said so.
+
+    Where all limit the rate there is a pause in any case.
+    """
+    told = [error.retry_after_s for _, error in failures if error.retry_after_s]
+    if told:
+        return min(told)
+    is_limited = all(error.kind is UpstreamErrorKind.RATE_LIMITED for _, error in failures)
+    return _DEFAULT_RETRY_AFTER_S if is_limited else 0.0
 
 
 def _provider_words(error: UpstreamError) -> str:
@@ -105,7 +129,7 @@ def _provider_words(error: UpstreamError) -> str:
 
     A refused credential is often repeated in part: what looks like one is masked, and so are ids of organisations.
     """
-    if not error.status or error.message.startswith(_OWN_WORDS):
+    if not error.is_quote:
         return ""
     words = _ORGANISATION.sub(_MASK, error.message)
     if error.kind is UpstreamErrorKind.AUTH:

@@ -4,7 +4,7 @@ from dataplane.dialects.base import SseEvent
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLANK_LINE = b"\n\n"
 _EVENT, _DATA, _NEXT_DATA = b"event: ", b"data: ", b"\ndata: "
 
@@ -44,11 +44,11 @@ class SseDecoder:
         seam = max(0, len(self._pending) - 1)
         self._pending += data
         if self._is_at_start:
-            if len(self._pending) < len(_BYTE_ORDER_MARK):
+            if len(self._pending) < len(BYTE_ORDER_MARK):
                 return b""
             self._is_at_start = False
-            if self._pending.startswith(_BYTE_ORDER_MARK):
-                del self._pending[: len(_BYTE_ORDER_MARK)]
+            if self._pending.startswith(BYTE_ORDER_MARK):
+                del self._pending[: len(BYTE_ORDER_MARK)]
             seam = 0
         if self._pending.find(_BLANK_LINE, seam) < 0:
             return b""

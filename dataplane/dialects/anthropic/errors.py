@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_too_long
 from dataplane.dialects.openai.errors import kind_of_status, parse_retry_after_s
 from dataplane.dialects.openai.payload import payload_or_text
 from dataplane.errors import UpstreamError, UpstreamErrorKind
@@ -23,7 +24,6 @@ _STATUS_OF_TYPE: Final = {
     "overloaded_error": 529,
 }
 _OUT_OF_CREDIT: Final = re.compile(r"credit balance is too low|API usage limits")
-_TOO_LONG: Final = re.compile(r"prompt is too long|context (?:limit|length|window)", re.IGNORECASE)
 _CODE_OF_STATUS: Final = {413: "request_too_large", 529: "overloaded_error"}
 
 
@@ -43,8 +43,10 @@ def parse_error_object(payload: Any) -> UpstreamError:
 def _error(status: int, payload: Any) -> UpstreamError:
     fields = _fields(payload)
     message = (_text(fields.get("message")) or (payload if isinstance(payload, str) else ""))[:_SHOWN_CHARACTERS]
-    error = UpstreamError(kind_of_status(status), message or f"The upstream answered {status}.", status=status)
-    error.type = _text(fields.get("type")) or _text(fields.get("status"))
+    error = UpstreamError(
+        kind_of_status(status), message or f"The upstream answered {status}.", status=status, is_quote=bool(message)
+    )
+    error.type, error.is_foreign = _text(fields.get("type")) or _text(fields.get("status")), True
     if error.kind is UpstreamErrorKind.INVALID and _OUT_OF_CREDIT.search(message):
         error.kind = UpstreamErrorKind.AUTH
     error.code = _code(error)
@@ -56,8 +58,8 @@ def _error(status: int, payload: Any) -> UpstreamError:
 
 def _code(error: UpstreamError) -> str | None:
     """The code that OpenAI's clients know the case by; the provider itself has none."""
-    if error.kind is UpstreamErrorKind.INVALID and _TOO_LONG.search(error.message):
-        return "context_length_exceeded"
+    if error.kind is UpstreamErrorKind.INVALID and is_context_too_long(error.message):
+        return CONTEXT_LENGTH_EXCEEDED
     if error.type == "not_found_error" and error.message.startswith("model"):
         return "model_not_found"
     return _CODE_OF_STATUS.get(error.status)

@@ -6,12 +6,12 @@ from dataplane.call import HUB, Call, JsonObject
 from dataplane.dialects.anthropic.answer import (
     TEXT_OF,
     annotations,
-    call_id,
     envelope,
     finish_reason,
     model_of,
     openai_tier,
     refusal_of,
+    tool_call,
 )
 from dataplane.dialects.anthropic.errors import parse_error_object
 from dataplane.dialects.anthropic.events import objects_of
@@ -112,6 +112,7 @@ class _Message:
         self.calls: list[JsonObject] = []
         self._call = call
         self._answer_tool = answer_tool_name(call.body)
+        self._ids: set[str] = set()
         self._text = ""
         self._reasoning = ""
         self._details: list[JsonObject] = []
@@ -151,6 +152,4 @@ class _Message:
         if self._answer_tool is not None and block.get("name") == self._answer_tool:
             self._text += arguments
             return
-        function = {"name": text_of(block.get("name")), "arguments": arguments}
-        identity = call_id(self._call, block, len(self.calls))
-        self.calls.append({"id": identity, "type": "function", "function": function})
+        self.calls.append(tool_call(self._call, block, arguments, self._ids))

@@ -8,12 +8,12 @@ from dataplane.call import Call, JsonObject
 from dataplane.dialects.anthropic.answer import (
     TEXT_OF,
     annotations,
-    call_id,
     envelope,
     finish_reason,
     model_of,
     openai_tier,
     refusal_of,
+    tool_call,
 )
 from dataplane.dialects.anthropic.events import check_ended, content_events, has_ended, objects_of, parse_event
 from dataplane.dialects.anthropic.reasoning import redacted_detail, signed_detail
@@ -64,6 +64,7 @@ class AnthropicStreamParser:
         self._blocks: dict[int, _Block] = {}
         self._usage: JsonObject = {}
         self._stop: JsonObject = {}
+        self._ids: set[str] = set()
         self._calls = 0
         self._details = 0
         self._characters = 0
@@ -196,10 +197,8 @@ class AnthropicStreamParser:
         if self._answer_tool is not None and name == self._answer_tool:
             return []
         block.call, self._calls = self._calls, self._calls + 1
-        function = {"name": name, "arguments": ""}
-        identity = call_id(self._call, begun, block.call)
-        call = {"index": block.call, "id": identity, "type": "function", "function": function}
-        return [self._chunk({"tool_calls": [call]}, size=text_bytes(name))]
+        used = {"index": block.call, **tool_call(self._call, begun, "", self._ids)}
+        return [self._chunk({"tool_calls": [used]}, size=text_bytes(name))]
 
     def _on_input(self, block: _Block, text: str) -> list[Frame]:
         if not text:

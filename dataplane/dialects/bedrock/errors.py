@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_too_long
 from dataplane.dialects.openai.errors import kind_of_status, parse_retry_after_s
 from dataplane.dialects.openai.payload import payload_or_text
 from dataplane.errors import UpstreamError, UpstreamErrorKind
@@ -45,11 +46,6 @@ _CLASSES: Final = {
     "serviceunavailable": (UpstreamErrorKind.OVERLOADED, 503),
 }
 _KIND_OF_STATUS: Final = {424: _SERVER}
-_TOO_LONG: Final = re.compile(
-    r"input is too long|too many input tokens|(?:prompt|input) is too long|context (?:limit|length|window)"
-    r"|max(?:imum)? (?:input|context) (?:tokens|length)",
-    re.IGNORECASE,
-)
 _NO_MODEL: Final = re.compile(r"model identifier is invalid|could not resolve the foundation model", re.IGNORECASE)
 
 
@@ -88,12 +84,13 @@ def is_exception(name: str) -> bool:
 
 
 def _error(kind: UpstreamErrorKind, status: int, name: str, payload: Any) -> UpstreamError:
-    message = _message(payload) or f"The upstream answered {name or status or 'an error'}."
-    error = UpstreamError(kind, message[:_SHOWN_CHARACTERS], status=status)
+    words = _message(payload)
+    message = words or f"The upstream answered {name or status or 'an error'}."
+    error = UpstreamError(kind, message[:_SHOWN_CHARACTERS], status=status, is_quote=bool(words))
     error.code = name[:_SHOWN_CHARACTERS] or None
     if kind is UpstreamErrorKind.INVALID:
-        if _TOO_LONG.search(message):
-            error.code = "context_length_exceeded"
+        if is_context_too_long(error.message):
+            error.code = CONTEXT_LENGTH_EXCEEDED
         elif _NO_MODEL.search(message):
             error.code = "model_not_found"
     return error

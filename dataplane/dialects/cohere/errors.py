@@ -5,15 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from dataplane.call import JsonObject
+from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_too_long
 from dataplane.dialects.openai.errors import parse_error as parse_hub_error
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
-CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"
 _SHOWN_CHARACTERS = 2000
 _INVALID_TOKEN, _CANCELLED = 498, 499
 _TOO_MANY_TOKENS = "TOO_MANY_TOKENS"
-_CONTEXT_TOO_LONG = re.compile(r"too many tokens: (?:size limit|total number of tokens)", re.IGNORECASE)
 _MONTHLY = re.compile(r"\bmonth(?:ly)?\b", re.IGNORECASE)
 
 
@@ -32,7 +31,7 @@ def parse_failure(fields: JsonObject, finish: str = "ERROR") -> UpstreamError:
     """The error that ended an answer of good status, which `fields` tell in `error` or `message`, and `error_type`."""
     kind = UpstreamErrorKind.TIMEOUT if finish == "TIMEOUT" else UpstreamErrorKind.SERVER
     said = next((text for name in ("error", "message") if (text := _text(fields.get(name)))), "")
-    error = UpstreamError(kind, said or f"The upstream ended its answer with {finish}.")
+    error = UpstreamError(kind, said or f"The upstream ended its answer with {finish}.", is_quote=bool(said))
     if _is_context_too_long(said, _text(fields.get("error_type"))):
         error.kind, error.status, error.code = UpstreamErrorKind.INVALID, 400, CONTEXT_LENGTH_EXCEEDED
     else:
@@ -57,7 +56,7 @@ def _judge(error: UpstreamError, error_type: str) -> None:
 
 
 def _is_context_too_long(message: str, error_type: str) -> bool:
-    return error_type == _TOO_MANY_TOKENS or _CONTEXT_TOO_LONG.match(message) is not None
+    return error_type == _TOO_MANY_TOKENS or is_context_too_long(message)
 
 
 def _error_type(body: bytes) -> str:

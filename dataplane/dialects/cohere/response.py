@@ -12,7 +12,7 @@ from dataplane.dialects.cohere.usage import hub_usage, parse_chat_usage, parse_c
 from dataplane.dialects.hub import list_of, object_of, text_of
 from dataplane.dialects.openai.chunks import parse_result_chunks
 from dataplane.dialects.openai.content import message_bytes
-from dataplane.dialects.openai.mending import encode
+from dataplane.dialects.openai.mending import begin_call, encode
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 REASONING_JOINT: Final = "\n"
@@ -65,15 +65,14 @@ def finish_reason(told: Any, fields: JsonObject, has_calls: bool) -> str:
     return "tool_calls" if word == "stop" and has_calls else word
 
 
-def hub_call(call: Call, told: Any, position: int) -> JsonObject:
-    """One call of a tool, with an id of its own where Cohere gave none; arguments are as they were told."""
+def hub_call(call: Call, told: Any, ids: set[str]) -> JsonObject:
+    """One call of a tool, with arguments as they were told; its id is then one of `ids`, and no other one's."""
     fields = object_of(told)
     function = object_of(fields.get("function"))
-    return {
-        "id": text_of(fields.get("id")) or f"call_{call.request_id}_{position}",
-        "type": "function",
-        "function": {"name": text_of(function.get("name")), "arguments": text_of(function.get("arguments"))},
-    }
+    named = {"name": text_of(function.get("name")), "arguments": text_of(function.get("arguments"))}
+    used: JsonObject = {"id": text_of(fields.get("id")), "type": "function", "function": named}
+    begin_call(used, ids, f"{call.request_id}_{len(ids)}")
+    return used
 
 
 def hub_logprobs(items: list[Any]) -> JsonObject | None:
@@ -143,7 +142,8 @@ def _parse(call: Call, body: bytes) -> tuple[JsonObject, Frame]:
 def _message(call: Call, told: JsonObject) -> JsonObject:
     """Role, text, reasoning and calls of a message."""
     text = "".join(_texts(told.get("content")))
-    calls = [hub_call(call, item, at) for at, item in enumerate(list_of(told.get("tool_calls")))]
+    ids: set[str] = set()
+    calls = [hub_call(call, item, ids) for item in list_of(told.get("tool_calls"))]
     for item in calls:
         item["function"]["arguments"] = item["function"]["arguments"] or "{}"
     message: JsonObject = {"role": "assistant", "content": text if text or not calls else None, "refusal": None}

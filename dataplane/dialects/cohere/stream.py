@@ -38,6 +38,7 @@ class CohereStreamParser:
         self._is_over = False
         self._positions: dict[int, int] = {}
         self._unargued: set[int] = set()
+        self._ids: set[str] = set()
         self._call_count = 0
         self._offsets: dict[int, int] = {}
         self._text_length = 0
@@ -106,10 +107,9 @@ class CohereStreamParser:
         return self._chunk({"reasoning_content": joint + text})
 
     def _on_call_start(self, payload: JsonObject, told: Any) -> list[Frame]:
-        position = self._call_count
+        position = self._positions[_number(payload.get("index"))] = self._call_count
         self._call_count += 1
-        self._positions[_number(payload.get("index"))] = position
-        begun = hub_call(self._call, told, position)
+        begun = hub_call(self._call, told, self._ids)
         if not begun["function"]["arguments"]:
             self._unargued.add(position)
         return self._chunk({"tool_calls": [{"index": position, **begun}]})

@@ -30,6 +30,11 @@ class CallReader:
         """How many calls there have been."""
         return len(self._ids)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the arguments of the latest call are not at their end."""
+        return self._open is not None
+
     def read(self, call: JsonObject, signature: str) -> list[JsonObject]:
         """Tool calls that a functionCall completes, as deltas have them."""
         completed = []

@@ -6,11 +6,11 @@ from dataplane.call import Call, JsonObject
 from dataplane.dialects.gemini.calls import CallReader
 from dataplane.dialects.gemini.errors import raise_error_in
 from dataplane.dialects.gemini.fields import index_at, object_at, objects_at, text_at
-from dataplane.dialects.gemini.finish import CONTENT_FILTER, STOP, TOOL_CALLS, parse_finish
+from dataplane.dialects.gemini.finish import CONTENT_FILTER, LENGTH, STOP, TOOL_CALLS, parse_finish
 from dataplane.dialects.gemini.grounding import Grounding, count_searches
 from dataplane.dialects.gemini.logprobs import render_logprobs
 from dataplane.dialects.gemini.models import parse_model
-from dataplane.dialects.gemini.signatures import extra_content, reasoning_detail
+from dataplane.dialects.gemini.signatures import OWN_TOOL_PARTS, extra_content, own_tool_detail, reasoning_detail
 from dataplane.dialects.gemini.sound import join_sound
 from dataplane.dialects.gemini.usage import parse_service_tier, parse_usage
 from dataplane.errors import UpstreamError, UpstreamErrorKind
@@ -29,7 +29,8 @@ class Piece(NamedTuple):
 
 
 class CandidateReader:
-    """One candidate. Parts that the provider ran itself (code, searches) and what came of them are passed over.
+    """One candidate. Of parts that the provider ran itself (code, searches) and of what came of them nothing is told
+    but what it wants back.
 
     `grounding` is what it rests on. `_text` is what was said so far, which citations count in; `_finish` is "" until
     the candidate has told its end.
@@ -39,7 +40,7 @@ class CandidateReader:
         self._calls = CallReader(request_id, index)
         self._sound_id = f"audio_{request_id}_{index}"
         self._text: list[str] = []
-        self._signatures = 0
+        self._details = 0
         self._images = 0
         self.grounding = Grounding()
         self._finish = ""
@@ -60,11 +61,12 @@ class CandidateReader:
     def close(self, finish: str) -> tuple[JsonObject, str]:
         """What is still owed, and the finish_reason: `finish` where the candidate told none."""
         delta: JsonObject = {}
+        is_cut = self._calls.is_open and self._finish == LENGTH
         if calls := self._calls.close():
             delta["tool_calls"] = calls
         if annotations := self.grounding.annotations("".join(self._text)):
             delta["annotations"] = annotations
-        return delta, TOOL_CALLS if self._calls.count else self._finish or finish
+        return delta, TOOL_CALLS if self._calls.count and not is_cut else self._finish or finish
 
     def _on_part(self, part: JsonObject, delta: JsonObject) -> None:
         signature, is_thought = text_at(part, "thoughtSignature"), bool(part.get("thought"))
@@ -73,8 +75,9 @@ class CandidateReader:
                 delta.setdefault("tool_calls", []).extend(calls)
         elif "text" in part:
             self._on_text(text_at(part, "text"), is_thought, signature, delta)
-        elif "toolCall" in part:
+        elif not part.keys().isdisjoint(OWN_TOOL_PARTS):
             self.grounding.add_call(object_at(part, "toolCall"))
+            self._add_detail(own_tool_detail(part, self._details), delta)
         elif "inlineData" in part and not is_thought:
             self._on_file(object_at(part, "inlineData"), signature, delta)
 
@@ -85,8 +88,11 @@ class CandidateReader:
             if not is_thought:
                 self._text.append(text)
         if signature:
-            delta.setdefault("reasoning_details", []).append(reasoning_detail(signature, self._signatures))
-            self._signatures += 1
+            self._add_detail(reasoning_detail(signature, self._details), delta)
+
+    def _add_detail(self, detail: JsonObject, delta: JsonObject) -> None:
+        delta.setdefault("reasoning_details", []).append(detail)
+        self._details += 1
 
     def _on_file(self, file: JsonObject, signature: str, delta: JsonObject) -> None:
         """An image, as an address that holds it, or sound; other files have no place in a message."""

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from dataplane.call import JsonObject
 from dataplane.dialects.gemini.fields import object_at, objects_at, text_at
+from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_too_long
 from dataplane.dialects.openai.errors import (
     MAX_RETRY_AFTER_S,
     kind_of_status,
@@ -17,9 +18,9 @@ from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 _SHOWN_CHARACTERS: Final = 2000
+_DAY_QUOTA_PAUSE_S: Final = 3600.0
 _FIRST_STATUS, _LAST_STATUS = 400, 599
 _BAD_KEY_REASONS = frozenset(("API_KEY_INVALID", "API_KEY_EXPIRED", "API_KEY_SERVICE_BLOCKED"))
-_TOO_LONG = re.compile(r"token count.{0,80}(?:exceeds|only supports)|exceeds the maximum number of tokens", re.I | re.S)
 _PLACE_REFUSED = re.compile(r"location|country|billing", re.I)
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s")
 _STATUSES = {
@@ -104,7 +105,7 @@ def _status(reported: JsonObject) -> int:
 
 def _error(reported: JsonObject, status: int) -> UpstreamError:
     kind = kind_of_status(status) if status else UpstreamErrorKind.SERVER
-    error = UpstreamError(kind, text_at(reported, "message")[:_SHOWN_CHARACTERS], status=status)
+    error = UpstreamError(kind, text_at(reported, "message")[:_SHOWN_CHARACTERS], status=status, is_quote=True)
     error.code = text_at(reported, "status")[:_SHOWN_CHARACTERS] or None
     details = objects_at(reported, "details")
     error.retry_after_s = _retry_after_s(details)
@@ -122,15 +123,15 @@ def _refine(error: UpstreamError, details: list[JsonObject]) -> None:
         error.kind = UpstreamErrorKind.AUTH
     elif error.status == 404:
         error.code = "model_not_found"
-    elif _TOO_LONG.search(error.message):
-        error.code = "context_length_exceeded"
+    elif is_context_too_long(error.message):
+        error.code = CONTEXT_LENGTH_EXCEEDED
 
 
 def _retry_after_s(details: list[JsonObject]) -> float | None:
     """Seconds until it is worth trying again, as details tell; a quota of the day is worth no trying."""
     violations = [violation for detail in details for violation in objects_at(detail, "violations")]
     if any("PerDay" in text_at(violation, "quotaId") for violation in violations):
-        return MAX_RETRY_AFTER_S
+        return _DAY_QUOTA_PAUSE_S
     for detail in details:
         if (delay := _DURATION.fullmatch(text_at(detail, "retryDelay"))) is not None:
             return min(float(delay[1]), MAX_RETRY_AFTER_S)

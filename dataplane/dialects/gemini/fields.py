@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import orjson
+
 from dataplane.call import JsonObject
+from dataplane.dialects.openai.payload import parse_payload
 
 
 def object_at(parent: JsonObject, name: str) -> JsonObject:
@@ -30,3 +33,13 @@ def index_at(parent: JsonObject, name: str, default: int) -> int:
     """The number under `name` when it can count something, else `default`."""
     value: Any = parent.get(name)
     return value if type(value) is int and value >= 0 else default
+
+
+def json_of(text: str) -> Any:
+    """The JSON value that `text` is, None when it is none, or nested too deep to be written again."""
+    try:
+        value = parse_payload(text.encode())
+        orjson.dumps(value)
+    except (ValueError, TypeError):
+        return None
+    return value

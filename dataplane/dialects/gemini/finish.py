@@ -3,12 +3,13 @@
 from typing import Any, Final
 
 CONTENT_FILTER: Final = "content_filter"
+LENGTH: Final = "length"
 STOP: Final = "stop"
 TOOL_CALLS: Final = "tool_calls"
 
 _REASONS: Final = {
     "STOP": STOP,
-    "MAX_TOKENS": "length",
+    "MAX_TOKENS": LENGTH,
     "SAFETY": CONTENT_FILTER,
     "RECITATION": CONTENT_FILTER,
     "BLOCKLIST": CONTENT_FILTER,

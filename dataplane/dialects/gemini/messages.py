@@ -3,22 +3,20 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import orjson
-
 from dataplane.call import JsonObject
 from dataplane.dialects.gemini.content import render_parts
-from dataplane.dialects.gemini.fields import object_at, objects_at, text_at
+from dataplane.dialects.gemini.fields import json_of, object_at, objects_at, text_at
 from dataplane.dialects.gemini.media import render_file
 from dataplane.dialects.gemini.models import GeminiModel
 from dataplane.dialects.gemini.signatures import (
     SKIPPED,
     call_signature,
     detailed_signatures,
+    own_tool_parts,
     signature_of,
     signed,
     text_signature,
 )
-from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import InvalidRequest
 
 
@@ -29,15 +27,15 @@ class Conversation(NamedTuple):
     system: list[JsonObject]
 
 
-def render_conversation(messages: Any, model: GeminiModel, has_ids: bool) -> Conversation:
+def render_conversation(messages: Any, model: GeminiModel, *, has_ids: bool, has_own_tools: bool) -> Conversation:
     """What `messages` say; instructions alone become what the user says, as Gemini answers nothing else.
 
-    `has_ids` says whether calls and their results are sent with ids. Raises InvalidRequest for what is malformed or
-    cannot be said.
+    `has_ids` says whether calls and their results are sent with ids, `has_own_tools` whether uses of Google's own tools
+    are. Raises InvalidRequest for what is malformed or cannot be said.
     """
     if not isinstance(messages, list):
         raise InvalidRequest('The field "messages" must be a list.', code="invalid_value", param="messages")
-    writer = _ContentsWriter(model, has_ids)
+    writer = _ContentsWriter(model, has_ids, has_own_tools)
     for at, message in enumerate(messages):
         if not isinstance(message, dict):
             raise _malformed(f"messages[{at}]", "must be an object")
@@ -64,9 +62,10 @@ class _ToolResult(NamedTuple):
 class _ContentsWriter:
     """`_results` are those of one turn of calls, until a message of another kind comes."""
 
-    def __init__(self, model: GeminiModel, has_ids: bool) -> None:
+    def __init__(self, model: GeminiModel, has_ids: bool, has_own_tools: bool) -> None:
         self._model = model
         self._has_ids = has_ids
+        self._has_own_tools = has_own_tools
         self._system: list[JsonObject] = []
         self._contents: list[JsonObject] = []
         self._calls: dict[str, _ToolCall] = {}
@@ -113,7 +112,8 @@ class _ContentsWriter:
         detailed = detailed_signatures(message)
         if (signature := text_signature(detailed)) and parts:
             parts[-1] = signed(parts[-1], signature)
-        return parts + self._images(message, param) + self._tool_calls(message, detailed, param)
+        used = own_tool_parts(message) if self._has_own_tools else []
+        return used + parts + self._images(message, param) + self._tool_calls(message, detailed, param)
 
     def _images(self, message: JsonObject, param: str) -> list[JsonObject]:
         """Images that a model made in an earlier turn, where the client sends them back."""
@@ -177,7 +177,7 @@ def _arguments(arguments: Any, param: str) -> JsonObject:
         return arguments
     if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
         return {}
-    parsed = _json(arguments) if isinstance(arguments, str) else None
+    parsed = json_of(arguments) if isinstance(arguments, str) else None
     if not isinstance(parsed, dict):
         raise _malformed(param, "must be a JSON object, as text")
     return parsed
@@ -185,18 +185,8 @@ def _arguments(arguments: Any, param: str) -> JsonObject:
 
 def _response(text: str) -> JsonObject:
     """What a tool said, which Gemini takes as an object: that of the text, or one around it."""
-    parsed = _json(text)
+    parsed = json_of(text)
     return parsed if isinstance(parsed, dict) else {"output": text}
-
-
-def _json(text: str) -> Any:
-    """The JSON value that `text` is, None when it is none, or nested too deep to be written again."""
-    try:
-        value = parse_payload(text.encode())
-        orjson.dumps(value)
-    except (ValueError, TypeError):
-        return None
-    return value
 
 
 def _malformed(param: str, what: str) -> InvalidRequest:

@@ -6,7 +6,7 @@ from dataplane.dialects.gemini.embeddings import render_embedding, render_embedd
 from dataplane.dialects.gemini.generation import json_instruction, render_generation
 from dataplane.dialects.gemini.messages import render_conversation
 from dataplane.dialects.gemini.models import parse_model
-from dataplane.dialects.gemini.tools import is_forced, render_tools
+from dataplane.dialects.gemini.tools import is_forced, render_tools, tells_own_tools
 from dataplane.dialects.openai.functions import with_tools
 from dataplane.dialects.requests import path_of, upstream_request
 from dataplane.errors import InvalidRequest
@@ -43,8 +43,11 @@ def render_chat(call: Call, target: Target, is_vertex: bool) -> JsonObject:
     """The GenerateContentRequest of a chat. Raises InvalidRequest as render_request does."""
     body, model = with_tools(call.body), parse_model(target.model)
     _check_caches(body)
-    contents, system = render_conversation(body.get("messages"), model, has_ids=not is_vertex)
     tools = render_tools(body, model, is_vertex)
+    has_own_tools = tells_own_tools(tools)
+    contents, system = render_conversation(
+        body.get("messages"), model, has_ids=not is_vertex, has_own_tools=has_own_tools
+    )
     config = render_generation(body, model, call.output_limit)
     is_told_in_words = is_forced(tools) or ("tools" in tools and not model.is_third)
     if "responseMimeType" in config and is_told_in_words:

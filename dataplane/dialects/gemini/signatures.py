@@ -1,19 +1,27 @@
-"""Thought signatures on their way through OpenAI's format and back.
+"""Thought signatures, and uses of Google's own tools, on their way through OpenAI's format and back.
 
-That of a call travels in `extra_content.google.thought_signature` of the tool call, as Google's own OpenAI surface has
-it; that of an image in the same place of the image; that of text in an entry of `reasoning_details`.
+The signature of a call travels in `extra_content.google.thought_signature` of the tool call, as Google's own OpenAI
+surface has it; that of an image in the same place of the image; that of text in an entry of `reasoning_details`. Uses
+of Google's own tools beside functions, and what came of them, must be sent back as they came
+(https://ai.google.dev/gemini-api/docs/tool-combination): each of these parts is in such an entry too.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from dataplane.call import JsonObject
-from dataplane.dialects.gemini.fields import object_at, objects_at, text_at
+from dataplane.dialects.gemini.fields import json_of, object_at, objects_at, text_at
+from dataplane.dialects.openai.mending import encode
 
 SKIPPED: Final = "skip_thought_signature_validator"
 """What Google documents for history that it did not sign itself."""
 
+OWN_TOOL_PARTS: Final = ("toolCall", "toolResponse")
+"""Members of parts that tell a use of a tool of Google's own, and what came of it."""
+
 _FORMAT: Final = "google-gemini-v1"
+_PART_FORMAT: Final = "google-gemini-part-v1"
+_PART: Final = frozenset((*OWN_TOOL_PARTS, "thoughtSignature"))
 _TYPE: Final = "reasoning.encrypted"
 
 
@@ -30,6 +38,21 @@ def signature_of(item: JsonObject) -> str:
 def reasoning_detail(signature: str, index: int) -> JsonObject:
     """The entry of `reasoning_details` for a signature of text; `index` counts them in a choice."""
     return {"type": _TYPE, "format": _FORMAT, "data": signature, "index": index}
+
+
+def own_tool_detail(part: JsonObject, index: int) -> JsonObject:
+    """The entry of `reasoning_details` for a part of a tool of Google's own; `index` counts as in reasoning_detail.
+
+    Raises UpstreamError when the part is nested too deep.
+    """
+    return {"type": _TYPE, "format": _PART_FORMAT, "data": encode(part).decode(), "index": index}
+
+
+def own_tool_parts(message: JsonObject) -> list[JsonObject]:
+    """The parts of tools of Google's own in the details of a message; what is no such part is none."""
+    details = objects_at(message, "reasoning_details")
+    told = [json_of(text_at(detail, "data")) for detail in details if detail.get("format") == _PART_FORMAT]
+    return [part for part in told if isinstance(part, dict) and part and part.keys() <= _PART]
 
 
 def text_signature(detailed: Mapping[str, str]) -> str:

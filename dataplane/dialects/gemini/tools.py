@@ -12,6 +12,7 @@ _OWN_TOOLS = frozenset(
     ("googleSearch", "google_search", "codeExecution", "code_execution", "urlContext", "url_context")
 )
 """Tools of Google's own that read nothing with the identity of the gateway, as a `retrieval` would."""
+_ASKED: Final = "includeServerSideToolInvocations"
 _NAME_LENGTH = 64
 _FREE: Final = "AUTO"
 _FORCED: Final = "ANY"
@@ -39,6 +40,11 @@ def render_tools(body: JsonObject, model: GeminiModel, is_vertex: bool) -> JsonO
 def is_forced(tools: JsonObject) -> bool:
     """Whether rendered `tools` have the model call a function, whatever it would say."""
     return object_at(object_at(tools, "toolConfig"), "functionCallingConfig").get("mode") == _FORCED
+
+
+def tells_own_tools(tools: JsonObject) -> bool:
+    """Whether rendered `tools` have the provider tell what it does with tools of its own, and take that back."""
+    return object_at(tools, "toolConfig").get(_ASKED) is True
 
 
 def _split(body: JsonObject) -> tuple[list[JsonObject], list[JsonObject]]:
@@ -102,7 +108,7 @@ def _tool_config(body: JsonObject, is_mixed: bool) -> JsonObject:
     calling = _calling_config(body.get("tool_choice"))
     if is_mixed and calling.get("mode") == _FREE:
         calling = {}
-    asked: JsonObject = {"includeServerSideToolInvocations": True} if is_mixed else {}
+    asked: JsonObject = {_ASKED: True} if is_mixed else {}
     return asked | ({"functionCallingConfig": calling} if calling else {})
 
 

@@ -1,12 +1,14 @@
 """Chunks of a stream put right as they pass, where a compatible provider writes them otherwise than OpenAI does."""
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.openai.mending import (
     FINISHES,
     TEXT,
+    TEXT_COMPLETION,
     begin_call,
     call_token,
     fill_envelope,
@@ -15,8 +17,10 @@ from dataplane.dialects.openai.mending import (
     mend_message,
 )
 
-_ENVELOPE = frozenset(("id", "object", "created", "model", "choices"))
+_NAMES = ("id", "object", "created", "model")
+_ENVELOPE = frozenset((*_NAMES, "choices"))
 _MENDED = frozenset(("reasoning", "reasoning_details", "tool_calls"))
+_AROUND = itemgetter(*_NAMES)
 _NO_CHUNK: JsonObject = {}
 
 
@@ -34,36 +38,49 @@ def is_ordinary(choice: JsonObject) -> bool:
 class ChunkMender:
     """What one stream has told so far.
 
-    `begun` are the indexes of choices that have begun, which it adds to; `_is_whole` says that nothing lacks around
-    them, `_last` is the chunk before, `_held` what came in a chunk that was none of the answer: the next one carries
-    it.
+    `begun` are the indexes of choices that have begun, which it adds to; `_around` is what is around the choices of the
+    chunk before, where the next one needs no mending if it has the same, `_known` the chunk itself. `_held` is what
+    came in a chunk that was none of the answer: the next one carries it. `_is_named` says that the id was made here.
     """
 
-    __slots__ = ("_begun", "_call", "_calls", "_held", "_is_whole", "_last")
+    __slots__ = ("_around", "_begun", "_call", "_calls", "_held", "_is_named", "_known")
 
     def __init__(self, call: Call | None, begun: list[int]) -> None:
         self._call = call
         self._calls = _StreamedCalls(call_token(call))
         self._begun = begun
-        self._is_whole = False
-        self._last = _NO_CHUNK
+        self._around: tuple[Any, ...] = ()
+        self._known = _NO_CHUNK
         self._held = _NO_CHUNK
+        self._is_named = False
 
     def holds_back(self, payload: JsonObject) -> bool:
         """Whether `payload` is no chunk of the answer: it has no choices, no usage and no id."""
         if payload.get("choices") or payload.get("usage") or payload.get("id"):
             return False
         self._held = self._held | {name: value for name, value in payload.items() if name not in _ENVELOPE}
+        self._around = ()
         return True
 
     def mend_envelope(self, payload: JsonObject, choices: list[Any]) -> bool:
-        """Mends what is around the choices; the first chunk tells whether there is anything to do with the others."""
-        last, self._last = self._last, payload
-        if choices and self._is_whole and payload.get("id"):
-            return False
-        has_changed = fill_envelope(payload, last, self._call, is_chunk=True)
+        """Mends what is around the choices; nearly all chunks have there what the one before has."""
+        try:
+            if choices and _AROUND(payload) == self._around:
+                return False
+        except KeyError:
+            pass
+        return self._fill(payload, choices)
+
+    def _fill(self, payload: JsonObject, choices: list[Any]) -> bool:
+        known = self._known
+        if known is _NO_CHUNK:
+            self._is_named = not payload.get("id")
+        elif self._is_named:
+            payload["id"] = None
+        has_changed = fill_envelope(payload, known, self._call, is_chunk=True)
+        self._known, self._around = payload, ()
         if choices:
-            self._is_whole = not has_changed
+            self._around = _AROUND(payload)
             for name, value in self._held.items():
                 has_changed |= payload.setdefault(name, value) is value
             self._held = _NO_CHUNK
@@ -71,14 +88,19 @@ class ChunkMender:
 
     def end(self, unfinished: list[int]) -> JsonObject:
         """The chunk that ends the choices which the provider left without an end, though it ended the stream."""
-        is_text = self._last.get("object") == "text_completion"
-        nothing: JsonObject = {"text": ""} if is_text else {"delta": {}}
+        nothing: JsonObject = {"text": ""} if self._is_text() else {"delta": {}}
         ended = [
             {"index": index, **nothing, "logprobs": None, "finish_reason": self._calls.finish(index)}
             for index in unfinished
         ]
-        envelope = {name: self._last[name] for name in _ENVELOPE if name in self._last}
-        return envelope | {"choices": ended}
+        return self.chunk(ended)
+
+    def chunk(self, choices: list[JsonObject]) -> JsonObject:
+        """A chunk of this stream with `choices`."""
+        return {name: self._known[name] for name in _NAMES} | {"choices": choices}
+
+    def _is_text(self) -> bool:
+        return bool(self._known.get("object") == TEXT_COMPLETION)
 
     def mend_choice(self, choice: JsonObject) -> bool:
         """Mends a choice of the chunk. Raises UpstreamError where it ended because the generation failed."""
@@ -91,9 +113,12 @@ class ChunkMender:
         if is_first:
             self._begun.append(index)
         delta = choice.get("delta")
-        if type(delta) is dict:
-            has_changed |= self._mend_delta(index, delta, is_first)
-        return has_changed
+        if type(delta) is not dict:
+            if self._is_text():
+                return has_changed
+            delta = choice["delta"] = {}
+            has_changed = True
+        return self._mend_delta(index, delta, is_first) or has_changed
 
     def _mend_delta(self, index: int, delta: JsonObject, is_first: bool) -> bool:
         has_changed = mend_message(delta)
@@ -108,10 +133,22 @@ class ChunkMender:
 
 @dataclass(slots=True)
 class _StreamedCall:
-    """A tool call that has begun: its index in the stream that goes out, and the id that the provider gave it."""
+    """A tool call that has begun: its index and id in the stream that goes out, and what the provider told of it."""
 
     index: int
+    id: str
     given_id: Any
+    has_name: bool
+
+    def go_on(self, call: JsonObject) -> bool:
+        """Takes in `call`, which is a piece of this one, and gives it the one id where it has another."""
+        given_id = call.get("id")
+        self.given_id = self.given_id or given_id
+        self.has_name = self.has_name or _has_name(call)
+        if not given_id or given_id == self.id:
+            return False
+        call["id"] = self.id
+        return True
 
 
 class _StreamedCalls:
@@ -145,12 +182,14 @@ class _StreamedCalls:
         said = call.get("index")
         at = said if type(said) is int else position
         known = self._open.get((choice, at))
-        if known is None or _is_another(known, call):
-            taken = self._taken.setdefault(choice, set())
-            known = _StreamedCall(max(taken) + 1 if at in taken else at, call.get("id"))
-            self._open[choice, at] = known
-            taken.add(known.index)
-            has_changed |= begin_call(call, self._ids, f"{self._token}{choice}{known.index}")
+        if known is not None and not _is_another(known, call):
+            has_changed |= known.go_on(call)
+        else:
+            taken, given_id = self._taken.setdefault(choice, set()), call.get("id")
+            index = max(taken) + 1 if at in taken else at
+            taken.add(index)
+            has_changed |= begin_call(call, self._ids, f"{self._token}{choice}{index}")
+            known = self._open[choice, at] = _StreamedCall(index, call["id"], given_id, _has_name(call))
         if type(said) is not int or said != known.index:
             call["index"] = known.index
             has_changed = True
@@ -159,7 +198,12 @@ class _StreamedCalls:
 
 def _is_another(known: _StreamedCall, call: JsonObject) -> bool:
     """Whether `call` begins a call, though it has the index of one that has begun."""
+    given_id = call.get("id")
+    if not _has_name(call) or (given_id and given_id == known.given_id):
+        return False
+    return known.has_name or bool(given_id and known.given_id)
+
+
+def _has_name(call: JsonObject) -> bool:
     function = call.get("function")
-    has_name = isinstance(function, dict) and bool(function.get("name"))
-    given = call.get("id")
-    return has_name and (not given or given != known.given_id)
+    return isinstance(function, dict) and bool(function.get("name"))

@@ -8,7 +8,7 @@ import orjson
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.openai.mending import fill_answer, mend_answer
-from dataplane.dialects.openai.response import note_usage, parse_answer
+from dataplane.dialects.openai.response import needed_members, note_usage, parse_answer
 from dataplane.dialects.openai.stream import OpenAIStreamParser
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
@@ -18,7 +18,7 @@ def parse_result_chunks(body: bytes, call: Call | None = None) -> list[Frame]:
 
     Raises UpstreamError as parse_result does, and when `body` holds no choice.
     """
-    payload = parse_answer(body)
+    payload = parse_answer(body, *needed_members(call))
     try:
         return _frames(payload, call)
     except UpstreamError as error:

@@ -3,6 +3,8 @@
 from typing import Any
 
 _REASONING = frozenset(("reasoning_content", "reasoning", "reasoning_details"))
+_WRITTEN = _REASONING | {"content", "refusal", "tool_calls", "function_call", "audio"}
+"""What a model writes."""
 _ASIDE = frozenset(("role", "annotations", "executed_tools", "images", "provider_metadata"))
 """What comes with an answer and is no text that the model wrote."""
 
@@ -10,6 +12,11 @@ _ASIDE = frozenset(("role", "annotations", "executed_tools", "images", "provider
 def has_content(message: dict[str, Any]) -> bool:
     """Whether any member but the role holds something."""
     return any(value and name != "role" and isinstance(value, str | list | dict) for name, value in message.items())
+
+
+def is_written(message: dict[str, Any]) -> bool:
+    """Whether any member that is known to be the model's own holds something."""
+    return any(message.get(name) for name in _WRITTEN)
 
 
 def message_bytes(message: dict[str, Any]) -> int:

@@ -9,16 +9,17 @@ from typing import Any
 
 import orjson
 
+from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_too_long, object_of
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
-MAX_RETRY_AFTER_S = 3600.0
+MAX_RETRY_AFTER_S = 366 * 86400.0
 _SHOWN_CHARACTERS = 2000
 _MOST_COMPLAINTS = 100
 _MAX_UNPACKED_BYTES = 256 * 1024
 _ANY_ZLIB_HEADER = 47
 _GZIP_MAGIC = b"\x1f\x8b"
-_FIRST_ERROR_STATUS, _LAST_ERROR_STATUS = 400, 599
+_FIRST_ERROR_STATUS, _FIRST_SERVER_STATUS, _LAST_ERROR_STATUS = 400, 500, 599
 _REFUSED_KEY = re.compile(r"(?:incorrect|invalid) api key|api key not valid", re.IGNORECASE)
 _OUT_OF_CREDIT = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
 _KIND_OF_STATUS = {
@@ -31,16 +32,20 @@ _KIND_OF_STATUS = {
     504: UpstreamErrorKind.TIMEOUT,
     529: UpstreamErrorKind.OVERLOADED,
 }
+_TOO_LONG_TYPES = frozenset(("exceed_context_size_error", "invalid_request_prompt_too_long"))
+_CODES = {"DeploymentNotFound": "model_not_found"}
+"""Codes of providers' own as those that OpenAI's clients know."""
 _KIND_OF_OWN_STATUS = {424: UpstreamErrorKind.SERVER, 498: UpstreamErrorKind.OVERLOADED}
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error that an answer of `status` stands for, in the provider's own words."""
     error = _error(_KIND_OF_OWN_STATUS.get(status) or kind_of_status(status), status, _payload(body))
-    if error.kind is UpstreamErrorKind.INVALID and _REFUSED_KEY.match(error.message):
+    if error.kind is UpstreamErrorKind.INVALID and _is_refused_key(error):
         error.kind = UpstreamErrorKind.AUTH
     if error.kind in (UpstreamErrorKind.INVALID, UpstreamErrorKind.RATE_LIMITED) and _is_out_of_credit(error):
         error.kind = UpstreamErrorKind.AUTH
+    _name_case(error)
     error.retry_after_s = parse_retry_after_s(headers)
     return error
 
@@ -51,12 +56,17 @@ def parse_error_object(payload: Any) -> UpstreamError:
     status = _status(error.code) or _status(payload.get("status") if isinstance(payload, dict) else None)
     if _is_out_of_credit(error):
         error.kind, error.status = UpstreamErrorKind.AUTH, status or 429
+    elif _is_refused_key(error) and status < _FIRST_SERVER_STATUS:
+        error.kind, error.status = UpstreamErrorKind.AUTH, status or 401
     elif status:
         error.kind, error.status = kind_of_status(status), status
-    elif error.type == "invalid_request_error" or error.code in ("content_filter", "context_length_exceeded"):
+    elif error.type == "invalid_request_error" or error.code == "content_filter" or _is_context_too_long(error):
         error.kind, error.status = UpstreamErrorKind.INVALID, 400
     elif error.type == "rate_limit_error" or error.code == "rate_limit_exceeded":
         error.kind, error.status = UpstreamErrorKind.RATE_LIMITED, 429
+    elif "overloaded_error" in (error.type, error.code):
+        error.kind, error.status = UpstreamErrorKind.OVERLOADED, 529
+    _name_case(error)
     return error
 
 
@@ -66,7 +76,7 @@ def kind_of_status(status: int) -> UpstreamErrorKind:
         return UpstreamErrorKind.PROTOCOL
     kind = _KIND_OF_STATUS.get(status)
     if kind is None:
-        kind = UpstreamErrorKind.SERVER if status >= 500 else UpstreamErrorKind.INVALID
+        kind = UpstreamErrorKind.SERVER if status >= _FIRST_SERVER_STATUS else UpstreamErrorKind.INVALID
     return kind
 
 
@@ -121,23 +131,64 @@ def _readable(body: bytes) -> str | None:
     return text if "".join(text.split()).isprintable() else None
 
 
+def _is_refused_key(error: UpstreamError) -> bool:
+    return error.code == "invalid_api_key" or _REFUSED_KEY.match(error.message) is not None
+
+
+def _is_context_too_long(error: UpstreamError) -> bool:
+    is_named = error.code == CONTEXT_LENGTH_EXCEEDED or error.type in _TOO_LONG_TYPES
+    return is_named or (error.is_quote and is_context_too_long(error.message))
+
+
+def _name_case(error: UpstreamError) -> None:
+    """Gives a refusal the type and the code that OpenAI's clients know its case by, where they act on it."""
+    if error.kind is not UpstreamErrorKind.INVALID:
+        return
+    if _is_context_too_long(error):
+        error.type, error.code = "invalid_request_error", CONTEXT_LENGTH_EXCEEDED
+    else:
+        error.code = _CODES.get(error.code or "", error.code)
+
+
 def _is_out_of_credit(error: UpstreamError) -> bool:
     return error.code in _OUT_OF_CREDIT or error.type in _OUT_OF_CREDIT
 
 
 def _error(kind: UpstreamErrorKind, status: int, payload: Any) -> UpstreamError:
     """`payload` is an error object, a body that holds one under "error", such a body in a list, or text."""
-    if isinstance(payload, list) and len(payload) == 1:
-        payload = payload[0]
-    shape = payload
-    if isinstance(payload, dict) and payload.get("error"):
-        shape = payload["error"] if isinstance(payload["error"], dict) else payload
-    fields = shape if isinstance(shape, dict) else {}
-    message = _message(fields) or (payload if isinstance(payload, str) else "")
-    error = UpstreamError(kind, message[:_SHOWN_CHARACTERS] or f"The upstream answered {status or 'an error'}.")
-    error.status = status
+    fields = _fields(payload)
+    words = _with_raw(_words(payload), object_of(fields.get("metadata")).get("raw"))[:_SHOWN_CHARACTERS]
+    message = words or f"The upstream answered {status or 'an error'}."
+    error = UpstreamError(kind, message, status=status, is_quote=bool(words))
     error.type, error.param, error.code = (_text(fields.get(name)) for name in ("type", "param", "code"))
     return error
+
+
+def _fields(payload: Any) -> dict[str, Any]:
+    """The error object that `payload` is or holds; an empty one for none."""
+    if isinstance(payload, list) and len(payload) == 1:
+        payload = payload[0]
+    inner = payload.get("error") if isinstance(payload, dict) else None
+    return object_of(inner) or object_of(payload)
+
+
+def _words(payload: Any) -> str:
+    """What an error, in any form that _error takes, says to people."""
+    if isinstance(payload, list) and len(payload) == 1:
+        payload = payload[0]
+    return payload if isinstance(payload, str) else _message(_fields(payload))
+
+
+def _with_raw(words: str, raw: Any) -> str:
+    """`words` of a router, with those of the provider behind it: `raw` is text, JSON text, or a JSON value."""
+    if not raw:
+        return words
+    try:
+        said = _words(parse_payload(raw.encode()) if isinstance(raw, str) else raw)
+    except ValueError:
+        said = ""
+    said = said or (raw if isinstance(raw, str) else "")
+    return words if said in words else f"{words}: {said}" if words else said
 
 
 def _message(fields: dict[str, Any]) -> str:

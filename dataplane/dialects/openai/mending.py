@@ -15,6 +15,7 @@ from dataplane.dialects.openai.errors import parse_error_object
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 TEXT = (str, type(None))
+TEXT_COMPLETION = "text_completion"
 FINISHES = (None, "stop", "tool_calls", "length", "content_filter", "function_call")
 _WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -33,12 +34,14 @@ _FAILURES: Mapping[str, UpstreamErrorKind] = MappingProxyType(
     }
 )
 _NO_CALL_ID = "0"
+_NO_MESSAGE: JsonObject = {}
 
 
 def mend_answer(payload: JsonObject, call: Call | None) -> bool:
     """Mends a complete chat or text completion. Raises UpstreamError for one whose generation failed.
 
-    What is only lacking, such as `object` or a role, is no reason to change an answer that says all it has to say.
+    What is only lacking around it, such as `object` or a role, is no reason to change an answer that says all it has
+    to say, how it ended included.
     """
     choices = payload.get("choices")
     if not isinstance(choices, list):
@@ -68,7 +71,18 @@ def _mend_choice(choice: JsonObject, position: int, call: Call | None) -> bool:
         calls = message.get("tool_calls")
         if isinstance(calls, list):
             has_changed |= _mend_calls(calls, f"{call_token(call)}{position}")
+    if choice.get("finish_reason") is None:
+        choice["finish_reason"] = _finish(message if isinstance(message, dict) else _NO_MESSAGE)
+        has_changed = True
     return has_changed
+
+
+def _finish(message: JsonObject) -> str:
+    """What an answer with `message` ended with, where it does not say so itself."""
+    for member, word in (("tool_calls", "tool_calls"), ("function_call", "function_call")):
+        if message.get(member):
+            return word
+    return "stop"
 
 
 def _fill_choice(choice: JsonObject, position: int) -> None:
@@ -77,30 +91,35 @@ def _fill_choice(choice: JsonObject, position: int) -> None:
     message = choice.get("message")
     if isinstance(message, dict) and not message.get("role"):
         message["role"] = "assistant"
-    if choice.get("finish_reason") is None:
-        has_calls = isinstance(message, dict) and message.get("tool_calls")
-        choice["finish_reason"] = "tool_calls" if has_calls else "stop"
 
 
 def fill_envelope(payload: JsonObject, known: JsonObject, call: Call | None, *, is_chunk: bool) -> bool:
-    """Gives `payload` the members around its choices that it lacks, from `known`, else from `call`."""
-    if payload.get("id") and payload.get("object") and payload.get("model") and "created" in payload:
-        return False
-    is_text = _is_text(payload) or known.get("object") == "text_completion"
-    chat = "chat.completion.chunk" if is_chunk else "chat.completion"
-    made = {
-        "id": f"{'cmpl' if is_text else 'chatcmpl'}-{call_token(call)}",
-        "object": "text_completion" if is_text else chat,
-        "created": call.start_time_us // 1_000_000 if call else 0,
-        "model": call.model if call else "",
-    }
-    for name, value in made.items():
-        if not payload.get(name) and (name != "created" or payload.get(name) is None):
-            payload[name] = known.get(name) or value
-    return True
+    """Gives `payload` the members around its choices that it lacks, from `known`, else from `call`, and its right name.
+
+    A time of zero is none where another one is known.
+    """
+    is_text = _is_text(payload, call) or known.get("object") == TEXT_COMPLETION
+    name = TEXT_COMPLETION if is_text else "chat.completion.chunk" if is_chunk else "chat.completion"
+    has_changed = payload.get("object") != name
+    payload["object"] = name
+    if not payload.get("id"):
+        payload["id"] = known.get("id") or f"{'cmpl' if is_text else 'chatcmpl'}-{call_token(call)}"
+        has_changed = True
+    if not payload.get("model"):
+        payload["model"] = known.get("model") or (call.model if call else "")
+        has_changed = True
+    created = payload.get("created")
+    if created is None or (created == 0 and known.get("created")):
+        created = known.get("created")
+        payload["created"] = (call.start_time_us // 1_000_000 if call else 0) if created is None else created
+        has_changed = True
+    return has_changed
 
 
-def _is_text(payload: JsonObject) -> bool:
+def _is_text(payload: JsonObject, call: Call | None) -> bool:
+    """Whether `payload` answers a text completion, or is made like that."""
+    if call is not None and call.endpoint.operation == TEXT_COMPLETION:
+        return True
     choices = payload.get("choices")
     first = choices[0] if isinstance(choices, list) and choices else None
     return isinstance(first, dict) and "text" in first and "message" not in first and "delta" not in first
@@ -129,7 +148,7 @@ def mend_finish(choice: JsonObject) -> bool:
 
 
 def mend_message(message: JsonObject) -> bool:
-    """Mends a message or a delta: content is text, reasoning is in `reasoning_content`, calls are some or none."""
+    """Mends a message or a delta: content is text, and reasoning is in `reasoning_content`."""
     has_changed = False
     if isinstance(message.get("content"), list | dict):
         _flatten(message)
@@ -139,9 +158,6 @@ def mend_message(message: JsonObject) -> bool:
         if reasoning:
             message["reasoning_content"] = reasoning
             has_changed = True
-    if "tool_calls" in message and message["tool_calls"] == []:
-        del message["tool_calls"]
-        has_changed = True
     return has_changed
 
 
@@ -192,9 +208,18 @@ def _mend_calls(calls: list[Any], token: str) -> bool:
     ids: set[str] = set()
     for position, call in enumerate(calls):
         if isinstance(call, dict):
-            has_changed |= mend_arguments(call)
+            has_changed |= mend_arguments(call) or _fill_arguments(call)
             has_changed |= begin_call(call, ids, f"{token}{position}")
     return has_changed
+
+
+def _fill_arguments(call: JsonObject) -> bool:
+    """Arguments of a function that is called without any as the empty object that they are."""
+    function = call.get("function")
+    if not isinstance(function, dict) or function.get("arguments") not in (None, ""):
+        return False
+    function["arguments"] = "{}"
+    return True
 
 
 def begin_call(call: JsonObject, ids: set[str], token: str) -> bool:

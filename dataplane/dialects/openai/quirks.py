@@ -34,7 +34,7 @@ def adapt_body(body: JsonObject, provider: ProviderSpec, base_url: str = "", *, 
     `is_own` its top level stays as it is: whoever wrote it means this provider. Raises InvalidRequest for content that
     the provider has no words for.
     """
-    if not is_own and (provider.drop or provider.rename or provider.values):
+    if not is_own and (provider.drop or provider.rename or provider.double or provider.values):
         body = _with_members(body, provider)
     if provider.drop_inside and provider.own_domain in base_url:
         body = _without_inside(body, provider.drop_inside)
@@ -50,7 +50,7 @@ def _with_members(body: JsonObject, provider: ProviderSpec) -> JsonObject:
     adapted: JsonObject = {}
     renamed: JsonObject = {}
     for name, value in body.items():
-        if name in provider.drop:
+        if name in provider.drop and not _is_kept(provider, name, value):
             continue
         others = provider.values.get(name)
         if others is not None and isinstance(value, str) and value in others:
@@ -61,7 +61,17 @@ def _with_members(body: JsonObject, provider: ProviderSpec) -> JsonObject:
             renamed[provider.rename[name]] = value
         else:
             adapted[name] = value
+        if name in provider.double:
+            renamed[provider.double[name]] = value
     return adapted | renamed
+
+
+def _is_kept(provider: ProviderSpec, name: str, value: Any) -> bool:
+    """Whether `value` is the one with which a member passes that is left out otherwise."""
+    if name not in provider.keep:
+        return False
+    kept = provider.keep[name]
+    return type(value) is type(kept) and bool(value == kept)
 
 
 def _without_inside(body: JsonObject, names: frozenset[str]) -> JsonObject:

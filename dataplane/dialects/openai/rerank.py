@@ -48,7 +48,7 @@ def parse_rerank(call: Call, body: bytes) -> Frame:
     Documents are in it where the client asked for them, and are never in it where it asked for none. Raises
     UpstreamError when `body` is no ranking, or an error under a good status.
     """
-    payload = parse_answer(body)
+    payload = parse_answer(body, "results", "data")
     results = payload.get("results", payload.get("data"))
     if not isinstance(results, list):
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer holds no ranking.")

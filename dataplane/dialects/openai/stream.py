@@ -9,25 +9,31 @@ from typing import Any
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.openai.chunk_mending import ChunkMender, is_ordinary
-from dataplane.dialects.openai.content import has_content, message_bytes, text_bytes
+from dataplane.dialects.openai.content import has_content, is_written, message_bytes, text_bytes
 from dataplane.dialects.openai.errors import parse_error_object
 from dataplane.dialects.openai.mending import encode
 from dataplane.dialects.openai.payload import parse_payload
-from dataplane.dialects.openai.usage import mend_usage, parse_service_tier, parse_usage
+from dataplane.dialects.openai.usage import parse_service_tier, parse_usage, read_usage
 from dataplane.errors import UpstreamError, UpstreamErrorKind
+from tollway.kernel.usage import Usage
 
 _DONE = b"[DONE]"
 
 
 class OpenAIStreamParser:
-    """`_begun` and `_finished` hold the indexes of choices that have begun, and that have a finish_reason."""
+    """`_begun` and `_finished` hold the indexes of choices that have begun, and that have a finish_reason.
+
+    `_is_reported` says that usage was told, `_untold` is that which stood where clients do not look for it.
+    """
 
     def __init__(self, call: Call | None = None) -> None:
         self._begun: list[int] = []
         self._mender = ChunkMender(call, self._begun)
         self._has_begun = False
         self._is_done = False
+        self._is_reported = False
         self._finished: set[int] = set()
+        self._untold: JsonObject | None = None
 
     @property
     def is_over(self) -> bool:
@@ -36,15 +42,22 @@ class OpenAIStreamParser:
     def feed(self, event: SseEvent) -> Iterable[Frame]:
         data = event.data
         if data.startswith(_DONE):
-            self._is_done = True
             return self._on_done()
-        payload = self._load(event)
-        if payload is None:
-            return ()
+        try:
+            payload = parse_payload(data)
+        except ValueError as error:
+            return self._on_other(data, error)
+        if event.event == "error":
+            raise parse_error_object(payload)
+        if not isinstance(payload, dict):
+            raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream sent a chunk that is not a JSON object.")
         if payload.get("error"):
             return self._fail(payload, parse_error_object(payload["error"]))
-        if not payload.get("choices") and self._mender.holds_back(payload):
-            return ()
+        if not payload.get("choices"):
+            if payload.get("object") == "error":
+                return self._fail(payload, parse_error_object(payload))
+            if self._mender.holds_back(payload):
+                return ()
         self._has_begun = True
         try:
             return (self._on_chunk(data.replace(b"\n", b" ") if b"\n" in data else data, payload),)
@@ -54,23 +67,18 @@ class OpenAIStreamParser:
     def finish(self) -> Iterable[Frame]:
         if not self._has_begun:
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's stream holds no answer.")
-        if not self._is_done and (self._unfinished() or not self._finished):
+        if not self._is_done and not self._has_ended():
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream broke off its answer.")
-        return ()
+        return self._owed()
 
-    def _load(self, event: SseEvent) -> dict[str, Any] | None:
-        """The object of `event`; None for a blank one, which only keeps the connection alive."""
-        try:
-            payload = parse_payload(event.data)
-        except ValueError as error:
-            if not event.data.strip():
-                return None
+    def _on_other(self, data: bytes, error: ValueError) -> Iterable[Frame]:
+        """What is no JSON: an end with space before it, nothing at all, or what a stream broke off in after its end."""
+        data = data.strip()
+        if data.startswith(_DONE):
+            return self._on_done()
+        if data and not self._has_ended():
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream sent a chunk that is not JSON.") from error
-        if event.event == "error":
-            raise parse_error_object(payload)
-        if not isinstance(payload, dict):
-            raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream sent a chunk that is not a JSON object.")
-        return payload
+        return ()
 
     def _fail(self, payload: JsonObject, error: UpstreamError) -> Iterable[Frame]:
         """Raises `error`, after a frame with what `payload`, which tells it, says was used all the same.
@@ -78,37 +86,48 @@ class OpenAIStreamParser:
         The frame is no content: an attempt that has come to nothing else can still be given up.
         """
         reported = _reported_usage(payload)
-        usage = parse_usage(reported)
+        usage, _ = read_usage(reported)
         if usage is None:
             raise error
-        mend_usage(reported)
         around = {name: value for name, value in payload.items() if name not in ("error", "choices", "x_groq")}
         told: JsonObject = around | {"choices": [], "usage": reported}
         self._mender.mend_envelope(told, [])
         return _told_then_raised(Frame(encode(told), usage=usage, is_content=False, is_usage_only=True), error)
 
     def _on_done(self) -> Iterable[Frame]:
-        """An end for what has none, where the provider says that all is well."""
+        """An end for what has none, where the provider says that all is well, and usage that is still untold."""
+        self._is_done = True
         unfinished = self._unfinished()
-        return (Frame(encode(self._mender.end(unfinished))),) if unfinished else ()
+        ended = [Frame(encode(self._mender.end(unfinished)))] if unfinished else []
+        return [*ended, *self._owed()]
+
+    def _owed(self) -> list[Frame]:
+        """The usage that no chunk has told where clients look for it."""
+        untold, self._untold = self._untold, None
+        if untold is None:
+            return []
+        chunk = self._mender.chunk([]) | {"usage": untold}
+        return [Frame(encode(chunk), usage=parse_usage(untold), is_usage_only=True)]
 
     def _unfinished(self) -> list[int]:
         return [index for index in self._begun if index not in self._finished]
 
-    def _on_chunk(self, data: bytes, payload: dict[str, Any]) -> Frame:
+    def _has_ended(self) -> bool:
+        """Whether every choice has its finish_reason: what is still to come is no part of the answer."""
+        return bool(self._finished) and not self._unfinished()
+
+    def _on_chunk(self, data: bytes, payload: JsonObject) -> Frame:
         """The frame of one chunk; a line break, which JSON has only between tokens, is no longer in `data`."""
-        choices = payload.get("choices")
-        if not isinstance(choices, list):
-            choices = []
-        model = payload.get("model")
+        said, model = payload.get("choices"), payload.get("model")
+        choices = said if isinstance(said, list) else []
+        has_changed = choices is not said
+        if has_changed:
+            payload["choices"] = choices
         frame = Frame(data, model=model if isinstance(model, str) else "")
-        has_changed = self._mender.mend_envelope(payload, choices)
-        reported = payload.get("usage") or ("x_groq" in payload and _reported_usage(payload))
-        if reported:
-            frame.usage = parse_usage(reported)
-            frame.is_usage_only = not choices and isinstance(reported, dict)
-            has_changed = mend_usage(reported) or has_changed
-        if reported or "service_tier" in payload:
+        has_changed |= self._mender.mend_envelope(payload, choices)
+        if payload.get("usage") or "x_groq" in payload:
+            has_changed |= self._on_usage(payload, frame)
+        elif "service_tier" in payload:
             frame.service_tier = parse_service_tier(payload)
         finished = False
         for choice in choices:
@@ -122,7 +141,24 @@ class OpenAIStreamParser:
         frame.is_content = finished or frame.deltas > 0 or frame.is_usage_only
         return frame
 
-    def _on_choice(self, choice: dict[str, Any], frame: Frame) -> bool:
+    def _on_usage(self, payload: JsonObject, frame: Frame) -> bool:
+        """Reads the usage that a chunk tells into `frame`, and says whether it had to be mended."""
+        frame.service_tier = parse_service_tier(payload)
+        reported = _reported_usage(payload)
+        if not reported:
+            return False
+        frame.usage, has_changed = read_usage(reported)
+        frame.is_usage_only = not payload["choices"] and isinstance(reported, dict)
+        self._note(frame.usage, reported, is_told=reported is payload.get("usage"))
+        return has_changed
+
+    def _note(self, usage: Usage | None, reported: Any, *, is_told: bool) -> None:
+        """Notes `usage`, which `reported` is; `is_told` says that it stands where clients look for it."""
+        if usage is not None:
+            self._is_reported = True
+            self._untold = None if is_told else reported
+
+    def _on_choice(self, choice: JsonObject, frame: Frame) -> bool:
         """Counts one choice into `frame`; True when it has come to its end."""
         is_content = False
         delta = choice.get("delta")
@@ -130,6 +166,8 @@ class OpenAIStreamParser:
             size = text_bytes(choice.get("text"))
         elif len(delta) == 1 and type(delta.get("content")) is str:
             size = text_bytes(delta["content"])
+        elif self._is_reported and not is_written(delta):
+            size = 0
         else:
             size = message_bytes(delta)
             is_content = has_content(delta)
@@ -140,7 +178,8 @@ class OpenAIStreamParser:
             return False
         self._finished.add(choice["index"])
         if frame.usage is None and "usage" in choice:
-            frame.usage = parse_usage(choice["usage"])
+            frame.usage, _ = read_usage(choice["usage"])
+            self._note(frame.usage, choice["usage"], is_told=False)
         return True
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from dataplane.call import JsonObject
 from dataplane.dialects.hub import count_of, object_of, token_count
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
@@ -11,9 +12,10 @@ _RESEARCH = frozenset(("citation_tokens", "num_search_queries", "reasoning_token
 
 
 class _Totals(NamedTuple):
-    """All that went in and all that came out, with the reasoning in the latter.
+    """All that went in and all that came out, with the reasoning in the latter, as clients are told it.
 
-    `prompt` is without the sound where that comes `on_top`.
+    `prompt` is without the sound where that comes `on_top`, `completion` without what the total has beyond all that is
+    told: `unexplained`.
     """
 
     prompt: int
@@ -21,34 +23,70 @@ class _Totals(NamedTuple):
     completion: int
     audio: int
     reasoning: int
+    unexplained: int
 
 
 def parse_usage(reported: Any) -> Usage | None:
     """Usage of an OpenAI usage object; None when `reported` does not tell both what went in and what came out.
 
     `prompt_tokens` include cached and cache-written ones and sound, `completion_tokens` include reasoning, but for
-    providers whose total says that sound or reasoning comes on top. A total alone is input, as embeddings are counted.
+    providers whose total says that sound or reasoning comes on top. A total that nothing explains has reasoning in it
+    that is told nowhere else, as at Google: that is billed as output. A total alone is input, as embeddings are
+    counted.
     """
-    if not isinstance(reported, dict):
-        return None
+    totals = _totals(reported)
+    return None if totals is None else _usage(reported, totals)
+
+
+def read_usage(reported: Any) -> tuple[Usage | None, bool]:
+    """What parse_usage says of `reported`, which is then put right in place, and whether it had to be.
+
+    It counts as OpenAI's does: reasoning that comes on top is in what came out, cached tokens and sound are in the
+    details of the prompt, and what went in is told where a total alone was. Sound on top of the prompt, and what only
+    the total tells, stay there.
+    """
     totals = _totals(reported)
     if totals is None:
-        return None
-    usage = _disjoint(reported, totals)
-    return _with_research(usage, reported) if reported.keys() >= _RESEARCH else usage
+        return None, False
+    return _usage(reported, totals), _mend(reported, totals)
 
 
-def mend_usage(reported: Any) -> bool:
-    """Puts a usage object right in place, so that it counts as OpenAI's does, and says whether it had to be.
+def parse_service_tier(payload: JsonObject) -> str | None:
+    """The class of service that an answer or a chunk says it is, itself or in its usage; None when it says none."""
+    reported = payload.get("service_tier")
+    if not isinstance(reported, str):
+        reported = object_of(payload.get("usage")).get("service_tier")
+    return canonical_tier(reported) if isinstance(reported, str) else None
 
-    Reasoning that comes on top is then in what came out, cached tokens and sound are in the details of the prompt, and
-    what went in is told where a total alone was. Sound on top of the prompt stays there: the total tells it.
-    """
+
+def _totals(reported: Any) -> _Totals | None:
+    """What went in and came out, wherever that is told; None where it is not."""
     if not isinstance(reported, dict):
-        return False
-    totals = _totals(reported)
-    if totals is None:
-        return False
+        return None
+    total = token_count(reported, "total_tokens")
+    prompt, completion = token_count(reported, "prompt_tokens"), token_count(reported, "completion_tokens")
+    if prompt is None:
+        prompt = None if total is None or total < (completion or 0) else total - (completion or 0)
+    if prompt is None:
+        return None
+    if completion is None:
+        completion = max(0, (total or 0) - prompt)
+    cached = _anthropics_cached(reported)
+    prompt += cached if cached > prompt else 0
+    reasoning = count_of(object_of(reported.get("completion_tokens_details")), "reasoning_tokens")
+    audio = count_of(object_of(reported.get("prompt_tokens_details")), "audio_tokens")
+    on_top = max(0, (total or 0) - prompt - completion)
+    if on_top and not audio and on_top != reasoning and count_of(reported, "prompt_audio_seconds"):
+        audio = on_top
+    if on_top and on_top in (reasoning, reasoning + audio):
+        completion += reasoning
+        on_top -= reasoning
+    if on_top == audio:
+        return _Totals(prompt, audio, completion, audio, reasoning, 0)
+    return _Totals(prompt, 0, completion, audio, reasoning, on_top)
+
+
+def _mend(reported: JsonObject, totals: _Totals) -> bool:
     has_changed = False
     if totals.prompt != token_count(reported, "prompt_tokens"):
         reported["prompt_tokens"] = totals.prompt
@@ -69,41 +107,16 @@ def mend_usage(reported: Any) -> bool:
     return has_changed or bool(lacking)
 
 
-def parse_service_tier(payload: dict[str, Any]) -> str | None:
-    """The class of service that an answer or a chunk says it is, itself or in its usage; None when it says none."""
-    reported = payload.get("service_tier")
-    if not isinstance(reported, str):
-        reported = object_of(payload.get("usage")).get("service_tier")
-    return canonical_tier(reported) if isinstance(reported, str) else None
+def _usage(reported: JsonObject, totals: _Totals) -> Usage:
+    if not reported.keys() >= _RESEARCH:
+        return _disjoint(reported, totals)
+    return _with_research(_disjoint(reported, totals._replace(unexplained=0)), reported)
 
 
-def _totals(reported: dict[str, Any]) -> _Totals | None:
-    """What went in and came out, wherever that is told; None where it is not."""
-    total = token_count(reported, "total_tokens")
-    prompt, completion = token_count(reported, "prompt_tokens"), token_count(reported, "completion_tokens")
-    if prompt is None:
-        prompt = None if total is None or total < (completion or 0) else total - (completion or 0)
-    if prompt is None:
-        return None
-    if completion is None:
-        completion = max(0, (total or 0) - prompt)
-    reasoning = count_of(object_of(reported.get("completion_tokens_details")), "reasoning_tokens")
-    audio = count_of(object_of(reported.get("prompt_tokens_details")), "audio_tokens")
-    on_top = max(0, (total or 0) - prompt - completion)
-    if on_top and not audio and on_top != reasoning and count_of(reported, "prompt_audio_seconds"):
-        audio = on_top
-    if on_top and on_top in (reasoning, reasoning + audio):
-        completion += reasoning
-        on_top -= reasoning
-    cached = _anthropics_cached(reported)
-    prompt += cached if cached > prompt else 0
-    return _Totals(prompt, audio if on_top == audio else 0, completion, audio, reasoning)
-
-
-def _disjoint(reported: dict[str, Any], totals: _Totals) -> Usage:
+def _disjoint(reported: JsonObject, totals: _Totals) -> Usage:
     went_in = object_of(reported.get("prompt_tokens_details"))
     came_out = object_of(reported.get("completion_tokens_details"))
-    fresh, shown = totals.prompt + totals.on_top, totals.completion
+    fresh, written = totals.prompt + totals.on_top, totals.completion + totals.unexplained
     cache_read = min(fresh, _cache_read(reported, went_in))
     fresh -= cache_read
     cache_write = min(fresh, _cache_write(reported, went_in))
@@ -111,16 +124,16 @@ def _disjoint(reported: dict[str, Any], totals: _Totals) -> Usage:
     input_audio = min(fresh, totals.audio)
     fresh -= input_audio
     input_image = min(fresh, count_of(went_in, "image_tokens"))
-    output_audio = min(shown, count_of(came_out, "audio_tokens"))
-    shown -= output_audio
-    output_image = min(shown, count_of(came_out, "image_tokens"))
-    shown -= output_image
+    output_audio = min(written, count_of(came_out, "audio_tokens"))
+    written -= output_audio
+    output_image = min(written, count_of(came_out, "image_tokens"))
+    written -= output_image
     return Usage(
         input=fresh - input_image,
         cache_read=cache_read,
         cache_write_5m=cache_write,
-        output=shown,
-        reasoning=min(shown, totals.reasoning),
+        output=written,
+        reasoning=min(written, totals.reasoning + totals.unexplained),
         input_audio=input_audio,
         output_audio=output_audio,
         input_image=input_image,
@@ -128,7 +141,7 @@ def _disjoint(reported: dict[str, Any], totals: _Totals) -> Usage:
     )
 
 
-def _with_research(usage: Usage, reported: dict[str, Any]) -> Usage:
+def _with_research(usage: Usage, reported: JsonObject) -> Usage:
     """`usage` with pages that were read, which are billed as input is, the reasoning about them, and searches."""
     reasoning = count_of(reported, "reasoning_tokens")
     return usage._replace(
@@ -139,7 +152,7 @@ def _with_research(usage: Usage, reported: dict[str, Any]) -> Usage:
     )
 
 
-def _cache_read(reported: dict[str, Any], went_in: dict[str, Any]) -> int:
+def _cache_read(reported: JsonObject, went_in: JsonObject) -> int:
     """Cached tokens, wherever the provider puts them."""
     return (
         count_of(went_in, "cached_tokens")
@@ -150,7 +163,7 @@ def _cache_read(reported: dict[str, Any], went_in: dict[str, Any]) -> int:
     )
 
 
-def _cache_write(reported: dict[str, Any], went_in: dict[str, Any]) -> int:
+def _cache_write(reported: JsonObject, went_in: JsonObject) -> int:
     """Tokens written to the cache, wherever the provider puts them."""
     return (
         count_of(went_in, "cache_write_tokens")
@@ -160,6 +173,6 @@ def _cache_write(reported: dict[str, Any], went_in: dict[str, Any]) -> int:
     )
 
 
-def _anthropics_cached(reported: dict[str, Any]) -> int:
+def _anthropics_cached(reported: JsonObject) -> int:
     """Tokens read from and written to the cache under Anthropic's names: its prompts do not include them."""
     return count_of(reported, "cache_read_input_tokens") + count_of(reported, "cache_creation_input_tokens")

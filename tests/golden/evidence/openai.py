@@ -54,12 +54,14 @@ def read_tokens(usage: Any) -> Tokens | None:
 
 
 def _billed(usage: Any) -> Tokens | None:
-    """What is billed where the total says that sound comes on top of the prompt; None elsewhere."""
+    """What is billed where the total says that more comes on top: sound of the prompt, or thoughts of the answer."""
     told = read_tokens(usage)
-    sound = told and (usage.get("prompt_tokens_details") or {}).get("audio_tokens")
-    if not told or not sound or usage.get("total_tokens") != told.prompt + told.completion + sound:
+    on_top = told and (usage.get("total_tokens") or 0) - told.prompt - told.completion
+    if not told or not on_top or on_top < 0 or usage.get("cache_read_input_tokens"):
         return None
-    return replace(told, prompt=told.prompt + sound)
+    if on_top == (usage.get("prompt_tokens_details") or {}).get("audio_tokens"):
+        return replace(told, prompt=told.prompt + on_top)
+    return replace(told, completion=told.completion + on_top, reasoning=told.reasoning + on_top)
 
 
 def read_openai_vectors(answer: JsonObject) -> Vectors:

@@ -66,6 +66,24 @@ async def test_json_answer_to_a_stream_is_told_as_one(
     assert (attempt.state, attempt.usage.output) == (SettlementState.REPORTED, 5)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/event-stream; charset=utf-8",
+        "Text/Event-Stream;charset=UTF-8",
+        *("application/json", "text/plain; charset=utf-8", "application/octet-stream"),
+    ],
+)
+async def test_stream_of_any_type_is_told_as_one(
+    gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession, kind: str
+) -> None:
+    provider.script("a", Script(headers={"content-type": kind}, pieces=sse_script(BEGUN, ENDED, REPORT).pieces))
+    begun, *_, last = await stream(client)
+    assert (json.loads(begun)["choices"][0]["delta"], last) == (DELTA, "[DONE]")
+    (attempt,) = (await gateway.outcome()).attempts
+    assert (attempt.state, attempt.usage.output) == (SettlementState.REPORTED, 5)
+
+
 async def test_done_ends_the_answer_though_the_body_goes_on(
     gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
 ) -> None:
@@ -228,7 +246,8 @@ async def test_usage_of_a_whole_answer_that_failed_is_booked(
 async def test_half_a_surrogate_pair_passes(
     gateway: RunningGateway, provider: ScriptedUpstream, client: aiohttp.ClientSession
 ) -> None:
-    answer = rb'{"model":"m\ud83d","choices":[{"message":{"content":"\ud83d"}}],"usage":{"prompt_tokens":3}}'
+    choice = rb'{"message":{"content":"\ud83d"},"finish_reason":"stop"}'
+    answer = rb'{"model":"m\ud83d","choices":[%b],"usage":{"prompt_tokens":3}}' % choice
     provider.script("a", Script(pieces=[answer]))
     async with client.post("/v1/chat/completions", json={"model": "both", **CHAT}) as response:
         assert (response.status, await response.read()) == (200, answer)

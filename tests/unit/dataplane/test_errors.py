@@ -1,4 +1,6 @@
-from dataplane.errors import UpstreamError, UpstreamErrorKind
+import pytest
+
+from dataplane.errors import UpstreamBrokeOff, UpstreamError, UpstreamErrorKind, UpstreamRefused
 
 SECRET = "sk-canary-0123456789"
 
@@ -18,3 +20,11 @@ def test_without_a_secret_the_words_stay() -> None:
     error.redact("")
 
     assert error.message == "as it was"
+
+
+@pytest.mark.parametrize(("is_foreign", "type_"), [(True, "invalid_request_error"), (False, "not_found_error")])
+def test_clients_of_openais_format_are_told_types_of_no_other_one(is_foreign: bool, type_: str) -> None:
+    error = UpstreamError(UpstreamErrorKind.INVALID, "no", status=404)
+    error.type, error.is_foreign = "not_found_error", is_foreign
+    for told in (UpstreamRefused(error), UpstreamBrokeOff(error, "no").in_stream()):
+        assert (told.http_status, told.body()["error"]["type"]) == (404, type_)

@@ -43,7 +43,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         base_url="https://api.mistral.ai/v1",
         needs_secret=True,
         catalog_id="mistral",
-        drop=_OPENAI_ALONE
+        drop=_OPENAI_ALONE - {"prompt_cache_key"}
         | _CLAUDES_ALONE
         | {"stream_options", "logit_bias", "logprobs", "top_logprobs", "web_search_options", "reasoning"},
         drop_inside=NOT_OPENAI | {"annotations", "audio", "extra_content", "images", "reasoning"},
@@ -62,6 +62,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         needs_secret=True,
         catalog_id="together",
         drop=_CLAUDES_ALONE | {"safety_model"},
+        keep={"safety_model": None},
         drop_inside=frozenset({"cache_control", "reasoning_details", "thinking_blocks"}),
         rename=_MAX_TOKENS,
         traits=_SYSTEM_ROLE,
@@ -74,6 +75,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
         catalog_id="groq",
         output_limit={"chat_completions": "max_completion_tokens"},
         drop=NOT_OPENAI_SETTINGS | {"logprobs", "top_logprobs", "logit_bias", "n", "compound_custom"},
+        keep={"n": 1},
         drop_inside=NOT_OPENAI | {"name"},
     ),
     ProviderRow(
@@ -194,7 +196,7 @@ COMPATIBLE: tuple[ProviderRow, ...] = (
     ProviderRow("ollama", rename=_MAX_TOKENS, traits=_SYSTEM_ROLE | _FETCHES_MEDIA),
     ProviderRow("vllm", paths=_EVERYTHING, traits=_SYSTEM_ROLE | _FETCHES_MEDIA),
     ProviderRow("sglang", paths=_EVERYTHING, traits=_SYSTEM_ROLE | _FETCHES_MEDIA),
-    ProviderRow("llama-cpp", paths=_EVERYTHING, rename=_MAX_TOKENS, traits=_SYSTEM_ROLE | _FETCHES_MEDIA),
+    ProviderRow("llama-cpp", paths=_EVERYTHING, double=_MAX_TOKENS, traits=_SYSTEM_ROLE | _FETCHES_MEDIA),
     ProviderRow(
         "voyage",
         paths={**_EMBEDDINGS, **_RERANK},

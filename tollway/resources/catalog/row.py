@@ -77,8 +77,9 @@ class ProviderRow:
 
     Quirks of places that speak OpenAI's format, by the names of members of a request: `output_limit` bounds the tokens
     of an answer, by Endpoint.name, where it is not "max_tokens"; `drop` are refused there, at the top level, and
-    `drop_inside` those of messages, of their parts and calls, and of tools, where `own_domain` is in the base URL;
-    `rename` have another name; `values` have another value, None for none at all. `cases` add to all of this.
+    `keep` the one value with which such a member passes all the same; `drop_inside` are those of messages, of their
+    parts and calls, and of tools, where `own_domain` is in the base URL; `rename` have another name, `double` have one
+    beside their own; `values` have another value, None for none at all. `cases` add to all of this.
     """
 
     name: str
@@ -95,9 +96,11 @@ class ProviderRow:
     needs_secret: bool = False
     catalog_id: str = ""
     drop: frozenset[str] = frozenset()
+    keep: Mapping[str, Any] = field(default_factory=dict)
     drop_inside: frozenset[str] = frozenset()
     own_domain: str = ""
     rename: Mapping[str, str] = field(default_factory=dict)
+    double: Mapping[str, str] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     forms: Mapping[str, Form] = field(default_factory=dict)
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

@@ -210,6 +210,12 @@ def test_message_of_calls_only() -> None:
     ]
 
 
+def test_repeated_ids_are_made_unique() -> None:
+    said = answered(message(USE, {**USE, "id": "toolu_2"}, USE, {**USE, "id": 7}))["choices"][0]["message"]
+    ids = [call["id"] for call in said["tool_calls"]]
+    assert ids == ["toolu_1", "toolu_2", f"toolu_1_{REQUEST_ID}_2", f"call_{REQUEST_ID}_3"]
+
+
 def test_server_tools_are_no_calls() -> None:
     blocks: list[dict[str, Any]] = [
         {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {"query": "x"}},

@@ -63,6 +63,7 @@ def test_status_decides_where_no_class_is_told(status: int, kind: UpstreamErrorK
     [
         ("Input is too long for requested model.", "context_length_exceeded"),
         ("400 Bad Request: Too many input tokens. Max input tokens: 8192", "context_length_exceeded"),
+        ("Input Tokens Exceeded: Number of input tokens exceeds maximum length.", "context_length_exceeded"),
         ("This model's maximum context length is 8192 tokens.", "context_length_exceeded"),
         ("input length and `max_tokens` exceed context limit: 1 + 2 > 2", "context_length_exceeded"),
         ("The provided model identifier is invalid.", "model_not_found"),

@@ -233,6 +233,15 @@ def test_calls_that_never_end_and_those_that_never_began_are_whole() -> None:
     assert calls[1]["id"] == f"call_{REQUEST_ID}_1"
 
 
+def test_repeated_ids_are_made_unique() -> None:
+    told = [TOOL_CALL, {**TOOL_CALL, "id": "c2"}, TOOL_CALL]
+    starts = [event("tool-call-start", {"tool_calls": call}, at) for at, call in enumerate(told)]
+    streamed = [call for delta in deltas(feed(*starts, end())) for call in delta.get("tool_calls", [])]
+    ids = ["c1", "c2", f"c1_{REQUEST_ID}_2"]
+    assert [call["id"] for call in parse_message({"tool_calls": told})["tool_calls"]] == ids
+    assert [(call["index"], call["id"]) for call in streamed] == list(enumerate(ids))
+
+
 def test_pieces_of_reasoning_are_kept_apart() -> None:
     blocks = [{"thinking": "a"}, {"thinking": "b"}]
     thoughts = [event("content-delta", {"content": {"thinking": piece}}, at) for at, piece in enumerate("ab")]

@@ -188,11 +188,21 @@ def test_what_the_provider_ran_itself_is_no_call() -> None:
     parts = [
         {"executableCode": {"language": "PYTHON", "code": "1"}, "thoughtSignature": "S"},
         {"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1"}},
-        {"toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "id": "a"}, "thoughtSignature": "S"},
-        {"toolResponse": {"id": "a"}},
         {"text": "one"},
     ]
     assert message(*parts) == {"role": "assistant", "content": "one"}
+
+
+def test_what_google_wants_back_of_its_own_tools_is_in_the_details() -> None:
+    used = {"toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "id": "a"}, "thoughtSignature": "S"}
+    came = {"toolResponse": {"id": "a", "response": {"r": 1}}, "thoughtSignature": "T"}
+    said = message(used, came, {"text": "one", "thoughtSignature": "U"})
+    kept = [(detail["index"], detail["data"]) for detail in said["reasoning_details"]]
+    assert [(at, json.loads(data)) for at, data in kept[:2]] == [(0, used), (1, came)]
+    assert kept[2] == (2, "U")
+    assert "tool_calls" not in said
+    deltas = [choice["delta"] for choice in choices(feed(answer(used, came, finish=None), answer({"text": "one"})))]
+    assert deltas[0]["reasoning_details"] == said["reasoning_details"][:2]
 
 
 def test_images_and_sound() -> None:
@@ -229,6 +239,14 @@ def test_finish_reasons(reason: str, finish: str) -> None:
     assert choices(feed(answer({"text": "a"}, finish=reason)))[-1]["finish_reason"] == finish
     call = {"functionCall": {"name": "f", "args": {}}}
     assert choices(feed(answer(call, finish=reason)))[-1]["finish_reason"] == "tool_calls"
+
+
+@pytest.mark.parametrize(("continues", "finish"), [(True, "length"), (False, "tool_calls")])
+def test_a_call_that_the_limit_cuts_is_none_to_be_answered(continues: bool, finish: str) -> None:
+    call = {"functionCall": {"name": "f", "args": {}}}
+    last = {"functionCall": {"name": "g", "willContinue": continues}}
+    ended = choices(feed(answer(call, finish=None), answer(last, finish="MAX_TOKENS")))[-1]
+    assert ended["finish_reason"] == finish
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,10 @@ def call_of(recording: Recording) -> Call:
     return make_call(endpoint=Endpoint(name, "/v1/x", "chat", True), stream=recording.is_stream)
 
 
+SIGNED = ("text", "functionCall", "toolCall", "toolResponse")
+"""Parts whose signatures go back to Google."""
+
+
 def responses_of(recording: Recording) -> list[dict[str, Any]]:
     if not recording.body.startswith(b"data:"):
         payload = json.loads(recording.body)
@@ -65,7 +69,7 @@ def expected(recording: Recording) -> dict[int, Said]:
                 elif "functionCall" in part and "args" in part["functionCall"]:
                     call = part["functionCall"]
                     choice.calls.append((call["name"], call["args"], call.get("id")))
-                if "thoughtSignature" in part and ("text" in part or "functionCall" in part):
+                if "thoughtSignature" in part and not part.keys().isdisjoint(SIGNED):
                     choice.signatures.append(part["thoughtSignature"])
             if reason := candidate.get("finishReason"):
                 choice.finish = FINISH.get(reason, "stop")
@@ -74,6 +78,12 @@ def expected(recording: Recording) -> dict[int, Said]:
     for choice in said.values():
         choice.finish = "tool_calls" if choice.calls else choice.finish
     return said
+
+
+def signature_in(detail: dict[str, Any]) -> str:
+    """The signature in an entry of `reasoning_details`: alone, or in a part of a tool of Google's own."""
+    data = detail["data"]
+    return str(json.loads(data)["thoughtSignature"] if data.startswith("{") else data)
 
 
 def said_by(choices: list[dict[str, Any]], recording: Recording) -> dict[int, Said]:
@@ -88,7 +98,7 @@ def said_by(choices: list[dict[str, Any]], recording: Recording) -> dict[int, Sa
     said = {}
     for choice in choices:
         message = choice["message"]
-        calls, signatures = [], [detail["data"] for detail in message.get("reasoning_details", [])]
+        calls, signatures = [], [signature_in(detail) for detail in message.get("reasoning_details", [])]
         for call in message.get("tool_calls", []):
             assert call["type"] == "function"
             identity = call["id"] if call["id"] in given else None
@@ -269,8 +279,11 @@ def test_answer_that_comes_back_in_history_is_what_the_provider_said(recording: 
     answer = json.loads(DIALECT.parse_result(call_of(recording), recording.body).data)
     said = [choice["message"] for choice in answer["choices"]][:1]
     provider = ProviderSpec("gemini", "gemini", {"chat_completions": "/models/{model}:generateContent"})
-    history = make_call(body={"messages": [{"role": "user", "content": "Hi"}, *said]})
-    sent = json.loads(DIALECT.render_request(history, Target(UPSTREAM, "gemini-2.5-flash"), provider).body)
+    has_own_tools = b'"toolCall"' in recording.body
+    tools = [{"googleSearch": {}}, {"type": "function", "function": {"name": "f"}}] if has_own_tools else []
+    history = make_call(body={"messages": [{"role": "user", "content": "Hi"}, *said], "tools": tools})
+    model = "gemini-3-flash-preview" if has_own_tools else "gemini-2.5-flash"
+    sent = json.loads(DIALECT.render_request(history, Target(UPSTREAM, model), provider).body)
     parts = [part for content in sent["contents"][1:] for part in content["parts"]]
     calls = [part["functionCall"] for part in parts if "functionCall" in part]
     told = expected(recording)[0]

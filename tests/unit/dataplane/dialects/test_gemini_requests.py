@@ -526,6 +526,46 @@ def test_functions_beside_tools_of_googles_own_are_asked_for(
     assert chat(model=model, provider=provider, tools=tools, tool_choice=choice).get("toolConfig") == config
 
 
+USED = {"toolCall": {"toolType": "GOOGLE_SEARCH_WEB", "id": "a", "args": {}}, "thoughtSignature": "S"}
+CAME = {"toolResponse": {"toolType": "GOOGLE_SEARCH_WEB", "id": "a", "response": {}}, "thoughtSignature": "T"}
+
+
+def answered(*parts: Any) -> Any:
+    """The message that Gemini's answer of `parts` is for the client."""
+    answer = {"candidates": [{"content": {"parts": list(parts)}, "finishReason": "STOP"}]}
+    frame = DIALECT.parse_result(make_call(), json.dumps(answer).encode())
+    return json.loads(frame.data)["choices"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "tools", "back"),
+    [
+        (NEW, STUDIO, MIXED, [USED, CAME]),
+        (NEW, STUDIO, MIXED[1:], []),
+        (NEW, VERTEX, MIXED, []),
+        (OLD, STUDIO, MIXED, []),
+    ],
+)
+def test_uses_of_googles_own_tools_go_back_as_they_came(
+    model: str, provider: ProviderSpec, tools: Any, back: Any
+) -> None:
+    call = {"functionCall": {"name": "f", "args": {}, "id": "x"}, "thoughtSignature": "U"}
+    said = answered(USED, CAME, {"text": "so"}, call)
+    sent = chat(USER, said, result("x", "1"), model=model, provider=provider, tools=tools)
+    *before, text, called = sent["contents"][1]["parts"]
+    assert (before, text, called["thoughtSignature"]) == (back, {"text": "so"}, "U")
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["", "x", "[]", "{}", "7", json.dumps({"fileData": {"fileUri": "gs://b/o"}}), json.dumps({**USED, "text": "t"})],
+)
+def test_what_is_no_use_of_googles_own_tools_does_not_go_back(data: str) -> None:
+    said = answered(USED, {"text": "so"})
+    said["reasoning_details"][0]["data"] = data
+    assert chat(USER, said, model=NEW, tools=MIXED)["contents"][1]["parts"] == [{"text": "so"}]
+
+
 def test_choice_without_tools_says_nothing() -> None:
     assert chat(tool_choice="none") == {"contents": [SAID]}
 

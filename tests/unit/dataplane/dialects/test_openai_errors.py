@@ -20,13 +20,15 @@ SENT = "Wed, 21 Oct 2026 07:28:00 GMT"
         ({}, None),
         ({"retry-after": "7"}, 7.0),
         ({"retry-after": "7", "retry-after-ms": "1500"}, 1.5),
-        ({"retry-after": "86400"}, MAX_RETRY_AFTER_S),
+        ({"retry-after": "86400", "retry-after-ms": "86400000"}, 86400.0),
+        ({"retry-after": "2678400"}, 2678400.0),
         ({"retry-after-ms": "1e300"}, MAX_RETRY_AFTER_S),
         ({"retry-after": "-1"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT", "date": SENT}, 30.0),
         ({"retry-after": "Wed, 21 Oct 2026 07:27:30 GMT", "date": SENT}, 0.0),
-        ({"retry-after": "Thu, 22 Oct 2026 07:28:00 GMT", "date": SENT}, MAX_RETRY_AFTER_S),
+        ({"retry-after": "Thu, 22 Oct 2026 07:28:00 GMT", "date": SENT}, 86400.0),
+        ({"retry-after": "Fri, 22 Oct 2066 07:28:00 GMT", "date": SENT}, MAX_RETRY_AFTER_S),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:30 -0000", "date": SENT}, 30.0),
         ({"retry-after": "Wed, 21 Oct 2026 07:28:30 GMT"}, None),
         ({"retry-after": "Wed, 21 Oct 99999999999999999999 07:28:30 GMT", "date": SENT}, None),
@@ -67,6 +69,11 @@ def test_kind_of_an_answer(status: int, error: dict[str, Any], kind: UpstreamErr
         ({"code": 529}, UpstreamErrorKind.OVERLOADED, 529),
         ({"code": "9" * 5000}, UpstreamErrorKind.SERVER, 0),
         ({"type": "invalid_request_error"}, UpstreamErrorKind.INVALID, 400),
+        ("the request exceeds the available context size", UpstreamErrorKind.INVALID, 400),
+        ({"type": "overloaded_error"}, UpstreamErrorKind.OVERLOADED, 529),
+        ({"code": "invalid_api_key"}, UpstreamErrorKind.AUTH, 401),
+        ({"message": "Incorrect API key provided: ab***yz.", "code": 400}, UpstreamErrorKind.AUTH, 400),
+        ({"message": "Incorrect API key provided: ab***yz.", "code": 502}, UpstreamErrorKind.SERVER, 502),
         (["odd"], UpstreamErrorKind.SERVER, 0),
         ("text", UpstreamErrorKind.SERVER, 0),
     ],
@@ -92,7 +99,39 @@ def test_kind_of_an_error_inside_an_answer(payload: Any, kind: UpstreamErrorKind
     ],
 )
 def test_message_is_readable_text(body: bytes, message: str) -> None:
-    assert parse_error(400, {}, body).message == message
+    error = parse_error(400, {}, body)
+    assert (error.message, error.is_quote) == (message, message != "The upstream answered 400.")
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ("m is rate-limited upstream", "Provider returned error: m is rate-limited upstream"),
+        ('{"error":{"message":"boom"},"id":1}', "Provider returned error: boom"),
+        ('[{"error":{"message":"boom"}}]', "Provider returned error: boom"),
+        ({"detail": "boom"}, "Provider returned error: boom"),
+        ('{"odd":1}', 'Provider returned error: {"odd":1}'),
+        ("[" * 2000, "Provider returned error: " + "[" * 1975),
+        ("x" * 100_000, "Provider returned error: " + "x" * 1975),
+        ("returned error", "Provider returned error"),
+        ("", "Provider returned error"),
+        (7, "Provider returned error"),
+        (None, "Provider returned error"),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 429, 200])
+def test_words_of_the_provider_behind_a_router_are_told(status: int, raw: Any, message: str) -> None:
+    shape = {"code": status, "message": "Provider returned error", "metadata": {"provider_name": "X", "raw": raw}}
+    error = (
+        parse_error_object(shape) if status == 200 else parse_error(status, {}, json.dumps({"error": shape}).encode())
+    )
+    assert (error.message, error.is_quote) == (message, True)
+
+
+def test_deployment_that_does_not_exist_is_a_model_that_does_not() -> None:
+    said = b'{"error":{"code":"DeploymentNotFound","message":"The API deployment for this resource does not exist."}}'
+    error = parse_error(404, {}, said)
+    assert (error.kind, error.code) == (UpstreamErrorKind.INVALID, "model_not_found")
 
 
 @pytest.mark.parametrize(

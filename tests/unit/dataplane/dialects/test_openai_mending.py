@@ -8,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dataplane.dialects.base import Frame, SseEvent
+from dataplane.dialects.openai import OpenAIDialect
 from dataplane.dialects.openai.response import parse_result
 from dataplane.dialects.openai.stream import OpenAIStreamParser
 from dataplane.errors import UpstreamError, UpstreamErrorKind
+from dataplane.ingress.openai import ENDPOINTS
 from tests.fakes.outcomes import REQUEST_ID, START_TIME_US, make_call
 
+DIALECT = OpenAIDialect()
 CALL = make_call()
 AROUND = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
 
@@ -120,10 +123,67 @@ def test_members_around_the_choices_are_filled_in() -> None:
         "model": "smart",
         "choices": [{"index": 0, "delta": {"role": "assistant", "content": "a"}}],
     }
-    assert (second["id"], second["model"]) == ("x", "smart")
+    assert (second["id"], second["model"]) == (first["id"], "smart")
     text = json.loads(parse_result(b'{"choices":[{"text":"a","finish_reason":"eos"}]}', CALL).data)
     assert (text["id"], text["object"]) == (f"cmpl-{made}", "text_completion")
     assert "message" not in text["choices"][0]
+
+
+@pytest.mark.parametrize(
+    ("around", "told"),
+    [
+        ({"id": None, "object": None, "created": None, "model": None}, AROUND),
+        ({"id": "", "object": "", "created": 0, "model": ""}, AROUND),
+        ({}, AROUND),
+        ({**AROUND, "object": "chat.completion.done"}, AROUND),
+        ({**AROUND, "id": "other", "created": 2}, {**AROUND, "id": "other", "created": 2}),
+    ],
+)
+def test_later_chunks_are_filled_in_from_the_first(around: dict[str, Any], told: dict[str, Any]) -> None:
+    usage = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
+    first, second, last = chunk({"role": "assistant", "content": "a"}), chunk({"content": "b"}), chunk({}, "stop")
+    second = {**around, "choices": second["choices"]}
+    filled = feed(first, second, last, {**around, "choices": [], "usage": usage})
+    assert filled[:3] == [first, {**told, "choices": second["choices"]}, last]
+    assert filled[3] == {**told, "choices": [], "usage": usage}
+
+
+def test_a_stream_whose_first_chunk_has_no_id_has_one_id() -> None:
+    chunks = [{**chunk({"role": "assistant"}), "id": ""}, chunk({"content": "a"}), chunk({}, "stop"), {**chunk({})}]
+    chunks[3] = {**AROUND, "choices": [], "usage": {"prompt_tokens": 4, "completion_tokens": 2}}
+    assert {part["id"] for part in feed(*chunks)} == {f"chatcmpl-{REQUEST_ID.removeprefix('req_')}"}
+
+
+@pytest.mark.parametrize("name", ["text.completion", "text_completion.chunk", "chat.completion.chunk"])
+def test_chunks_of_text_have_the_name_of_text(name: str) -> None:
+    texts = [{**AROUND, "object": name, "choices": [{"index": 0, "text": "a", "finish_reason": "stop"}]}]
+    assert [part["object"] for part in feed(*texts)] == ["text_completion"]
+    whole = DIALECT.parse_result_chunks(make_call(endpoint=ENDPOINTS[1]), encode(texts[0]))
+    assert {json.loads(frame.data)["object"] for frame in whole} == {"text_completion"}
+
+
+@pytest.mark.parametrize("lacking", [{}, {"choices": None}])
+def test_usage_alone_has_no_choices(lacking: dict[str, Any]) -> None:
+    usage = {"prompt_tokens": 4, "completion_tokens": 2}
+    _, told = feed(chunk({"role": "assistant"}, "stop"), {**AROUND, **lacking, "usage": usage})
+    assert told == {**AROUND, "choices": [], "usage": usage}
+
+
+@pytest.mark.parametrize("lacking", [{}, {"delta": None}])
+def test_a_choice_without_a_delta_has_an_empty_one(lacking: dict[str, Any]) -> None:
+    filtered = {"id": "", "object": "", "created": 0, "model": "", "choices": [{"index": 0, "offsets": 1, **lacking}]}
+    _, told, _ = feed(chunk({"role": "assistant", "content": "a"}), filtered, chunk({}, "stop"))
+    assert told == {**AROUND, "choices": [{"index": 0, "offsets": 1, "delta": {}}]}
+    assert feed(filtered)[0]["choices"][0]["delta"] == {"role": "assistant"}
+
+
+def test_what_is_said_aside_goes_out_with_the_next_choices() -> None:
+    usage = {**AROUND, "choices": [], "usage": {"prompt_tokens": 4, "completion_tokens": 2}}
+    whole = chunk({"role": "assistant", "content": "a"})
+    first, told, second, third = feed(
+        whole, {"choices": [], "aside": 1}, usage, chunk({"content": "b"}), chunk({}, "stop")
+    )
+    assert [part.get("aside") for part in (first, told, second, third)] == [None, None, 1, None]
 
 
 def test_what_is_said_of_the_prompt_goes_out_with_the_first_chunk() -> None:
@@ -175,9 +235,29 @@ def test_calls_of_a_stream_have_one_index_and_one_id_each() -> None:
         (0, "a", "function", '{"x":'),
         (0, None, None, "1}"),
     ]
+    assert fragments([{"index": 0, "id": "a", "function": {"name": "f"}}]) == [(0, "a", "function", None)]
     assert fragments([begun(0, "a", {"x": 1})]) == [(0, "a", "function", '{"x":1}')]
     first, second = fragments([begun(0, "a"), begun(1, "a")])
     assert first[1] != second[1]
+
+
+def test_a_call_whose_name_and_id_come_apart_is_one_call_with_one_id() -> None:
+    piece = {"index": 0, "type": "function", "function": {"arguments": "1}"}}
+    name, *rest = fragments([begun(0, None, "{")], [{**piece, "id": "a"}], [{**piece, "id": "a"}])
+    assert name[1].startswith("call_")
+    assert [(index, tool_id) for index, tool_id, *_ in rest] == [(0, name[1])] * 2
+    late = {"index": 0, "id": "a", "type": "function"}
+    assert fragments([late], [begun(0, None, "{")], [begun(0, "b")]) == [
+        (0, "a", "function", None),
+        (0, None, "function", "{"),
+        (1, "b", "function", "{}"),
+    ]
+    assert fragments([late], [begun(0, "a", "{")], [{**begun(0, "b"), "type": None}])[1:] == [
+        (0, "a", "function", "{"),
+        (1, "b", "function", "{}"),
+    ]
+    again = fragments([begun(0, "a")], [begun(1, "a", "{")], [{**piece, "index": 1, "id": "a"}])
+    assert again[1][1] == again[2][1] != "a"
 
 
 def test_calls_of_a_complete_message_are_mended() -> None:
@@ -187,7 +267,39 @@ def test_calls_of_a_complete_message_are_mended() -> None:
     first, second = choice["message"]["tool_calls"]
     assert (first["type"], first["function"]["arguments"], second["id"]) == ("function", '{"x":1}', "a")
     assert first["id"].startswith("call_")
-    assert "tool_calls" not in answer({"content": "a", "tool_calls": []})["choices"][0]["message"]
+
+
+@pytest.mark.parametrize("lacking", [{}, {"finish_reason": None}])
+@pytest.mark.parametrize(
+    ("said", "finish"),
+    [
+        ({"message": {"role": "assistant", "content": "a", "tool_calls": []}}, "stop"),
+        ({"message": {"role": "assistant", "content": None, "tool_calls": [begun(0, "a")]}}, "tool_calls"),
+        ({"message": {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}}}, "function_call"),
+        ({"text": "a"}, "stop"),
+    ],
+)
+def test_a_complete_answer_says_how_it_ended(said: dict[str, Any], finish: str, lacking: dict[str, Any]) -> None:
+    whole = {**AROUND, "object": "odd", "choices": [{"index": 0, **said, **lacking}]}
+    told = json.loads(parse_result(encode(whole), CALL).data)
+    assert told["choices"] == [{"index": 0, **said, "finish_reason": finish}]
+    assert told["object"] == ("text_completion" if "text" in said else "chat.completion")
+
+
+@pytest.mark.parametrize("function", [{}, {"arguments": None}, {"arguments": ""}])
+def test_a_complete_call_without_arguments_has_empty_ones(function: dict[str, Any]) -> None:
+    call = {"id": "a", "type": "function", "function": {"name": "f", **function}}
+    (told,) = answer({"tool_calls": [call]}, "tool_calls")["choices"][0]["message"]["tool_calls"]
+    assert told == {**call, "function": {"name": "f", "arguments": "{}"}}
+
+
+def test_an_answer_without_calls_may_say_so() -> None:
+    message = {"role": "assistant", "content": "a", "tool_calls": []}
+    whole = encode({**AROUND, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+    assert parse_result(whole, CALL).data == whole
+    first = encode(chunk(message))
+    parser = DIALECT.stream_parser(CALL)
+    assert [frame.data for _ in range(2) for frame in parser.feed(SseEvent("", first))] == [first, first]
 
 
 def test_usage_is_told_as_openai_tells_it() -> None:
@@ -201,7 +313,8 @@ def test_usage_is_told_as_openai_tells_it() -> None:
         assert usage["prompt_tokens_details"] == {"cached_tokens": 4}
         assert usage["total_tokens"] == 45
     embedded = {"object": "list", "data": [], "model": "m", "usage": {"total_tokens": 7}}
-    assert json.loads(parse_result(encode(embedded), CALL).data)["usage"] == {"total_tokens": 7, "prompt_tokens": 7}
+    call = make_call(endpoint=ENDPOINTS[2])
+    assert json.loads(parse_result(encode(embedded), call).data)["usage"] == {"total_tokens": 7, "prompt_tokens": 7}
 
 
 @given(st.text(max_size=9), st.sampled_from([None, "stop", "length", "tool_calls"]), st.booleans())

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dataplane.call import Call
 from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.openai import OpenAIDialect
 from dataplane.dialects.openai.payload import parse_payload
@@ -19,7 +20,7 @@ from tests.fakes.outcomes import make_call
 from tollway.kernel.usage import Usage
 
 DIALECT = OpenAIDialect()
-CHAT, COMPLETION = (make_call(endpoint=endpoint) for endpoint in ENDPOINTS[:2])
+CHAT, COMPLETION, EMBEDDINGS = (make_call(endpoint=endpoint) for endpoint in ENDPOINTS[:3])
 NAMES = st.sampled_from(
     [
         *("choices", "usage", "error", "model", "delta", "message", "text", "index", "finish_reason", "tool_calls"),
@@ -114,10 +115,48 @@ def test_an_error_beside_no_answer_is_that_error_whole_and_streamed(beside: dict
 
 
 @pytest.mark.parametrize("error", [None, {}, ""])
-@pytest.mark.parametrize("answer", [{"choices": []}, {"choices": [{"message": {"content": "a"}}]}, {"data": []}])
-def test_an_error_that_is_none_is_no_error(error: Any, answer: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        (CHAT, {"choices": []}),
+        (CHAT, {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}),
+        (EMBEDDINGS, {"data": []}),
+    ],
+)
+def test_an_error_that_is_none_is_no_error(error: Any, call: Call, answer: dict[str, Any]) -> None:
     body = encode({"error": error, **answer})
-    assert DIALECT.parse_result(CHAT, body).data == body
+    assert DIALECT.parse_result(call, body).data == body
+
+
+FLAT = [
+    ({"object": "error", "message": "no luck", "type": "BadRequestError", "param": None, "code": 400}, 400),
+    ({"detail": "no luck"}, 0),
+    ({"detail": [{"loc": ["body"], "msg": "no luck"}]}, 0),
+    ({"message": "no luck", "choices": None, "data": None}, 0),
+]
+
+
+@pytest.mark.parametrize(("failed", "status"), FLAT)
+@pytest.mark.parametrize("call", [CHAT, COMPLETION, EMBEDDINGS, make_call(endpoint=ENDPOINTS[3])])
+def test_what_holds_no_answer_is_an_error_in_the_providers_words(
+    call: Call, failed: dict[str, Any], status: int
+) -> None:
+    with pytest.raises(UpstreamError, match="no luck") as caught:
+        DIALECT.parse_result(call, encode({**failed, "usage": REPORT}))
+    assert (caught.value.status, caught.value.usage) == (status, Usage(input=7, output=5))
+
+
+@pytest.mark.parametrize(("call", "body"), [(CHAT, {"data": []}), (COMPLETION, {}), (EMBEDDINGS, {"choices": []})])
+def test_an_answer_to_something_else_is_none(call: Call, body: dict[str, Any]) -> None:
+    with pytest.raises(UpstreamError, match="holds no") as caught:
+        DIALECT.parse_result(call, encode({"model": "m", **body}))
+    assert caught.value.kind is UpstreamErrorKind.PROTOCOL
+
+
+def test_an_error_that_is_a_whole_chunk_ends_the_stream() -> None:
+    with pytest.raises(UpstreamError, match="no luck") as caught:
+        feed(chunk({"role": "assistant", "content": "a"}), FLAT[0][0])
+    assert caught.value.status == 400
 
 
 @given(st.lists(ANSWERS, max_size=3), st.sampled_from(["", "error"]))
@@ -142,7 +181,8 @@ def test_any_body_is_an_error_in_words(status: int, payload: Any) -> None:
 @pytest.mark.parametrize("choices", [5, "x", {"a": 1}, [5], [[1]], [None]])
 @pytest.mark.parametrize("member", ["delta", "message"])
 def test_odd_choices_count_nothing(choices: Any, member: str) -> None:
-    assert DIALECT.parse_result(CHAT, encode({"choices": choices})).text_bytes == 0
+    if isinstance(choices, list):
+        assert DIALECT.parse_result(CHAT, encode({"choices": choices})).text_bytes == 0
     odd = {"choices": [{member: {"tool_calls": 7, "content": 3}, "index": [1], "finish_reason": "stop"}]}
     assert feed({"choices": choices}, odd)[-1].text_bytes == 0
 
@@ -180,6 +220,31 @@ def test_done_ends_the_stream() -> None:
     list(parser.feed(SseEvent("", b"[DONE] ")))
     assert parser.is_over
     assert list(parser.finish()) == []
+
+
+@pytest.mark.parametrize("end", [b" [DONE]", b"\t[DONE]\n", b"[DONE] "])
+def test_done_ends_the_stream_whatever_the_space_around_it(end: bytes) -> None:
+    parser = DIALECT.stream_parser(CHAT)
+    list(parser.feed(SseEvent("", encode(chunk({"content": "a"})))))
+    (ended,) = parser.feed(SseEvent("", end))
+    assert parser.is_over
+    assert json.loads(ended.data)["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("event", ["", "error"])
+def test_what_breaks_off_after_the_end_of_every_choice_is_a_good_end(event: str) -> None:
+    parser = DIALECT.stream_parser(CHAT)
+    two = [chunk({"content": "a"}), chunk({"content": "b"})]
+    two[1]["choices"][0]["index"] = 1
+    frames = [frame for part in two for frame in parser.feed(SseEvent("", encode(part)))]
+    frames += parser.feed(SseEvent("", encode(chunk({}, "stop"))))
+    rest = SseEvent(event, b'{"id":"c","choices":[],"usage":{"prompt_to')
+    with pytest.raises(UpstreamError, match="not JSON"):
+        parser.feed(rest)
+    two[1]["choices"][0] |= {"delta": {}, "finish_reason": "length"}
+    frames += parser.feed(SseEvent("", encode(two[1])))
+    assert len(frames) == 4
+    assert [*parser.feed(rest), *parser.finish()] == []
 
 
 @pytest.mark.parametrize("payloads", [[], [chunk({"content": "a"})]])
@@ -226,6 +291,42 @@ def test_error_without_usage_is_only_raised() -> None:
         DIALECT.stream_parser(CHAT).feed(SseEvent("", encode({"error": {"message": "no"}, "usage": {}})))
 
 
+def moonshots(usage: Any) -> dict[str, Any]:
+    ended = chunk({}, "stop")
+    ended["choices"][0]["usage"] = usage
+    return ended
+
+
+def streamed(*payloads: Any, done: bool) -> list[Frame]:
+    parser = DIALECT.stream_parser(CHAT)
+    events = [*map(encode, payloads), *([b"[DONE]"] if done else [])]
+    frames = [frame for data in events for frame in parser.feed(SseEvent("", data))]
+    return [*frames, *parser.finish()]
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("ended", [{**chunk({}, "stop"), "x_groq": {"id": "r", "usage": USED}}, moonshots(USED)])
+def test_usage_in_another_place_is_told_once_more_where_clients_look(ended: dict[str, Any], done: bool) -> None:
+    begun = chunk({"role": "assistant", "content": "a"})
+    *_, passed, last = streamed(begun, ended, done=done)
+    assert passed.data == encode(ended)
+    assert passed.usage == last.usage == Usage(input=4, output=2)
+    assert (passed.is_usage_only, last.is_usage_only) == (False, True)
+    assert json.loads(last.data) == {**begun, "choices": [], "usage": USED}
+    once = streamed(begun, ended, {**begun, "choices": [], "usage": USED}, done=done)
+    assert [frame.is_usage_only for frame in once] == [False, False, True]
+
+
+@pytest.mark.parametrize("delta", [{"content": "", "unknown": {"a": "text"}}, {"role": "assistant", "odd": "text"}, {}])
+def test_unknown_members_after_the_usage_are_no_text(delta: dict[str, Any]) -> None:
+    before = feed(chunk({"role": "assistant", "content": "a"}), chunk({"odd": "text"}))[-1]
+    assert (before.deltas, before.text_bytes) == (1, 4)
+    told = {**chunk({}), "choices": [], "usage": USED}
+    after = feed(chunk({"role": "assistant", "content": "a"}), told, chunk(delta))[-1]
+    assert (after.deltas, after.text_bytes) == (0, 0)
+    assert feed(chunk({"content": "a"}), told, chunk({**delta, "content": "ab"}))[-1].deltas == 1
+
+
 def test_usage_of_a_choice_is_metered_until_that_of_the_answer_comes() -> None:
     ended = chunk({}, "stop")
     ended["choices"][0]["usage"] = USED
@@ -257,9 +358,9 @@ def test_chunk_of_several_lines_becomes_one_and_keeps_its_values() -> None:
 
 
 def test_half_a_surrogate_pair_passes_and_is_metered() -> None:
-    around = rb'"id":"c","object":"o","created":1,"model":"\ud83d\ude00 \\ud83d","usage":{"prompt_tokens":3}'
+    around = rb'"id":"c","object":"chat.completion.chunk","created":1,"model":"\ud83d\ude00 \\ud83d"'
     choice = rb'{"index":0,"delta":{"content":"a\ud83d","role":"assistant"},"finish_reason":"stop"}'
-    data = b'{%s,"choices":[%s]}' % (around, choice)
+    data = b'{%s,"usage":{"prompt_tokens":3},"choices":[%s]}' % (around, choice)
     (frame,) = DIALECT.stream_parser(CHAT).feed(SseEvent("", data))
     assert frame.data == data
     assert (frame.model, frame.text_bytes) == ("\N{GRINNING FACE} \\ud83d", 4)

@@ -11,6 +11,7 @@ from dataplane.dialects.openai.quirks import adapt_body
 from dataplane.errors import InvalidRequest
 from dataplane.snapshot import Secret, Target, Upstream
 from tests.fakes.outcomes import CHAT, make_call
+from tests.golden.recordings import Recording, read_recordings
 from tollway.resources.providers import PROVIDERS, ProviderRow
 
 DIALECT = OpenAIDialect()
@@ -18,6 +19,16 @@ DIALECT = OpenAIDialect()
 
 def _chats(row: ProviderRow) -> bool:
     return row.dialect == "openai" and "chat_completions" in row.paths
+
+
+KINDS = ("chat", "completions", "embeddings")
+SPELLED = {"azure_openai": "azure-openai", "llamacpp": "llama-cpp"}
+
+
+def row_of(recording: Recording) -> ProviderRow | None:
+    """The catalog's row for who was recorded."""
+    provider = recording.api.partition(".")[0]
+    return PROVIDERS.get(SPELLED.get(provider, provider))
 
 
 USER = {"role": "user", "content": "hi"}
@@ -101,6 +112,44 @@ def test_mistral_continues_the_assistants_words() -> None:
 def test_groq_refuses_some_settings_and_names_of_speakers() -> None:
     said = sent("groq", n=2, logprobs=True, top_logprobs=2, logit_bias={}, messages=[{**USER, "name": "ada"}])
     assert said == {"model": "m", "messages": [USER]}
+
+
+@pytest.mark.parametrize(
+    ("provider", "said"),
+    [("groq", {"n": 1}), ("together", {"safety_model": None}), ("mistral", {"prompt_cache_key": "k", "n": 2})],
+)
+def test_members_pass_that_the_provider_is_known_to_take(provider: str, said: dict[str, Any]) -> None:
+    assert sent(provider, **said) == {"model": "m", "messages": [USER], **said}
+
+
+@pytest.mark.parametrize("count", [2, True, 1.0, "1", None])
+def test_groq_gives_one_answer(count: Any) -> None:
+    assert "n" not in sent("groq", n=count)
+
+
+def test_llama_cpp_is_told_the_limit_by_both_names() -> None:
+    both = {"max_completion_tokens": 5, "max_tokens": 5}
+    assert sent("llama-cpp", max_completion_tokens=5).items() >= both.items()
+    assert sent("llama-cpp", max_completion_tokens=5, max_tokens=9).items() >= both.items()
+    assert "max_completion_tokens" not in sent("llama-cpp", max_tokens=5)
+    assert sent("llama-cpp", limit=5)["max_tokens"] == 5
+
+
+TAKEN = [
+    recording
+    for recording in read_recordings()
+    if recording.status == 200 and recording.request
+    if recording.api.rpartition(".")[2] in KINDS and row_of(recording) is not None
+]
+
+
+@pytest.mark.parametrize("recording", TAKEN, ids=lambda recording: recording.id)
+def test_nothing_is_left_out_that_a_recording_shows_to_be_taken(recording: Recording) -> None:
+    """But for other models that OpenRouter is to choose among, which the caller may not be allowed to call."""
+    row = row_of(recording)
+    assert row is not None and recording.request is not None
+    said = adapt_body(recording.request, row.at(recording.request.get("model", ""), {}), row.base_url)
+    assert recording.request.keys() - said.keys() <= ({"models"} if row.name == "openrouter" else set())
 
 
 def test_perplexity_wants_roles_in_turn() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from dataplane.call import Call
 from dataplane.dialects.base import Frame
 from dataplane.dialects.catalog import DIALECTS
 from dataplane.errors import UpstreamError
@@ -25,7 +26,16 @@ ERROR_WITH_200 = "azure_openai-chat-3b0e483397af"
 RESULTS = [r for r in GOOD if not r.is_stream and r.id != ERROR_WITH_200]
 ERRORS = [r for r in RECORDINGS if r.status >= 400]
 FINISHES = {"stop", "length", "tool_calls", "content_filter", "function_call"}
+OBJECTS = {"chat.completion.chunk", "text_completion"}
 ENVELOPE = {"id": str, "object": str, "created": int, "model": str}
+
+
+def asked(recording: Recording) -> Call:
+    """The call that is answered by `recording`."""
+    names = ("completions", "embeddings")
+    return make_call(
+        endpoint=ENDPOINTS[next((at for at, name in enumerate(names, 1) if f"-{name}-" in recording.id), 0)]
+    )
 
 
 def parse_stream(pieces: list[bytes]) -> tuple[list[Frame], str]:
@@ -111,7 +121,6 @@ def is_openais(answer: dict[str, Any], messages: list[dict[str, Any]]) -> bool:
         and all(choice.get("finish_reason") in {None, *FINISHES} for choice in answer["choices"])
         and not any(isinstance(message.get("content"), list | dict) for message in messages)
         and not any(texts(message)[1] != (message.get("reasoning_content") or "") for message in messages)
-        and not any(message.get("tool_calls") == [] for message in messages)
         and all("type" in call for m in messages for call in m.get("tool_calls") or [] if call.get("id"))
         and (not usage or shown_usage(usage) == expected_usage(usage))
     )
@@ -175,12 +184,13 @@ def test_chunk_that_is_openais_passes_as_it_came(recording: Recording) -> None:
         news = [c for c in chunk["choices"] if "delta" in c and c["index"] not in begun]
         begun |= {choice["index"] for choice in chunk["choices"]}
         has_roles = all(choice["delta"].get("role") for choice in news)
-        if is_openais(chunk, deltas) and has_roles and first:
+        assert passed["object"] in OBJECTS
+        if is_openais(chunk, deltas) and has_roles and first and chunk["object"] in OBJECTS:
             assert frame.data == data
         first = True
         kept = {name: value for name, value in chunk.items() if name not in (*ENVELOPE, "choices", "usage")}
         assert kept.items() <= {name: passed.get(name) for name in kept}.items()
-        assert all(passed[name] == chunk[name] for name in ENVELOPE if chunk.get(name))
+        assert all(passed[name] == chunk[name] for name in ENVELOPE if chunk.get(name) and name != "object")
 
 
 @pytest.mark.parametrize("recording", STREAMS, ids=lambda r: r.id)
@@ -212,7 +222,7 @@ def test_stream_parses_alike_however_it_is_split(recording: Recording) -> None:
 @pytest.mark.parametrize("recording", RESULTS, ids=lambda r: r.id)
 def test_result_comes_out_as_openais(recording: Recording) -> None:
     came = orjson.loads(recording.body)
-    frame = DIALECT.parse_result(make_call(endpoint=ENDPOINTS[0]), recording.body)
+    frame = DIALECT.parse_result(asked(recording), recording.body)
     went = orjson.loads(frame.data)
     usage = came.get("usage")
     if usage:
@@ -226,7 +236,7 @@ def test_result_comes_out_as_openais(recording: Recording) -> None:
         assert after["finish_reason"] in FINISHES
         message, mended = before.get("message") or {}, after.get("message") or {}
         assert (mended.get("content") or "", mended.get("reasoning_content") or "") == texts(message)
-        assert mended.get("tool_calls") == (message.get("tool_calls") or None)
+        assert mended.get("tool_calls") == message.get("tool_calls")
     if is_openais(came, [choice.get("message") or {} for choice in came["choices"]]):
         assert frame.data == recording.body
 
@@ -252,7 +262,7 @@ def test_error_keeps_the_providers_words(recording: Recording) -> None:
     payload = json.loads(recording.body) if recording.body.startswith((b"{", b"[")) else {}
     said = payload.get("error") if isinstance(payload, dict) else None
     if isinstance(said, dict) and said.get("message"):
-        assert error.message == said["message"][:2000]
+        assert error.message.startswith(said["message"][:2000])
 
 
 def test_error_under_a_good_status_is_one() -> None:

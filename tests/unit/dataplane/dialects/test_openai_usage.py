@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dataplane.dialects.openai.usage import mend_usage, parse_service_tier, parse_usage
+from dataplane.dialects.openai.usage import parse_service_tier, parse_usage, read_usage
 from tollway.kernel.usage import Usage
 
 COUNTS = st.none() | st.integers(-5, 100) | st.floats() | st.text(max_size=3) | st.booleans()
@@ -130,11 +130,12 @@ def test_the_service_tier_is_read_as_prices_name_it(payload: dict[str, Any], tie
 def test_mended_usage_counts_as_before_and_is_right(reported: dict[str, Any], reasoning: int) -> None:
     reported["completion_tokens_details"] = {"reasoning_tokens": reasoning}
     before = parse_usage(reported)
-    has_changed = mend_usage(reported)
+    usage, has_changed = read_usage(reported)
+    assert usage == before
     assert parse_usage(reported) == before
     if before is not None and has_changed:
         assert reported["prompt_tokens"] == before.input_tokens
-    assert not mend_usage(reported)
+    assert not read_usage(reported)[1]
 
 
 @pytest.mark.parametrize(
@@ -157,18 +158,39 @@ def test_mended_usage_counts_as_before_and_is_right(reported: dict[str, Any], re
             },
             Usage(input=10, input_audio=60, output=35, reasoning=30),
         ),
-        ({"prompt_tokens_details": {"audio_tokens": 4}}, Usage(input=6, input_audio=4, output=5)),
     ],
 )
 def test_what_comes_on_top_by_the_total_is_counted(reported: dict[str, Any], usage: Usage) -> None:
     totals = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 105}
     told = {**totals, **reported}
     assert parse_usage(told) == usage
-    mend_usage(told)
+    assert read_usage(told)[0] == usage
     assert parse_usage(told) == usage
     assert (told["prompt_tokens"], told["completion_tokens"]) == (10, usage.output_tokens)
     assert told["total_tokens"] == 105
-    assert not mend_usage(told)
+    assert not read_usage(told)[1]
+
+
+@pytest.mark.parametrize(
+    ("reported", "usage"),
+    [
+        ({}, Usage(input=10, output=95, reasoning=90)),
+        ({"prompt_tokens_details": {"audio_tokens": 4}}, Usage(input=6, input_audio=4, output=95, reasoning=90)),
+        ({"completion_tokens_details": {"reasoning_tokens": 3}}, Usage(input=10, output=95, reasoning=93)),
+        ({"cache_read_input_tokens": 40}, Usage(input=10, cache_read=40, output=55, reasoning=50)),
+        ({"cache_read_input_tokens": 90}, Usage(input=10, cache_read=90, output=5)),
+        (
+            {"citation_tokens": 50, "reasoning_tokens": 40, "num_search_queries": 7},
+            Usage(input=60, output=45, reasoning=40, search=7),
+        ),
+    ],
+)
+def test_what_nothing_but_the_total_tells_is_metered_as_reasoning(reported: dict[str, Any], usage: Usage) -> None:
+    told = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 105, **reported}
+    assert parse_usage(told) == usage
+    assert read_usage(told)[0] == usage
+    assert (told["completion_tokens"], told["total_tokens"]) == (5, 105)
+    assert read_usage(told) == (usage, False)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +211,7 @@ def test_caches_are_metered_wherever_they_are_told(reported: dict[str, Any], usa
     """Parts of the prompt are in it, but where they are larger than all of it."""
     told = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15, **reported}
     assert parse_usage(told) == usage
-    mend_usage(told)
+    read_usage(told)
     assert parse_usage(told) == usage
     assert told["prompt_tokens"] + told["completion_tokens"] == told["total_tokens"]
 
@@ -199,7 +221,7 @@ def test_research_is_metered_with_what_is_billed_beside_the_totals() -> None:
     research = {"citation_tokens": 200, "reasoning_tokens": 3000, "num_search_queries": 7}
     told = {**totals, **research}
     assert parse_usage(told) == Usage(input=210, output=3005, reasoning=3000, search=7)
-    assert not mend_usage(told)
+    assert not read_usage(told)[1]
     for name in research:
         assert parse_usage({key: value for key, value in told.items() if key != name}) == Usage(input=10, output=5)
 

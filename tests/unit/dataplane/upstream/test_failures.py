@@ -4,7 +4,7 @@ import pytest
 
 from dataplane.errors import GatewayError, UpstreamError, UpstreamErrorKind
 from dataplane.snapshot import Target
-from dataplane.upstream.failures import Failure, client_error, may_try
+from dataplane.upstream.failures import Failure, broken_off, client_error, may_try
 from tests.fakes.gateway import upstream
 from tests.fakes.outcomes import make_call
 
@@ -14,7 +14,7 @@ B = Target(upstream("b", "https://b.example.com"), "m")
 
 
 def failure(target: Target, kind: UpstreamErrorKind, status: int = 0, retry_after_s: float | None = None) -> Failure:
-    return target, UpstreamError(kind, "words", status=status, retry_after_s=retry_after_s)
+    return target, UpstreamError(kind, "words", status=status, retry_after_s=retry_after_s, is_quote=bool(status))
 
 
 OUT_OF_CREDIT = failure(A, UpstreamErrorKind.AUTH, 429)
@@ -56,12 +56,22 @@ def test_what_the_client_is_told(failures: list[Failure], status: int) -> None:
 
 def test_the_provider_is_quoted_and_what_looks_like_a_key_is_masked() -> None:
     said = "Incorrect API key provided: sk-proj-ab12****wxyz. You are org-abc123."
-    refused = UpstreamError(UpstreamErrorKind.AUTH, said, status=401)
+    refused = UpstreamError(UpstreamErrorKind.AUTH, said, status=401, is_quote=True)
     assert told((A, refused)).message.endswith("The provider said: Incorrect API key provided: ***. You are ***.")
-    limited = UpstreamError(UpstreamErrorKind.RATE_LIMITED, "gpt-4o-mini-2024-07-18 in org-abc123", status=429)
-    assert told((A, limited)).message.endswith("The provider said: gpt-4o-mini-2024-07-18 in ***")
+    assert broken_off(make_call(), refused).message.endswith("key provided: ***. You are ***.")
+    for name in ("org-abc123", "org_01abc"):
+        said = f"gpt-4o-mini-2024-07-18 in {name}"
+        limited = UpstreamError(UpstreamErrorKind.RATE_LIMITED, said, status=429, is_quote=True)
+        for message in (told((A, limited)).message, broken_off(make_call(), limited).message):
+            assert message.endswith("The provider said: gpt-4o-mini-2024-07-18 in ***")
     silent = UpstreamError(UpstreamErrorKind.SERVER, "The upstream answered 500.", status=500)
     assert "provider said" not in told((A, silent)).message
+    assert "provider said" not in broken_off(make_call(), silent).message
+
+
+def test_words_that_begin_like_the_gateways_or_came_without_a_status_are_quoted() -> None:
+    said = UpstreamError(UpstreamErrorKind.SERVER, "The upstream provider is on fire.", is_quote=True)
+    assert told((A, said)).message.endswith("Try again. The provider said: The upstream provider is on fire.")
 
 
 def test_soonest_of_the_rate_limits_is_told() -> None:
@@ -69,3 +79,68 @@ def test_soonest_of_the_rate_limits_is_told() -> None:
         failure(A, UpstreamErrorKind.RATE_LIMITED, 429, 9.0), failure(B, UpstreamErrorKind.RATE_LIMITED, 429, 2.5)
     )
     assert (error.headers["retry-after"], error.headers["retry-after-ms"]) == ("3", "2500")
+
+
+@pytest.mark.parametrize(
+    ("failures", "status", "pause"),
+    [
+        ([failure(A, UpstreamErrorKind.OVERLOADED, 503, 86400.0)], 502, "86400"),
+        ([failure(A, UpstreamErrorKind.OVERLOADED, 529, 7.0), failure(B, UpstreamErrorKind.SERVER, 500)], 502, "7"),
+        (
+            [failure(A, UpstreamErrorKind.RATE_LIMITED, 429, 9.0), failure(B, UpstreamErrorKind.OVERLOADED, 503)],
+            502,
+            "9",
+        ),
+        ([failure(A, UpstreamErrorKind.TIMEOUT, 504, 3.0)], 504, "3"),
+        (
+            [failure(A, UpstreamErrorKind.RATE_LIMITED, 429, 30.0), failure(B, UpstreamErrorKind.RATE_LIMITED, 429)],
+            429,
+            "30",
+        ),
+        ([failure(A, UpstreamErrorKind.RATE_LIMITED, 429, 0.0)], 429, "1"),
+        ([failure(A, UpstreamErrorKind.SERVER, 500, 0.0)], 502, None),
+        ([failure(A, UpstreamErrorKind.INVALID, 400, 7.0)], 400, None),
+    ],
+)
+def test_soonest_pause_that_was_asked_for_is_told(failures: list[Failure], status: int, pause: str | None) -> None:
+    error = told(*failures)
+    assert (error.http_status, error.headers.get("retry-after")) == (status, pause)
+    assert error.headers.get("retry-after-ms") == (pause and f"{pause}000")
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "logged", "said", "type_", "code"),
+    [
+        (UpstreamErrorKind.RATE_LIMITED, 429, 502, 429, "rate_limit_error", "rate_limit_exceeded"),
+        (UpstreamErrorKind.OVERLOADED, 529, 502, 503, "server_error", "overloaded_error"),
+        (UpstreamErrorKind.INVALID, 422, 502, 422, "invalid_request_error", "upstream_error"),
+        (UpstreamErrorKind.SERVER, 424, 502, 502, "server_error", "upstream_error"),
+        (UpstreamErrorKind.AUTH, 401, 502, 502, "server_error", "upstream_error"),
+        (UpstreamErrorKind.TIMEOUT, 504, 504, 504, "server_error", "upstream_timeout"),
+        (UpstreamErrorKind.PROTOCOL, 0, 502, 502, "server_error", "upstream_error"),
+    ],
+)
+def test_error_within_an_answer_is_logged_as_a_failure_and_told_as_what_it_is(
+    kind: UpstreamErrorKind, status: int, logged: int, said: int, type_: str, code: str
+) -> None:
+    error = broken_off(make_call(), failure(A, kind, status)[1])
+    assert (error.http_status, error.error_code) == (logged, "upstream_timeout" if logged == 504 else "upstream_error")
+    told_error = error.in_stream()
+    assert told_error.http_status == said
+    assert told_error.body()["error"] == {"message": error.message, "type": type_, "param": None, "code": code}
+    assert error.message.endswith("The provider said: words") == bool(status)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_told"),
+    [(UpstreamErrorKind.SERVER, True), (UpstreamErrorKind.INVALID, True), (UpstreamErrorKind.AUTH, False)],
+)
+def test_own_type_param_and_code_are_told_within_an_answer_but_of_a_refused_credential(
+    kind: UpstreamErrorKind, is_told: bool
+) -> None:
+    failed = failure(A, kind, 400)[1]
+    failed.type, failed.param, failed.code = "t", "p", "c"
+    body = broken_off(make_call(), failed).in_stream().body()["error"]
+    assert (body["type"], body["param"], body["code"]) == (
+        ("t", "p", "c") if is_told else ("server_error", None, "upstream_error")
+    )
