@@ -71,6 +71,9 @@ _MOVED_CHARGES = literal_column(
 _IS_MINE = text("SELECT pg_try_advisory_xact_lock(:lock)")
 # Bounds of ids decide which partitions are read, and a plan that does not know them reads them all.
 _PLAN_EACH = text("SET LOCAL plan_cache_mode = force_custom_plan")
+# What a run has just posted is not in the statistics, by which a batch would be compared row by row with the adjustments.
+_HASH_JOINS = text("SET LOCAL enable_nestloop = off")
+_ANY_JOINS = text("SET LOCAL enable_nestloop = on")
 
 
 class ReratingRepository:
@@ -128,7 +131,9 @@ class Batch:
     async def read_standings(self) -> list[Standing]:
         """The attempts of the batch that a price has a say in."""
         statement = _standings_statement(self.run, self.run.position, self._end or self.run.end_id)
+        await self._connection.execute(_HASH_JOINS)
         rows = (await self._connection.execute(statement)).all()
+        await self._connection.execute(_ANY_JOINS)
         self._examined = len(rows)
         return [_to_standing(row) for row in rows]
 
