@@ -71,7 +71,7 @@ _MOVED_CHARGES = literal_column(
 _IS_MINE = text("SELECT pg_try_advisory_xact_lock(:lock)")
 # Bounds of ids decide which partitions are read, and a plan that does not know them reads them all.
 _PLAN_EACH = text("SET LOCAL plan_cache_mode = force_custom_plan")
-# What a run has just posted is not in the statistics, by which a batch would be compared row by row with the adjustments.
+# The statistics do not know what a run has just posted, and each entry would be compared with all its adjustments.
 _HASH_JOINS = text("SET LOCAL enable_nestloop = off")
 _ANY_JOINS = text("SET LOCAL enable_nestloop = on")
 
