@@ -29,12 +29,23 @@ GatewayError                  status  code
 UpstreamError is how one attempt failed; the dispatcher decides on its kind, never on strings.
 """
 
+import re
 from enum import Enum
 from typing import Any, ClassVar, Final
 
 from tollway.kernel.usage import Usage
 
 _REDACTED: Final = "***"
+_ORGANISATION: Final = re.compile(r"\borg[-_]\w+")
+_LIKE_A_CREDENTIAL: Final = re.compile(
+    r"(?<![\w.*-])(?:(?:sk|gsk|hf|nvapi|pplx|xai)[-_](?=[\w.*-]{8})|(?=[\w.*-]{12})(?=[\w.*-]*[\d*]))[\w.*-]+[\w*]"
+)
+_ABOUT_A_CREDENTIAL: Final = re.compile(
+    r"\bapi[ _-]?keys?\b|(?:access|auth|incorrect|invalid|provided|secret|wrong|your) key\b|\bg?sk[-_]"
+    r"|credential|(?:access|api|auth|authentication|bearer|security|session)[ _-]token|unauthori[sz]ed|authenticat"
+    r"|authori[sz]ation|\bbearer\b",
+    re.IGNORECASE,
+)
 
 
 class GatewayError(Exception):
@@ -240,9 +251,21 @@ _AS_SAID: Final[dict[UpstreamErrorKind, type[GatewayError]]] = {
 }
 """Errors of the gateway's own that have the status and the type of what an upstream told; UpstreamFailed for others."""
 _CODE_AS_SAID: Final = {
+    UpstreamErrorKind.INVALID: "invalid_request",
     UpstreamErrorKind.RATE_LIMITED: RateLimitExceeded.code,
     UpstreamErrorKind.OVERLOADED: "overloaded_error",
 }
+
+
+def mask_credentials(words: str, *, is_refused: bool = False) -> str:
+    """`words` of an upstream without ids of organisations, nor what looks like a credential where they speak of one.
+
+    Where `is_refused` they do in any case: refusals often repeat a part of what they refuse.
+    """
+    words = _ORGANISATION.sub(_REDACTED, words)
+    if is_refused or _ABOUT_A_CREDENTIAL.search(words) is not None:
+        words = _LIKE_A_CREDENTIAL.sub(_REDACTED, words)
+    return words
 
 
 class UpstreamError(Exception):
@@ -251,10 +274,10 @@ class UpstreamError(Exception):
     `status` is the upstream's HTTP status, 0 without one. `is_quote` says that `message` is the upstream's own words,
     and not the gateway's about it; `type`, `param` and `code` are the upstream's too, None where it told none. All of
     them go to clients for kind INVALID, and for all kinds but AUTH inside an answer that has begun; else only the
-    message, of refused credentials masked. Where `is_foreign`, the type is a word of another format than OpenAI's,
-    whose clients are told theirs for the kind. `detail` is for spans and logs. `usage` is what the answer that failed
-    says it used all the same, None where it says nothing, and `service_tier` the class of service that it says it is,
-    as frames tell it.
+    message, with credentials and what is internal to the upstream masked. Where `is_foreign`, the type is a word of
+    another format than OpenAI's, whose clients are told theirs for the kind. `detail` is for spans and logs. `usage` is
+    what the answer that failed says it used all the same, None where it says nothing, and `service_tier` the class of
+    service that it says it is, as frames tell it.
     """
 
     def __init__(

@@ -26,17 +26,50 @@ CONTEXT_LENGTH_EXCEEDED: Final = "context_length_exceeded"
 """OpenAI's code of an error that says that a call is longer than the model's context."""
 _CONTEXT: Final = r"context[ _-](?:length|limit|size|window)"
 _CONTEXT_TOO_LONG: Final = re.compile(
-    r"\b(?:prompt|input) (?:is )?too long|too many input tokens|input tokens exceed|number of input tokens exceeds"
+    r"\b(?:prompt|(?<![a-z] )input|(?<=\bthe )input|(?<=\byour )input) (?:is )?too long"
+    r"(?!.{0,60}(?:character|minute|pixel|second|\bfield\b))"
+    r"|too many input tokens|input tokens exceed|number of input tokens \d{0,12} ?(?:exceeds|cannot exceed)"
     r"|too many tokens: (?:size limit|total number of tokens)"
-    r"|(?<!output )token count.{0,80}(?:exceeds|only supports)"
-    r"|(?:prompt|input|request)\b.{0,80}exceeds the maximum number of tokens"
-    r"|maximum prompt length is|longer than the maximum model length"
+    r"|(?:input|prompt) token count.{0,80}(?:exceeds|only supports)"
+    r"|(?:prompt|input|request)\b.{0,80}exceeds the maximum number of tokens\b(?! per\b)"
+    r"|prompt exceeds max(?:imum)? length(?!.{0,40}character)|range of input length should be"
+    r"|maximum prompt length is|longer than the maximum model length|exceed\w{0,3} model token limit"
     r"|`inputs`.{0,40} must (?:be <=|have less than)"
-    r"|max(?:imum)? (?:input|context) (?:tokens|length|size|window)"
-    rf"|(?:exceed\w*|too (?:large|long) for|(?:larger|longer|greater) than|beyond|>).{{0,60}}{_CONTEXT}"
-    rf"|{_CONTEXT}.{{0,40}}(?:exceeded|too small)",
+    r"|max(?:imum)? input (?:tokens\b|(?:length|size)\b.{0,40}\btokens)"
+    r"|max(?:imum)? context (?:tokens|length|size|window)(?!.{0,20}(?:setting|parameter))"
+    rf"|(?:exceed\w{{0,3}}|too (?:large|long) for|(?:larger|longer|greater) than (?!0\b)|beyond|>).{{0,60}}{_CONTEXT}"
+    rf"|not fit in.{{0,60}}{_CONTEXT}"
+    rf"|{_CONTEXT}.{{0,40}}(?:exceeds|exceeded|too small|not enough)",
     re.IGNORECASE | re.DOTALL,
 )
+_BODY_TOO_LONG: Final = re.compile(r"request body too large for .{0,80}model.{0,40} \d{1,12} tokens", re.IGNORECASE)
+_JUDGED_BY_WORDS: Final = frozenset((0, 400, 422))
+_TOO_LARGE_STATUS: Final = 413
+_CODES_THAT_SAY_NOTHING: Final = frozenset(
+    (
+        *("", "badrequest", "badrequesterror", "badrequestexception", "clientspecifiedaninvalidargument", "error"),
+        *("invalid", "invalidargument", "invalidinput", "invalidparameter", "invalidparametererror", "invalidrequest"),
+        *("invalidrequesterror", "internalerroralgoinvalidparameter", "requestvalidationerror"),
+        *("unprocessableentity", "unprocessableentityerror", "validation", "validationerror", "validationexception"),
+    )
+)
+"""Codes, by their letters in lower case, that leave open what is wrong with a call; digits alone do too."""
+_WORDS_OF_CODES: Final = ("context", "token")
+"""What codes speak of that words about the context may explain."""
+
+
+def is_context_error(error: UpstreamError) -> bool:
+    """Whether `error` refuses a call as longer than the model's context, by its words.
+
+    They count where neither its status nor the provider's code says that it is about something else.
+    """
+    code = "".join(filter(str.isalpha, error.code or "")).lower()
+    is_open = code in _CODES_THAT_SAY_NOTHING or any(word in code for word in _WORDS_OF_CODES)
+    if not error.is_quote or not is_open:
+        return False
+    if error.status in _JUDGED_BY_WORDS:
+        return is_context_too_long(error.message)
+    return error.status == _TOO_LARGE_STATUS and _BODY_TOO_LONG.search(error.message) is not None
 
 
 def is_context_too_long(message: str) -> bool:
@@ -44,7 +77,7 @@ def is_context_too_long(message: str) -> bool:
 
     One about an output limit that is too large is not, unless it speaks of the context.
     """
-    return _CONTEXT_TOO_LONG.search(message) is not None
+    return _CONTEXT_TOO_LONG.search(message) is not None or _BODY_TOO_LONG.search(message) is not None
 
 
 def malformed(where: str, needed: str) -> InvalidRequest:

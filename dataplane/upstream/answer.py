@@ -158,11 +158,16 @@ class FrameStream:
             is_wanted = not frames or take(frames)
             return is_wanted and not self._is_over and self._error is None
 
-        if not self._is_over and self._error is None:
-            try:
+        def take_opening(chunk: bytes) -> bool:
+            return take_chunk(chunk) and self._decoder is None
+
+        try:
+            if self._decoder is None and self._is_going_on:
+                await self._response.flow(take_opening, self._longest_silence_s, self._deadline_s)
+            if is_wanted and self._is_going_on:
                 await self._response.flow(take_chunk, self._longest_silence_s, self._deadline_s)
-            except UpstreamError as error:
-                is_wanted = self._end_early(error, take)
+        except UpstreamError as error:
+            is_wanted = self._end_early(error, take)
         if is_wanted and self._error is not None:
             raise self._error
         return not is_wanted
@@ -181,14 +186,19 @@ class FrameStream:
     def take_arrived(self) -> list[Frame]:
         """Frames of what has arrived and nobody took, without waiting."""
         frames: list[Frame] = []
-        if not self._is_over and self._error is None and (chunk := self._response.take_arrived()):
+        if self._is_going_on and (chunk := self._response.take_arrived()):
             self._parse(chunk, frames)
         return frames
 
     @property
+    def _is_going_on(self) -> bool:
+        return not self._is_over and self._error is None
+
+    @property
     def _longest_silence_s(self) -> float:
-        has_events = self._decoder is not None or self._response.content_type in _EVENTS
-        return self._idle_s if has_events else math.inf
+        if self._decoder is None:
+            return self._idle_s if self._response.content_type in _EVENTS else math.inf
+        return math.inf if isinstance(self._decoder, _WholeAnswer) else self._idle_s
 
     def _parse(self, chunk: bytes, frames: list[Frame]) -> None:
         """Adds to `frames` what `chunk` completes; b"" is the end of the body."""
@@ -219,7 +229,7 @@ class FrameStream:
         opening, self._opening = self._opening, b""
         if opening:
             self._parse(opening, frames)
-        if not chunk and not self._is_over and self._error is None:
+        if not chunk and self._is_going_on:
             self._parse(b"", frames)
 
 

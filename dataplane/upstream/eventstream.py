@@ -88,9 +88,20 @@ def _event(message: bytes) -> SseEvent:
     if kind == "exception":
         return SseEvent(EXCEPTION + headers.get(":exception-type", ""), payload)
     if kind == "error":
-        said = payload or orjson.dumps({"message": headers.get(":error-message", "")})
+        told = headers.get(":error-message", "")
+        said = payload if _says_something(payload) else orjson.dumps({"message": told})
         return SseEvent(EXCEPTION + headers.get(":error-code", ""), said)
     return SseEvent(headers.get(":event-type", ""), payload)
+
+
+def _says_something(payload: bytes) -> bool:
+    """Whether an error's payload is text other than JSON, or JSON that holds text."""
+    try:
+        value = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return bool(payload.strip())
+    values = value.values() if isinstance(value, dict) else [value]
+    return any(isinstance(text, str) and text for text in values)
 
 
 def _headers(data: bytes) -> dict[str, str]:

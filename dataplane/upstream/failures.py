@@ -15,6 +15,7 @@ from dataplane.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
     UpstreamTimeout,
+    mask_credentials,
 )
 from dataplane.snapshot import Target
 
@@ -24,8 +25,20 @@ _DEFAULT_RETRY_AFTER_S = 1.0
 _PASSED_STATUS = frozenset((400, 404, 409, 413, 422))
 _PAUSABLE = frozenset((429, 502, 503, 504))
 _MASK = "***"
-_ORGANISATION = re.compile(r"\borg[-_]\w+")
-_LIKE_A_KEY = re.compile(r"(?=[\w.*-]*[\d*])[\w.*-]{11,}[\w*]")
+_TRACE = re.compile(
+    r"traceback \(most recent call|\bFile \"[^\"\n]{1,300}\", line \d|\bat [\w.$<>]{1,200} ?\([^()\s]{1,200}:\d{1,9}\)"
+    r"|goroutine \d{1,9} \[|\bpanicked at ",
+    re.IGNORECASE,
+)
+_SOURCE_PATH = re.compile(
+    r"(?<![\w./@+-])(?:/(?:[\w.@+-]+/)+|[A-Za-z]:\\(?:[\w.@+-]+\\)+)[\w.@+-]*\.[A-Za-z]\w*(?::\d+)*"
+)
+_PRIVATE_ADDRESS = re.compile(
+    r"(?<![\w.])(?:localhost(?=:\d)|(?:10|127)(?:\.\d{1,3}){3}"
+    r"|(?:169\.254|172\.(?:1[6-9]|2\d|3[01])|192\.168|0\.0)(?:\.\d{1,3}){2}"
+    r"|\[?(?:::1|(?:f[cd][0-9a-f]{2}|fe80):[0-9a-f:]{1,40})\]?)(?!\.?\d)(?::\d{1,5})?",
+    re.IGNORECASE,
+)
 
 Failure = tuple[Target, UpstreamError]
 
@@ -113,25 +126,26 @@ def _client_error(call: Call, target: Target, last: UpstreamError, failures: Seq
 
 
 def _soonest_s(failures: Sequence[Failure]) -> float:
-    """Seconds until one of the upstreams may be asked again, by what they said; 0 where none that failed said so.
+    """Seconds until one of the targets may be asked again, by what each said last; 0 where one may be at once.
 
-    Where all limit the rate there is a pause in any case.
+    One that limits the rate and names no pause has a short one.
     """
-    told = [error.retry_after_s for _, error in failures if error.retry_after_s]
-    if told:
-        return min(told)
-    is_limited = all(error.kind is UpstreamErrorKind.RATE_LIMITED for _, error in failures)
-    return _DEFAULT_RETRY_AFTER_S if is_limited else 0.0
+    last = {id(target): error for target, error in failures}
+    return min(map(_pause_s, last.values()), default=0.0)
+
+
+def _pause_s(error: UpstreamError) -> float:
+    is_limited = error.kind is UpstreamErrorKind.RATE_LIMITED
+    return error.retry_after_s or (_DEFAULT_RETRY_AFTER_S if is_limited else 0.0)
 
 
 def _provider_words(error: UpstreamError) -> str:
-    """What the provider said of it, as a sentence more; "" where it said nothing.
+    """What the provider said of it, as a sentence more; "" where it said nothing that is for clients.
 
-    A refused credential is often repeated in part: what looks like one is masked, and so are ids of organisations.
+    Credentials and ids of organisations are masked, and so are source paths and private addresses in what is no
+    refusal of the call; a trace is not told at all.
     """
-    if not error.is_quote:
-        return ""
-    words = _ORGANISATION.sub(_MASK, error.message)
-    if error.kind is UpstreamErrorKind.AUTH:
-        words = _LIKE_A_KEY.sub(_MASK, words)
-    return f" The provider said: {words}"
+    words = mask_credentials(error.message, is_refused=error.kind is UpstreamErrorKind.AUTH)
+    if error.kind is not UpstreamErrorKind.INVALID:
+        words = "" if _TRACE.search(words) else _PRIVATE_ADDRESS.sub(_MASK, _SOURCE_PATH.sub(_MASK, words))
+    return f" The provider said: {words}" if words and error.is_quote else ""

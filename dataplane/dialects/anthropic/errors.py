@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_too_long
+from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_error
 from dataplane.dialects.openai.errors import kind_of_status, parse_retry_after_s
 from dataplane.dialects.openai.payload import payload_or_text
 from dataplane.errors import UpstreamError, UpstreamErrorKind
@@ -58,7 +58,7 @@ def _error(status: int, payload: Any) -> UpstreamError:
 
 def _code(error: UpstreamError) -> str | None:
     """The code that OpenAI's clients know the case by; the provider itself has none."""
-    if error.kind is UpstreamErrorKind.INVALID and is_context_too_long(error.message):
+    if error.kind is UpstreamErrorKind.INVALID and is_context_error(error):
         return CONTEXT_LENGTH_EXCEEDED
     if error.type == "not_found_error" and error.message.startswith("model"):
         return "model_not_found"

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_too_long
+from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_error
 from dataplane.dialects.openai.errors import kind_of_status, parse_retry_after_s
 from dataplane.dialects.openai.payload import payload_or_text
 from dataplane.errors import UpstreamError, UpstreamErrorKind
@@ -89,7 +89,7 @@ def _error(kind: UpstreamErrorKind, status: int, name: str, payload: Any) -> Ups
     error = UpstreamError(kind, message[:_SHOWN_CHARACTERS], status=status, is_quote=bool(words))
     error.code = name[:_SHOWN_CHARACTERS] or None
     if kind is UpstreamErrorKind.INVALID:
-        if is_context_too_long(error.message):
+        if is_context_error(error):
             error.code = CONTEXT_LENGTH_EXCEEDED
         elif _NO_MODEL.search(message):
             error.code = "model_not_found"

@@ -39,9 +39,10 @@ def parse_usage(reported: Any, searches: int = 0) -> Usage | None:
 
 
 def parse_header_usage(headers: Mapping[str, str]) -> Usage | None:
-    """Usage that the head of an answer by invoke tells; None where it does not tell what went in.
+    """Usage that the head of an answer with embeddings tells; None where it does not tell what went in.
 
-    As in Converse's object, tokens read from a cache and written to one come on top of the input.
+    As in Converse's object, tokens read from a cache and written to one come on top of the input. What came out is no
+    text, whatever count it has, and costs nothing.
     """
     fresh = _header_count(headers, "input")
     if fresh is None:
@@ -50,7 +51,6 @@ def parse_header_usage(headers: Mapping[str, str]) -> Usage | None:
         input=fresh,
         cache_read=_header_count(headers, "cache-read-input") or 0,
         cache_write_5m=_header_count(headers, "cache-write-input") or 0,
-        output=_header_count(headers, "output") or 0,
     )
 
 

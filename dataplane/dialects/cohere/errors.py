@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dataplane.call import JsonObject
-from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_too_long
+from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_error
 from dataplane.dialects.openai.errors import parse_error as parse_hub_error
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
@@ -32,10 +32,10 @@ def parse_failure(fields: JsonObject, finish: str = "ERROR") -> UpstreamError:
     kind = UpstreamErrorKind.TIMEOUT if finish == "TIMEOUT" else UpstreamErrorKind.SERVER
     said = next((text for name in ("error", "message") if (text := _text(fields.get(name)))), "")
     error = UpstreamError(kind, said or f"The upstream ended its answer with {finish}.", is_quote=bool(said))
-    if _is_context_too_long(said, _text(fields.get("error_type"))):
+    error_type = _text(fields.get("error_type"))
+    error.code = error_type.lower() or None
+    if _is_context_too_long(error, error_type):
         error.kind, error.status, error.code = UpstreamErrorKind.INVALID, 400, CONTEXT_LENGTH_EXCEEDED
-    else:
-        error.code = _text(fields.get("error_type")).lower() or None
     return error
 
 
@@ -51,12 +51,12 @@ def _judge(error: UpstreamError, error_type: str) -> None:
         error.kind = UpstreamErrorKind.AUTH
     elif error.status == 404:
         error.code = "model_not_found"
-    elif error.status == 400 and _is_context_too_long(error.message, error_type):
+    elif error.kind is UpstreamErrorKind.INVALID and _is_context_too_long(error, error_type):
         error.code = CONTEXT_LENGTH_EXCEEDED
 
 
-def _is_context_too_long(message: str, error_type: str) -> bool:
-    return error_type == _TOO_MANY_TOKENS or is_context_too_long(message)
+def _is_context_too_long(error: UpstreamError, error_type: str) -> bool:
+    return error_type == _TOO_MANY_TOKENS or is_context_error(error)
 
 
 def _error_type(body: bytes) -> str:

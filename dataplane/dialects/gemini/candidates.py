@@ -110,6 +110,7 @@ class AnswerReader:
     """A whole answer, of one response or of many: its candidates by index, and what the last response says of it.
 
     `tokens` are those that it told last, None where it told none; `_most_tokens` those that came to the most.
+    `is_outdated` says that more of the answer came after that, in responses that told none.
     """
 
     def __init__(self, call: Call) -> None:
@@ -119,6 +120,7 @@ class AnswerReader:
         self._id = ""
         self.model = ""
         self.tokens: Usage | None = None
+        self.is_outdated = False
         self._most_tokens: Usage | None = None
         self.service_tier: str | None = None
 
@@ -133,8 +135,8 @@ class AnswerReader:
 
     @property
     def usage(self) -> Usage | None:
-        """What was used, searches with it; None where neither is told."""
-        return self._with_searches(self.tokens)
+        """What was used, searches with it; None where neither is told, or more came after it."""
+        return None if self.is_outdated else self._with_searches(self.tokens)
 
     @property
     def least_usage(self) -> Usage | None:
@@ -153,9 +155,9 @@ class AnswerReader:
         raise_error_in(answer)
         self._id = self._id or text_at(answer, "responseId")
         self.model = text_at(answer, "modelVersion") or self.model
-        self._on_usage(answer)
         candidates = objects_at(answer, "candidates")
         pieces = [self._piece(candidate, at) for at, candidate in enumerate(candidates)]
+        self._on_usage(answer, adds=any(piece.delta for piece in pieces))
         reason = object_at(answer, "promptFeedback").get("blockReason")
         if reason and reason != _NO_BLOCK:
             self._is_blocked = True
@@ -178,10 +180,13 @@ class AnswerReader:
             pieces.append(Piece(index, delta, finish=finish))
         return pieces
 
-    def _on_usage(self, answer: JsonObject) -> None:
+    def _on_usage(self, answer: JsonObject, *, adds: bool) -> None:
+        """Reads what a response tells of usage; it `adds` to a choice, or does not."""
         tokens, tier = parse_usage(answer), parse_service_tier(answer)
-        if tokens is not None:
-            self.tokens = tokens
+        if tokens is None:
+            self.is_outdated |= adds and self.tokens is not None
+        else:
+            self.tokens, self.is_outdated = tokens, False
             self._most_tokens = max(tokens, self._most_tokens or tokens, key=_size)
         if tier is not None:
             self.service_tier = tier

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from dataplane.call import JsonObject
 from dataplane.dialects.gemini.fields import object_at, objects_at, text_at
-from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_too_long
+from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_error
 from dataplane.dialects.openai.errors import (
     MAX_RETRY_AFTER_S,
     kind_of_status,
@@ -123,7 +123,7 @@ def _refine(error: UpstreamError, details: list[JsonObject]) -> None:
         error.kind = UpstreamErrorKind.AUTH
     elif error.status == 404:
         error.code = "model_not_found"
-    elif is_context_too_long(error.message):
+    elif is_context_error(error):
         error.code = CONTEXT_LENGTH_EXCEEDED
 
 

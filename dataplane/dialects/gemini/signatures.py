@@ -21,7 +21,7 @@ OWN_TOOL_PARTS: Final = ("toolCall", "toolResponse")
 
 _FORMAT: Final = "google-gemini-v1"
 _PART_FORMAT: Final = "google-gemini-part-v1"
-_PART: Final = frozenset((*OWN_TOOL_PARTS, "thoughtSignature"))
+_OWN_MEMBERS: Final = frozenset(("id", "toolType", "args", "response"))
 _TYPE: Final = "reasoning.encrypted"
 
 
@@ -52,7 +52,20 @@ def own_tool_parts(message: JsonObject) -> list[JsonObject]:
     """The parts of tools of Google's own in the details of a message; what is no such part is none."""
     details = objects_at(message, "reasoning_details")
     told = [json_of(text_at(detail, "data")) for detail in details if detail.get("format") == _PART_FORMAT]
-    return [part for part in told if isinstance(part, dict) and part and part.keys() <= _PART]
+    return [part for part in told if _is_own_tool_part(part)]
+
+
+def _is_own_tool_part(part: Any) -> bool:
+    """Whether `part` tells a use or a result, and holds nothing beside that which Google would read for the gateway."""
+    if not isinstance(part, dict):
+        return False
+    told = [member for name, member in part.items() if name != "thoughtSignature"]
+    is_signed = isinstance(part.get("thoughtSignature", ""), str)
+    return is_signed and len(told) == 1 and not part.keys().isdisjoint(OWN_TOOL_PARTS) and _is_own_use(told[0])
+
+
+def _is_own_use(told: Any) -> bool:
+    return isinstance(told, dict) and told.keys() <= _OWN_MEMBERS
 
 
 def text_signature(detailed: Mapping[str, str]) -> str:

@@ -18,11 +18,12 @@ def parse_result_chunks(body: bytes, call: Call | None = None) -> list[Frame]:
 
     Raises UpstreamError as parse_result does, and when `body` holds no choice.
     """
-    payload = parse_answer(body, *needed_members(call))
+    members = needed_members(call)
+    payload = parse_answer(body, *members)
     try:
         return _frames(payload, call)
     except UpstreamError as error:
-        note_usage(error, payload)
+        note_usage(error, payload, members)
         raise
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import orjson
 
-from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_too_long, object_of
+from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_error, object_of
 from dataplane.dialects.openai.payload import parse_payload
-from dataplane.errors import UpstreamError, UpstreamErrorKind
+from dataplane.errors import UpstreamError, UpstreamErrorKind, mask_credentials
 
 MAX_RETRY_AFTER_S = 366 * 86400.0
 _SHOWN_CHARACTERS = 2000
@@ -20,6 +20,8 @@ _MAX_UNPACKED_BYTES = 256 * 1024
 _ANY_ZLIB_HEADER = 47
 _GZIP_MAGIC = b"\x1f\x8b"
 _FIRST_ERROR_STATUS, _FIRST_SERVER_STATUS, _LAST_ERROR_STATUS = 400, 500, 599
+_STATUS_OF_REFUSED = {"authentication_error": 401, "billing_error": 402, "permission_error": 403}
+"""Types of errors about the credential, as the statuses that they have before an answer."""
 _REFUSED_KEY = re.compile(r"(?:incorrect|invalid) api key|api key not valid", re.IGNORECASE)
 _OUT_OF_CREDIT = frozenset(("insufficient_quota", "billing_hard_limit_reached"))
 _KIND_OF_STATUS = {
@@ -60,12 +62,14 @@ def parse_error_object(payload: Any) -> UpstreamError:
         error.kind, error.status = UpstreamErrorKind.AUTH, status or 401
     elif status:
         error.kind, error.status = kind_of_status(status), status
-    elif error.type == "invalid_request_error" or error.code == "content_filter" or _is_context_too_long(error):
-        error.kind, error.status = UpstreamErrorKind.INVALID, 400
+    elif refused := _STATUS_OF_REFUSED.get(error.type or "") or _STATUS_OF_REFUSED.get(error.code or ""):
+        error.kind, error.status = UpstreamErrorKind.AUTH, refused
     elif error.type == "rate_limit_error" or error.code == "rate_limit_exceeded":
         error.kind, error.status = UpstreamErrorKind.RATE_LIMITED, 429
     elif "overloaded_error" in (error.type, error.code):
         error.kind, error.status = UpstreamErrorKind.OVERLOADED, 529
+    elif error.type == "invalid_request_error" or error.code == "content_filter" or _is_context_too_long(error):
+        error.kind, error.status = UpstreamErrorKind.INVALID, 400
     _name_case(error)
     return error
 
@@ -132,12 +136,12 @@ def _readable(body: bytes) -> str | None:
 
 
 def _is_refused_key(error: UpstreamError) -> bool:
-    return error.code == "invalid_api_key" or _REFUSED_KEY.match(error.message) is not None
+    return error.code == "invalid_api_key" or _REFUSED_KEY.search(error.message) is not None
 
 
 def _is_context_too_long(error: UpstreamError) -> bool:
     is_named = error.code == CONTEXT_LENGTH_EXCEEDED or error.type in _TOO_LONG_TYPES
-    return is_named or (error.is_quote and is_context_too_long(error.message))
+    return is_named or is_context_error(error)
 
 
 def _name_case(error: UpstreamError) -> None:
@@ -180,7 +184,10 @@ def _words(payload: Any) -> str:
 
 
 def _with_raw(words: str, raw: Any) -> str:
-    """`words` of a router, with those of the provider behind it: `raw` is text, JSON text, or a JSON value."""
+    """`words` of a router, with those of the provider behind it: `raw` is text, JSON text, or a JSON value.
+
+    Credentials and organisations in them are masked, since they are none that the caller has a part in.
+    """
     if not raw:
         return words
     try:
@@ -188,7 +195,8 @@ def _with_raw(words: str, raw: Any) -> str:
     except ValueError:
         said = ""
     said = said or (raw if isinstance(raw, str) else "")
-    return words if said in words else f"{words}: {said}" if words else said
+    told = words if said in words else f"{words}: {said}" if words else said
+    return mask_credentials(told[:_SHOWN_CHARACTERS])
 
 
 def _message(fields: dict[str, Any]) -> str:

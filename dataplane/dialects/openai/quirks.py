@@ -46,7 +46,7 @@ def adapt_body(body: JsonObject, provider: ProviderSpec, base_url: str = "", *, 
 
 
 def _with_members(body: JsonObject, provider: ProviderSpec) -> JsonObject:
-    """What is sent under its new name wins over what the client sent under that name."""
+    """What is sent under its new name wins over what the client sent under that name, but where it is null."""
     adapted: JsonObject = {}
     renamed: JsonObject = {}
     for name, value in body.items():
@@ -57,12 +57,11 @@ def _with_members(body: JsonObject, provider: ProviderSpec) -> JsonObject:
             value = others[value]
             if value is None:
                 continue
-        if name in provider.rename:
-            renamed[provider.rename[name]] = value
-        else:
+        if name not in provider.rename:
             adapted[name] = value
-        if name in provider.double:
-            renamed[provider.double[name]] = value
+        other = provider.rename.get(name) or provider.double.get(name)
+        if other is not None and value is not None:
+            renamed[other] = value
     return adapted | renamed
 
 

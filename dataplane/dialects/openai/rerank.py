@@ -95,7 +95,7 @@ def _usage(payload: JsonObject) -> Usage | None:
     units = billed.get("search_units") if isinstance(billed, dict) else None
     if type(units) is int and 0 < units <= _MOST_UNITS:
         return Usage(search=units)
-    return parse_usage(payload.get("usage"))
+    return parse_usage(payload.get("usage"), has_output=False)
 
 
 def _meta(meta: Any, usage: Usage | None) -> JsonObject:

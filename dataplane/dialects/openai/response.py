@@ -1,5 +1,6 @@
 """A complete answer in OpenAI's format: passed on as the bytes that came, but where it must be mended to be that."""
 
+from codecs import BOM_UTF8
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -24,11 +25,12 @@ def parse_result(body: bytes, call: Call | None = None) -> Frame:
 
     Raises UpstreamError when it is no answer, or an error all the same; what it says was used is then told by that.
     """
-    payload = parse_answer(body, *needed_members(call))
+    members = needed_members(call)
+    payload = parse_answer(body, *members)
     try:
-        return _frame(payload, body, call)
+        return _frame(payload, body, call, members)
     except UpstreamError as error:
-        note_usage(error, payload)
+        note_usage(error, payload, members)
         raise
 
 
@@ -38,17 +40,18 @@ def needed_members(call: Call | None) -> tuple[str, ...]:
     return () if member is None else (member,)
 
 
-def note_usage(error: UpstreamError, payload: JsonObject) -> None:
-    """Has `error` tell what `payload`, the answer that it is about, says was used."""
-    error.usage, error.service_tier = parse_usage(payload.get("usage")), parse_service_tier(payload)
+def note_usage(error: UpstreamError, payload: JsonObject, members: tuple[str, ...]) -> None:
+    """Has `error` tell what `payload`, the answer of `members` that it is about, says was used."""
+    error.usage = parse_usage(payload.get("usage"), has_output=_DATA not in members)
+    error.service_tier = parse_service_tier(payload)
 
 
-def _frame(payload: JsonObject, body: bytes, call: Call | None) -> Frame:
+def _frame(payload: JsonObject, body: bytes, call: Call | None, members: tuple[str, ...]) -> Frame:
     model, choices = payload.get("model"), payload.get(_CHOICES)
     has_changed = mend_answer(payload, call)
-    usage, is_mended = read_usage(payload.get("usage"))
+    usage, is_mended = read_usage(payload.get("usage"), has_output=_DATA not in members)
     return Frame(
-        encode(payload) if has_changed or is_mended else body,
+        encode(payload) if has_changed or is_mended else body.removeprefix(BOM_UTF8),
         model=model if isinstance(model, str) else "",
         usage=usage,
         text_bytes=sum([_choice_bytes(choice) for choice in choices]) if isinstance(choices, list) else 0,
@@ -62,14 +65,14 @@ def parse_answer(body: bytes, *members: str) -> JsonObject:
     Raises UpstreamError as parse_result does, in the provider's words where it gives any in place of an answer.
     """
     try:
-        payload = parse_payload(body)
+        payload = parse_payload(body.removeprefix(BOM_UTF8))
     except ValueError as error:
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is not JSON.") from error
     if not isinstance(payload, dict):
         raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's answer is not a JSON object.")
     failure = _failure(payload, members)
     if failure is not None:
-        note_usage(failure, payload)
+        note_usage(failure, payload, members)
         raise failure
     return payload
 

@@ -11,8 +11,8 @@ from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.openai.chunk_mending import ChunkMender, is_ordinary
 from dataplane.dialects.openai.content import has_content, is_written, message_bytes, text_bytes
 from dataplane.dialects.openai.errors import parse_error_object
-from dataplane.dialects.openai.mending import encode
-from dataplane.dialects.openai.payload import parse_payload
+from dataplane.dialects.openai.mending import TEXT_COMPLETION, encode
+from dataplane.dialects.openai.payload import parse_payload, payload_or_text
 from dataplane.dialects.openai.usage import parse_service_tier, parse_usage, read_usage
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from tollway.kernel.usage import Usage
@@ -23,13 +23,14 @@ _DONE = b"[DONE]"
 class OpenAIStreamParser:
     """`_begun` and `_finished` hold the indexes of choices that have begun, and that have a finish_reason.
 
-    `_is_reported` says that usage was told, `_untold` is that which stood where clients do not look for it.
+    `_asked` is how many there are to be, and 1 once all have come. `_is_reported` says that usage was told, `_untold`
+    is that which stood where clients do not look for it.
     """
 
     def __init__(self, call: Call | None = None) -> None:
         self._begun: list[int] = []
         self._mender = ChunkMender(call, self._begun)
-        self._has_begun = False
+        self._asked = _asked_choices(call)
         self._is_done = False
         self._is_reported = False
         self._finished: set[int] = set()
@@ -46,7 +47,7 @@ class OpenAIStreamParser:
         try:
             payload = parse_payload(data)
         except ValueError as error:
-            return self._on_other(data, error)
+            return self._on_other(event, error)
         if event.event == "error":
             raise parse_error_object(payload)
         if not isinstance(payload, dict):
@@ -54,28 +55,32 @@ class OpenAIStreamParser:
         if payload.get("error"):
             return self._fail(payload, parse_error_object(payload["error"]))
         if not payload.get("choices"):
-            if payload.get("object") == "error":
+            if _is_flat_error(payload):
                 return self._fail(payload, parse_error_object(payload))
             if self._mender.holds_back(payload):
                 return ()
-        self._has_begun = True
         try:
             return (self._on_chunk(data.replace(b"\n", b" ") if b"\n" in data else data, payload),)
         except UpstreamError as error:
             return self._fail(payload, error)
 
     def finish(self) -> Iterable[Frame]:
-        if not self._has_begun:
+        if not self._begun:
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream's stream holds no answer.")
         if not self._is_done and not self._has_ended():
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream broke off its answer.")
         return self._owed()
 
-    def _on_other(self, data: bytes, error: ValueError) -> Iterable[Frame]:
-        """What is no JSON: an end with space before it, nothing at all, or what a stream broke off in after its end."""
-        data = data.strip()
+    def _on_other(self, event: SseEvent, error: ValueError) -> Iterable[Frame]:
+        """What is no JSON: an end with space before it, nothing at all, or what a stream broke off in after its end.
+
+        An event that is named an error is one in the words that it holds.
+        """
+        data = event.data.strip()
         if data.startswith(_DONE):
             return self._on_done()
+        if event.event == "error":
+            raise parse_error_object(payload_or_text(data)) from error
         if data and not self._has_ended():
             raise UpstreamError(UpstreamErrorKind.PROTOCOL, "The upstream sent a chunk that is not JSON.") from error
         return ()
@@ -91,7 +96,7 @@ class OpenAIStreamParser:
             raise error
         around = {name: value for name, value in payload.items() if name not in ("error", "choices", "x_groq")}
         told: JsonObject = around | {"choices": [], "usage": reported}
-        self._mender.mend_envelope(told, [])
+        self._mender.mend_envelope(told, [], b"")
         return _told_then_raised(Frame(encode(told), usage=usage, is_content=False, is_usage_only=True), error)
 
     def _on_done(self) -> Iterable[Frame]:
@@ -114,7 +119,8 @@ class OpenAIStreamParser:
 
     def _has_ended(self) -> bool:
         """Whether every choice has its finish_reason: what is still to come is no part of the answer."""
-        return bool(self._finished) and not self._unfinished()
+        asked = 1 if self._mender.is_last else self._asked
+        return len(self._finished) >= asked and not self._unfinished()
 
     def _on_chunk(self, data: bytes, payload: JsonObject) -> Frame:
         """The frame of one chunk; a line break, which JSON has only between tokens, is no longer in `data`."""
@@ -124,7 +130,7 @@ class OpenAIStreamParser:
         if has_changed:
             payload["choices"] = choices
         frame = Frame(data, model=model if isinstance(model, str) else "")
-        has_changed |= self._mender.mend_envelope(payload, choices)
+        has_changed |= self._mender.mend_envelope(payload, choices, data)
         if payload.get("usage") or "x_groq" in payload:
             has_changed |= self._on_usage(payload, frame)
         elif "service_tier" in payload:
@@ -138,7 +144,7 @@ class OpenAIStreamParser:
             finished |= self._on_choice(choice, frame)
         if has_changed:
             frame.data = encode(payload)
-        frame.is_content = finished or frame.deltas > 0 or frame.is_usage_only
+        frame.is_content = finished or frame.deltas > 0 or (frame.is_usage_only and bool(self._begun))
         return frame
 
     def _on_usage(self, payload: JsonObject, frame: Frame) -> bool:
@@ -149,6 +155,8 @@ class OpenAIStreamParser:
             return False
         frame.usage, has_changed = read_usage(reported)
         frame.is_usage_only = not payload["choices"] and isinstance(reported, dict)
+        if frame.is_usage_only and self._finished:
+            self._asked = 1
         self._note(frame.usage, reported, is_told=reported is payload.get("usage"))
         return has_changed
 
@@ -166,7 +174,7 @@ class OpenAIStreamParser:
             size = text_bytes(choice.get("text"))
         elif len(delta) == 1 and type(delta.get("content")) is str:
             size = text_bytes(delta["content"])
-        elif self._is_reported and not is_written(delta):
+        elif self._is_reported and self._has_ended() and not is_written(delta):
             size = 0
         else:
             size = message_bytes(delta)
@@ -181,6 +189,26 @@ class OpenAIStreamParser:
             frame.usage, _ = read_usage(choice["usage"])
             self._note(frame.usage, choice["usage"], is_told=False)
         return True
+
+
+def _asked_choices(call: Call | None) -> int:
+    """How many choices answer `call`: `n` of them, and of text for each of its prompts."""
+    if call is None:
+        return 1
+    n, prompts = call.body.get("n"), call.body.get("prompt")
+    each = n if type(n) is int and n > 1 else 1
+    if call.endpoint.operation != TEXT_COMPLETION or not isinstance(prompts, list) or not prompts:
+        return each
+    return each * len(prompts) if isinstance(prompts[0], str | list) else each
+
+
+def _is_flat_error(payload: JsonObject) -> bool:
+    """Whether `payload`, which has no choices, is itself an error object."""
+    if payload.get("object") == "error":
+        return True
+    if payload.get("usage") or payload.get("id"):
+        return False
+    return bool(payload.get("detail") or (payload.get("message") and (payload.get("code") or payload.get("type"))))
 
 
 def _reported_usage(payload: JsonObject) -> Any:

@@ -7,7 +7,8 @@ from dataplane.dialects.hub import count_of, object_of, token_count
 from tollway.kernel.service_tiers import canonical_tier
 from tollway.kernel.usage import Usage
 
-_RESEARCH = frozenset(("citation_tokens", "num_search_queries", "reasoning_tokens"))
+_SEARCHED = ("citation_tokens", "num_search_queries")
+_RESEARCH = frozenset((*_SEARCHED, "reasoning_tokens"))
 """What is told beside the totals, and billed beside them, where a model has searched and read for its answer."""
 
 
@@ -26,26 +27,26 @@ class _Totals(NamedTuple):
     unexplained: int
 
 
-def parse_usage(reported: Any) -> Usage | None:
+def parse_usage(reported: Any, *, has_output: bool = True) -> Usage | None:
     """Usage of an OpenAI usage object; None when `reported` does not tell both what went in and what came out.
 
     `prompt_tokens` include cached and cache-written ones and sound, `completion_tokens` include reasoning, but for
-    providers whose total says that sound or reasoning comes on top. A total that nothing explains has reasoning in it
-    that is told nowhere else, as at Google: that is billed as output. A total alone is input, as embeddings are
-    counted.
+    providers whose total says that sound, reasoning or what is cached comes on top. A total that nothing explains has
+    reasoning in it that is told nowhere else, as at Google: that is billed as output, but of answers that have none,
+    or that searches went into. A total alone is input, as embeddings are counted.
     """
-    totals = _totals(reported)
+    totals = _totals(reported, has_output=has_output)
     return None if totals is None else _usage(reported, totals)
 
 
-def read_usage(reported: Any) -> tuple[Usage | None, bool]:
+def read_usage(reported: Any, *, has_output: bool = True) -> tuple[Usage | None, bool]:
     """What parse_usage says of `reported`, which is then put right in place, and whether it had to be.
 
-    It counts as OpenAI's does: reasoning that comes on top is in what came out, cached tokens and sound are in the
-    details of the prompt, and what went in is told where a total alone was. Sound on top of the prompt, and what only
-    the total tells, stay there.
+    It counts as OpenAI's does: reasoning that comes on top is in what came out, what is cached in what went in, cached
+    tokens and sound are in the details of the prompt, and what went in is told where a total alone was. Sound on top of
+    the prompt, and what only the total tells, stay there.
     """
-    totals = _totals(reported)
+    totals = _totals(reported, has_output=has_output)
     if totals is None:
         return None, False
     return _usage(reported, totals), _mend(reported, totals)
@@ -59,7 +60,7 @@ def parse_service_tier(payload: JsonObject) -> str | None:
     return canonical_tier(reported) if isinstance(reported, str) else None
 
 
-def _totals(reported: Any) -> _Totals | None:
+def _totals(reported: Any, *, has_output: bool) -> _Totals | None:
     """What went in and came out, wherever that is told; None where it is not."""
     if not isinstance(reported, dict):
         return None
@@ -70,20 +71,34 @@ def _totals(reported: Any) -> _Totals | None:
     if prompt is None:
         return None
     if completion is None:
-        completion = max(0, (total or 0) - prompt)
+        completion = max(0, (total or 0) - prompt) if has_output else 0
     cached = _anthropics_cached(reported)
     prompt += cached if cached > prompt else 0
     reasoning = count_of(object_of(reported.get("completion_tokens_details")), "reasoning_tokens")
     audio = count_of(object_of(reported.get("prompt_tokens_details")), "audio_tokens")
-    on_top = max(0, (total or 0) - prompt - completion)
-    if on_top and not audio and on_top != reasoning and count_of(reported, "prompt_audio_seconds"):
-        audio = on_top
-    if on_top and on_top in (reasoning, reasoning + audio):
+    totals = _Totals(prompt, 0, completion, audio, reasoning, max(0, (total or 0) - prompt - completion))
+    if totals.unexplained:
+        totals = _explained(reported, totals)
+    return totals if has_output else totals._replace(unexplained=0)
+
+
+def _explained(reported: JsonObject, totals: _Totals) -> _Totals:
+    """`totals` with all that is `unexplained` where it belongs, as far as anything that is told has its size."""
+    prompt, _, completion, audio, reasoning, rest = totals
+    if not audio and rest != reasoning and count_of(reported, "prompt_audio_seconds"):
+        audio = rest
+    if rest in (reasoning, reasoning + audio):
         completion += reasoning
-        on_top -= reasoning
-    if on_top == audio:
+        rest -= reasoning
+    if rest == audio:
         return _Totals(prompt, audio, completion, audio, reasoning, 0)
-    return _Totals(prompt, 0, completion, audio, reasoning, on_top)
+    details = object_of(reported.get("prompt_tokens_details"))
+    read, written = _cache_read(reported, details), _cache_write(reported, details)
+    if rest in (read, written, read + written):
+        return _Totals(prompt + rest, 0, completion, audio, reasoning, 0)
+    if not reported.keys().isdisjoint(_SEARCHED):
+        rest = 0
+    return _Totals(prompt, 0, completion, audio, reasoning, rest)
 
 
 def _mend(reported: JsonObject, totals: _Totals) -> bool:
@@ -108,9 +123,8 @@ def _mend(reported: JsonObject, totals: _Totals) -> bool:
 
 
 def _usage(reported: JsonObject, totals: _Totals) -> Usage:
-    if not reported.keys() >= _RESEARCH:
-        return _disjoint(reported, totals)
-    return _with_research(_disjoint(reported, totals._replace(unexplained=0)), reported)
+    usage = _disjoint(reported, totals)
+    return _with_research(usage, reported) if reported.keys() >= _RESEARCH else usage
 
 
 def _disjoint(reported: JsonObject, totals: _Totals) -> Usage:
@@ -133,12 +147,19 @@ def _disjoint(reported: JsonObject, totals: _Totals) -> Usage:
         cache_read=cache_read,
         cache_write_5m=cache_write,
         output=written,
-        reasoning=min(written, totals.reasoning + totals.unexplained),
+        reasoning=min(written, _reasoning(totals)),
         input_audio=input_audio,
         output_audio=output_audio,
         input_image=input_image,
         output_image=output_image,
     )
+
+
+def _reasoning(totals: _Totals) -> int:
+    """All the reasoning; what is told of it is a part of the unexplained where the completion is too small for it."""
+    if totals.reasoning > totals.completion:
+        return max(totals.reasoning, totals.unexplained)
+    return totals.reasoning + totals.unexplained
 
 
 def _with_research(usage: Usage, reported: JsonObject) -> Usage:

@@ -73,10 +73,12 @@ async def told_in_stream(client: aiohttp.ClientSession, path: str, model: str) -
         (
             "a",
             {"type": "invalid_request_error"},
-            ("invalid_request_error", None, "upstream_error"),
+            ("invalid_request_error", None, "invalid_request"),
             "invalid_request_error",
         ),
         ("a", {"code": "insufficient_quota"}, ("server_error", None, "upstream_error"), "api_error"),
+        ("a", {"type": "authentication_error", "code": "c"}, ("server_error", None, "upstream_error"), "api_error"),
+        ("b", {"type": "permission_error"}, ("server_error", None, "upstream_error"), "api_error"),
     ],
 )
 async def test_error_inside_a_stream_is_told_in_the_providers_words_and_as_what_it_is(
@@ -110,6 +112,19 @@ async def test_error_without_a_status_keeps_its_words(
         told = (await response.json())["error"]
     assert (told["type"], told["code"]) == ("server_error", "upstream_error")
     assert told["message"].endswith("The provider said: boom words")
+
+
+@pytest.mark.parametrize("status", [400, 401, 502])
+async def test_key_that_the_provider_behind_a_router_refuses_is_told_masked_and_as_no_fault_of_the_call(
+    provider: ScriptedUpstream, client: aiohttp.ClientSession, status: int
+) -> None:
+    raw = json.dumps({"error": {"message": "Incorrect API key provided: sk-proj-AbCd1234efGH5678. See org-abc1."}})
+    error = {"code": status, "message": "Provider returned error", "metadata": {"raw": raw}}
+    provider.script("a", *[json_script({"error": error}, status)] * 3)
+    async with client.post("/v1/chat/completions", json={"model": "a/m", **CHAT}) as response:
+        assert response.status == 502
+        told = (await response.json())["error"]
+    assert told["message"].endswith("Provider returned error: Incorrect API key provided: ***. See ***.")
 
 
 @pytest.mark.parametrize(

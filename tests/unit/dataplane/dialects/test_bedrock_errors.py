@@ -76,6 +76,12 @@ def test_codes_that_openais_clients_know(message: str, code: str) -> None:
     assert (error.message, error.code) == (message, code)
 
 
+def test_words_about_the_context_count_in_refusals_of_the_call_alone() -> None:
+    body = json.dumps({"message": "Input is too long for requested model."}).encode()
+    error = DIALECT.parse_error(404, {"x-amzn-errortype": "ResourceNotFoundException"}, body)
+    assert (error.kind, error.code) == (UpstreamErrorKind.INVALID, "ResourceNotFoundException")
+
+
 def test_pause_and_request_id_are_read() -> None:
     error = DIALECT.parse_error(429, {"retry-after": "3", "x-amzn-requestid": "abc"}, b"slow down")
     assert (error.retry_after_s, error.detail, error.message) == (3.0, "request abc", "slow down")

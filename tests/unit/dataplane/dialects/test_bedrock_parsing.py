@@ -522,7 +522,7 @@ COUNTED = {"x-amzn-bedrock-input-token-count": "9", "x-amzn-bedrock-output-token
                 "x-amzn-bedrock-cache-read-input-token-count": "2",
                 "x-amzn-bedrock-cache-write-input-token-count": "3",
             },
-            Usage(input=9, cache_read=2, cache_write_5m=3, output=1),
+            Usage(input=9, cache_read=2, cache_write_5m=3),
         ),
         *(
             ({"embedding": [0.5]}, {"x-amzn-bedrock-input-token-count": text}, None)

@@ -27,6 +27,8 @@ def parse(status: int, message: str, error_type: str | None = None, **headers: s
         (400, "too many tokens: total number of tokens is", None, KIND.INVALID, "context_length_exceeded"),
         (400, "prompt is too long", "INVALID", KIND.INVALID, "context_length_exceeded"),
         (400, "too many tokens: max tokens must be less than 4096", None, KIND.INVALID, None),
+        (422, "prompt is too long", "INVALID", KIND.INVALID, "context_length_exceeded"),
+        (400, "prompt is too long", "INVALID_TOOL_GENERATION", KIND.INVALID, "invalid_tool_generation"),
         (400, "bad tools", "INVALID_TOOL_GENERATION", KIND.INVALID, "invalid_tool_generation"),
         (401, "invalid api token", None, KIND.AUTH, None),
         (402, "please add a payment method", None, KIND.AUTH, None),

@@ -326,6 +326,15 @@ def test_usage_is_told_to_the_meter_also_where_clients_are_told_nothing() -> Non
     assert [(frame.is_content, frame.deltas, frame.text_bytes) for frame in frames[1:]] == [(False, 0, 0)] * 2
 
 
+def test_usage_that_more_text_came_after_is_not_the_last_word() -> None:
+    begun, rest = answer({"text": "a"}, finish=None) | counted(10, 1), answer({"text": "b" * 999})
+    frames = feed(begun, rest)
+    assert tokens(frames)[:2] == [(10, 1), None]
+    assert tokens(frames)[2:] == [None] * len(frames[2:])
+    assert tokens(feed(begun, rest, counted(10, 300)))[-1] == (10, 300)
+    assert tokens(feed(begun, answer({"text": ""})))[-1] == (10, 1)
+
+
 def test_usage_before_any_candidate_is_told_and_is_no_content() -> None:
     (frame,) = feed_unfinished(counted(3))
     assert (tokens([frame]), frame.is_content) == ([(3, 0)], False)

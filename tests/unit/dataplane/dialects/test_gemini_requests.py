@@ -558,7 +558,21 @@ def test_uses_of_googles_own_tools_go_back_as_they_came(
 
 @pytest.mark.parametrize(
     "data",
-    ["", "x", "[]", "{}", "7", json.dumps({"fileData": {"fileUri": "gs://b/o"}}), json.dumps({**USED, "text": "t"})],
+    [
+        *("", "x", "[]", "{}", "7"),
+        *map(
+            json.dumps,
+            [
+                {"fileData": {"fileUri": "gs://b/o"}},
+                {**USED, "text": "t"},
+                {**USED, **CAME},
+                {**USED, "thoughtSignature": {"fileUri": "gs://b/o"}},
+                {"thoughtSignature": "S"},
+                {"toolCall": "x"},
+                {"toolResponse": {"toolType": "FILE_SEARCH", "parts": [{"fileData": {"fileUri": "gs://b/o"}}]}},
+            ],
+        ),
+    ],
 )
 def test_what_is_no_use_of_googles_own_tools_does_not_go_back(data: str) -> None:
     said = answered(USED, {"text": "so"})

@@ -74,6 +74,16 @@ def test_kind_of_an_answer(status: int, error: dict[str, Any], kind: UpstreamErr
         ({"code": "invalid_api_key"}, UpstreamErrorKind.AUTH, 401),
         ({"message": "Incorrect API key provided: ab***yz.", "code": 400}, UpstreamErrorKind.AUTH, 400),
         ({"message": "Incorrect API key provided: ab***yz.", "code": 502}, UpstreamErrorKind.SERVER, 502),
+        ({"type": "authentication_error", "code": "invalid_request_error"}, UpstreamErrorKind.AUTH, 401),
+        ({"type": "billing_error", "code": None}, UpstreamErrorKind.AUTH, 402),
+        ({"type": "permission_error"}, UpstreamErrorKind.AUTH, 403),
+        ({"code": "permission_error"}, UpstreamErrorKind.AUTH, 403),
+        ({"type": "permission_error", "code": 429}, UpstreamErrorKind.RATE_LIMITED, 429),
+        (
+            {"type": "rate_limit_error", "message": "the prompt exceeds the context size"},
+            UpstreamErrorKind.RATE_LIMITED,
+            429,
+        ),
         (["odd"], UpstreamErrorKind.SERVER, 0),
         ("text", UpstreamErrorKind.SERVER, 0),
     ],
@@ -126,6 +136,36 @@ def test_words_of_the_provider_behind_a_router_are_told(status: int, raw: Any, m
         parse_error_object(shape) if status == 200 else parse_error(status, {}, json.dumps({"error": shape}).encode())
     )
     assert (error.message, error.is_quote) == (message, True)
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("No access for API key sk-proj-AbCd1234efGH5678", "No access for API key ***"),
+        (
+            {"error": {"message": "org-abc1 may not use gpt-4o-mini-2024-07-18"}},
+            "*** may not use gpt-4o-mini-2024-07-18",
+        ),
+    ],
+)
+def test_credentials_and_organisations_of_a_router_are_masked_in_refusals(raw: Any, shown: str) -> None:
+    shape = {"message": "Provider returned error", "metadata": {"raw": raw}}
+    error = parse_error(400, {}, json.dumps({"error": shape}).encode())
+    assert (error.kind, error.message) == (UpstreamErrorKind.INVALID, f"Provider returned error: {shown}")
+
+
+def test_words_of_a_plain_refusal_stay() -> None:
+    words = "org-abc1: no function for API key abcdef123456"
+    assert parse_error(400, {}, json.dumps({"error": {"message": words}}).encode()).message == words
+
+
+@pytest.mark.parametrize(
+    "said", ["Provider returned error: Incorrect API key provided: a.", "AuthenticationError - Invalid API key"]
+)
+def test_refused_key_is_known_wherever_the_words_speak_of_it(said: str) -> None:
+    body = json.dumps({"error": {"message": said, "code": 400}}).encode()
+    assert parse_error(400, {}, body).kind is UpstreamErrorKind.AUTH
+    assert parse_error(500, {}, body).kind is UpstreamErrorKind.SERVER
 
 
 def test_deployment_that_does_not_exist_is_a_model_that_does_not() -> None:

@@ -180,10 +180,11 @@ def test_a_choice_without_a_delta_has_an_empty_one(lacking: dict[str, Any]) -> N
 def test_what_is_said_aside_goes_out_with_the_next_choices() -> None:
     usage = {**AROUND, "choices": [], "usage": {"prompt_tokens": 4, "completion_tokens": 2}}
     whole = chunk({"role": "assistant", "content": "a"})
-    first, told, second, third = feed(
-        whole, {"choices": [], "aside": 1}, usage, chunk({"content": "b"}), chunk({}, "stop")
+    parts = feed(
+        *(whole, whole, whole, {"choices": [], "aside": 1}, usage, chunk({"content": "b"})),
+        *(chunk({"content": "c"}), {"aside": 2}, chunk({}, "stop")),
     )
-    assert [part.get("aside") for part in (first, told, second, third)] == [None, None, 1, None]
+    assert [part.get("aside") for part in parts] == [None, None, None, None, 1, None, 2]
 
 
 def test_what_is_said_of_the_prompt_goes_out_with_the_first_chunk() -> None:
@@ -205,6 +206,64 @@ def test_stream_that_is_over_without_an_end_gets_one() -> None:
     assert (last["id"], last["model"]) == ("c", "m")
     _, ended = feed({**AROUND, "object": "text_completion", "choices": [{"index": 0, "text": "a"}]})
     assert ended["choices"] == [{"index": 0, "text": "", "logprobs": None, "finish_reason": "stop"}]
+
+
+def test_stream_of_a_function_that_is_over_without_an_end_ends_with_it() -> None:
+    begun = {"role": "assistant", "function_call": {"name": "f", "arguments": ""}}
+    *_, last = feed(chunk(begun), chunk({"function_call": {"arguments": "{}"}}))
+    assert last["choices"][0]["finish_reason"] == "function_call"
+    *_, last = feed(chunk({"content": "a"}), chunk({"function_call": {"name": "f"}}), chunk({"function_call": None}))
+    assert last["choices"][0]["finish_reason"] == "function_call"
+
+
+def whole(message: Any, finish: Any = "stop", **choice: Any) -> dict[str, Any]:
+    choices = [{"index": 0, "message": message, "finish_reason": finish, **choice}]
+    return {**AROUND, "object": "chat.completion", "choices": choices}
+
+
+@pytest.mark.parametrize("lacking", [{}, {"delta": None}])
+def test_a_whole_answer_in_one_chunk_is_told_as_a_delta(lacking: dict[str, Any]) -> None:
+    calls = [{"id": tool_id, "type": "function", "function": {"name": "f", "arguments": "{}"}} for tool_id in "ab"]
+    (told,) = feed(whole({"content": [{"type": "text", "text": "hi"}], "tool_calls": calls}, "tool_use", **lacking))
+    numbered = [{**call, "index": at} for at, call in enumerate(calls)]
+    delta = {"role": "assistant", "content": "hi", "tool_calls": numbered}
+    assert told == {**AROUND, "choices": [{"index": 0, "delta": delta, "finish_reason": "tool_calls"}]}
+    (frame,) = OpenAIStreamParser(CALL).feed(SseEvent("", encode(whole({"content": "hi"}))))
+    assert (frame.text_bytes, frame.deltas) == (2, 1)
+
+
+def test_a_message_beside_a_delta_or_after_one_is_no_delta() -> None:
+    said = {"role": "assistant", "content": "hi"}
+    first, second = feed(whole(said, None, delta={"content": "h"}), whole(said))
+    assert first["choices"][0] == {**whole(said, None)["choices"][0], "delta": {"role": "assistant", "content": "h"}}
+    assert second["choices"][0]["delta"] == {}
+
+
+FIRST, LAST = (
+    '{"id":"c","object":"chat.completion.chunk","created":1',
+    '"choices":[{"index":0,"delta":{"content":"a"}}]',
+)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        f'{FIRST},"model":"%s",{LAST}}}',
+        f'{FIRST},{LAST},"model":"%s"}}',
+        f'{{{LAST},"model":"%s",{FIRST[1:]}}}',
+        f'{FIRST},"x":{{"id":"c","choices":[]}},"model":"%s",{LAST}}}',
+        f'{FIRST},"x":"\\"choices\\":","model":"%s",{LAST}}}',
+    ],
+)
+def test_chunks_are_mended_however_many_were_right_before(form: str) -> None:
+    parser = OpenAIStreamParser(CALL)
+    list(parser.feed(SseEvent("", encode(chunk({"role": "assistant"})))))
+    models = ["m"] * 4 + [""] * 2 + ["m2"] * 4 + ["m", "", "m2", ""]
+    told_models = ["m"] * 6 + ["m2"] * 4 + ["m"] * 2 + ["m2"] * 2
+    for model, told in zip(models, told_models, strict=True):
+        (frame,) = parser.feed(SseEvent("", (form % model).encode()))
+        assert json.loads(frame.data) == json.loads(form % told)
+        assert (frame.data == (form % model).encode()) == bool(model)
 
 
 def test_what_follows_an_end_does_not_reopen_it() -> None:
@@ -258,6 +317,21 @@ def test_a_call_whose_name_and_id_come_apart_is_one_call_with_one_id() -> None:
     ]
     again = fragments([begun(0, "a")], [begun(1, "a", "{")], [{**piece, "index": 1, "id": "a"}])
     assert again[1][1] == again[2][1] != "a"
+
+
+def test_a_name_in_pieces_is_that_of_one_call() -> None:
+    pieces = [{"index": 0, "id": "a", "function": {"name": "get"}}], [{"index": 0, "function": {"name": "_weather"}}]
+    assert [call[:2] for call in fragments(*pieces, [begun(0, None)], [begun(0, None)])] == [
+        *((0, "a"), (0, None), (0, None)),
+        (1, f"call_{REQUEST_ID.removeprefix('req_')}01"),
+    ]
+
+
+def test_a_second_call_whose_id_comes_before_its_name_keeps_it() -> None:
+    bare, named = {"index": 0, "id": "b", "type": "function"}, {"index": 0, "function": {"name": "g", "arguments": ""}}
+    assert [call[:2] for call in fragments([begun(0, "a")], [bare], [named])] == [(0, "a"), (1, "b"), (1, None)]
+    last = {"index": 0, "id": "other", "function": {"arguments": ""}}
+    assert [call[:2] for call in fragments([begun(0, "a")], [last])] == [(0, "a"), (0, "a")]
 
 
 def test_calls_of_a_complete_message_are_mended() -> None:

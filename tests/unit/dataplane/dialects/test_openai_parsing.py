@@ -118,7 +118,7 @@ def test_an_error_beside_no_answer_is_that_error_whole_and_streamed(beside: dict
 @pytest.mark.parametrize(
     ("call", "answer"),
     [
-        (CHAT, {"choices": []}),
+        (CHAT, {"choices": [{"index": 0, "finish_reason": "content_filter"}]}),
         (CHAT, {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}),
         (EMBEDDINGS, {"data": []}),
     ],
@@ -178,7 +178,7 @@ def test_any_body_is_an_error_in_words(status: int, payload: Any) -> None:
     assert error.status == status
 
 
-@pytest.mark.parametrize("choices", [5, "x", {"a": 1}, [5], [[1]], [None]])
+@pytest.mark.parametrize("choices", [5, "x", {"a": 1}, [5], [[1]], [None], []])
 @pytest.mark.parametrize("member", ["delta", "message"])
 def test_odd_choices_count_nothing(choices: Any, member: str) -> None:
     if isinstance(choices, list):
@@ -231,14 +231,13 @@ def test_done_ends_the_stream_whatever_the_space_around_it(end: bytes) -> None:
     assert json.loads(ended.data)["choices"][0]["finish_reason"] == "stop"
 
 
-@pytest.mark.parametrize("event", ["", "error"])
-def test_what_breaks_off_after_the_end_of_every_choice_is_a_good_end(event: str) -> None:
+def test_what_breaks_off_after_the_end_of_every_choice_is_a_good_end() -> None:
     parser = DIALECT.stream_parser(CHAT)
     two = [chunk({"content": "a"}), chunk({"content": "b"})]
     two[1]["choices"][0]["index"] = 1
     frames = [frame for part in two for frame in parser.feed(SseEvent("", encode(part)))]
     frames += parser.feed(SseEvent("", encode(chunk({}, "stop"))))
-    rest = SseEvent(event, b'{"id":"c","choices":[],"usage":{"prompt_to')
+    rest = SseEvent("", b'{"id":"c","choices":[],"usage":{"prompt_to')
     with pytest.raises(UpstreamError, match="not JSON"):
         parser.feed(rest)
     two[1]["choices"][0] |= {"delta": {}, "finish_reason": "length"}
@@ -252,6 +251,123 @@ def test_stream_without_an_answer_or_an_end_is_broken(payloads: list[Any]) -> No
     with pytest.raises(UpstreamError) as caught:
         feed(*payloads, done=not payloads)
     assert caught.value.kind is UpstreamErrorKind.PROTOCOL
+
+
+def ended(index: int) -> dict[str, Any]:
+    return {**chunk({}), "choices": [{"index": index, "delta": {"content": "a"}, "text": "a", "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "wanted"),
+    [
+        (0, {"n": 2}, 2),
+        (0, {"n": True}, 1),
+        (0, {"n": "3"}, 1),
+        (0, {"n": 0}, 1),
+        (0, {"prompt": ["a", "b"]}, 1),
+        (1, {"prompt": ["a", "b"]}, 2),
+        (1, {"prompt": [[1, 2], [3]], "n": 2}, 4),
+        (1, {"prompt": [1, 2, 3], "n": 2}, 2),
+        (1, {"prompt": [], "n": None}, 1),
+    ],
+)
+def test_a_stream_has_ended_once_all_choices_that_were_asked_for_have(
+    operation: int, body: dict[str, Any], wanted: int
+) -> None:
+    call = make_call(endpoint=ENDPOINTS[operation], body=body)
+    parsers = [DIALECT.stream_parser(call) for _ in range(2)]
+    for parser in parsers:
+        for index in range(wanted - 1):
+            list(parser.feed(SseEvent("", encode(ended(index)))))
+            with pytest.raises(UpstreamError, match="not JSON"):
+                parser.feed(SseEvent("", b'{"id":'))
+            if parser is parsers[0]:
+                with pytest.raises(UpstreamError, match="broke off"):
+                    parser.finish()
+    list(parsers[0].feed(SseEvent("", encode(ended(wanted - 1)))))
+    assert list(parsers[0].finish()) == []
+    list(parsers[1].feed(SseEvent("", encode(chunk({})))))
+    list(parsers[1].feed(SseEvent("", b"[DONE]")))
+    assert list(parsers[1].finish()) == []
+
+
+@pytest.mark.parametrize(
+    "last",
+    [{**chunk({}), "choices": [], "usage": {"prompt_tokens": 1}}, {**ended(0), "object": "chat.completion.done"}],
+)
+def test_a_stream_that_says_that_all_has_come_has_ended_with_fewer_choices(last: dict[str, Any]) -> None:
+    parser = DIALECT.stream_parser(make_call(endpoint=ENDPOINTS[0], body={"n": 2}))
+    for payload in ([ended(0)] if not last["choices"] else []) + [last]:
+        list(parser.feed(SseEvent("", encode(payload))))
+    assert list(parser.finish()) == []
+    list(parser.feed(SseEvent("", encode({**chunk({}), "choices": [None]}))))
+    assert list(parser.finish()) == []
+    list(parser.feed(SseEvent("", encode({**chunk({}), "choices": [{"index": 1, "delta": {}}]}))))
+    with pytest.raises(UpstreamError, match="broke off"):
+        parser.finish()
+
+
+@pytest.mark.parametrize(
+    ("event", "data", "status"),
+    [
+        ("", b'{"detail":"no luck"}', 0),
+        ("", b'{"message":"no luck","type":"InternalServerError","code":500}', 500),
+        ("", b'{"message":"no luck","code":503,"choices":[]}', 503),
+        ("", b'{"message":"no luck","type":"rate_limit_error"}', 429),
+        ("error", b"no luck", 0),
+        ("error", b'"no luck"', 0),
+    ],
+)
+@pytest.mark.parametrize("before", [[], [chunk({"content": "a"})], [chunk({"content": "a"}, "stop")]])
+def test_an_error_that_stands_alone_in_a_stream_is_told_in_the_providers_words(
+    before: list[Any], event: str, data: bytes, status: int
+) -> None:
+    parser = DIALECT.stream_parser(CHAT)
+    for payload in before:
+        list(parser.feed(SseEvent("", encode(payload))))
+    with pytest.raises(UpstreamError, match=r"^no luck$") as caught:
+        parser.feed(SseEvent(event, data))
+    assert (caught.value.status, caught.value.is_quote) == (status, True)
+
+
+@pytest.mark.parametrize("aside", [{"message": "hello"}, {"type": "ping"}, {"detail": None, "code": 5}])
+def test_what_tells_no_error_is_none(aside: dict[str, Any]) -> None:
+    assert len(feed(chunk({"content": "a"}), aside, chunk({}, "stop"))) == 2
+
+
+def test_usage_alone_is_no_answer() -> None:
+    parser = DIALECT.stream_parser(CHAT)
+    (told,) = parser.feed(SseEvent("", encode({**chunk({}), "choices": [], "usage": USED})))
+    assert (told.usage, told.is_content) == (Usage(input=4, output=2), False)
+    list(parser.feed(SseEvent("", b"[DONE]")))
+    with pytest.raises(UpstreamError, match="holds no answer") as caught:
+        parser.finish()
+    assert caught.value.kind is UpstreamErrorKind.PROTOCOL
+
+
+@pytest.mark.parametrize("answer", [{"data": []}, {"results": []}])
+def test_answers_without_output_meter_none(answer: dict[str, Any]) -> None:
+    reported = {"prompt_tokens": 1000, "completion_tokens": 0, "total_tokens": 1002}
+    call = EMBEDDINGS if "data" in answer else make_call(endpoint=ENDPOINTS[3])
+    assert DIALECT.parse_result(call, encode({**answer, "usage": reported})).usage == Usage(input=1000)
+    with pytest.raises(UpstreamError) as caught:
+        DIALECT.parse_result(call, encode({"detail": "no luck", "usage": reported}))
+    assert caught.value.usage == Usage(input=1000)
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        (CHAT, {"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}),
+        (COMPLETION, {"choices": [{"text": "a", "finish_reason": "stop"}]}),
+        (EMBEDDINGS, {"data": []}),
+    ],
+)
+def test_a_byte_order_mark_before_an_answer_is_left_out(call: Call, answer: dict[str, Any]) -> None:
+    body = encode(answer)
+    assert DIALECT.parse_result(call, b"\xef\xbb\xbf" + body).data == body
+    if "choices" in answer:
+        assert len(DIALECT.parse_result_chunks(call, b"\xef\xbb\xbf" + body)) == 2
 
 
 USED = {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6}
@@ -322,9 +438,18 @@ def test_unknown_members_after_the_usage_are_no_text(delta: dict[str, Any]) -> N
     before = feed(chunk({"role": "assistant", "content": "a"}), chunk({"odd": "text"}))[-1]
     assert (before.deltas, before.text_bytes) == (1, 4)
     told = {**chunk({}), "choices": [], "usage": USED}
-    after = feed(chunk({"role": "assistant", "content": "a"}), told, chunk(delta))[-1]
+    after = feed(chunk({"role": "assistant", "content": "a"}), chunk({}, "stop"), told, chunk(delta))[-1]
     assert (after.deltas, after.text_bytes) == (0, 0)
-    assert feed(chunk({"content": "a"}), told, chunk({**delta, "content": "ab"}))[-1].deltas == 1
+    assert feed(chunk({"content": "a"}, "stop"), told, chunk({**delta, "content": "ab"}))[-1].deltas == 1
+
+
+@pytest.mark.parametrize(
+    ("delta", "size"), [({"thinking": "word " * 1000}, 5000), ({"images": [{"image_url": {"url": "data:,"}}]}, 0)]
+)
+def test_whatever_comes_after_an_early_usage_counts(delta: dict[str, Any], size: int) -> None:
+    first = {**chunk({"role": "assistant", "content": ""}), "usage": {"prompt_tokens": 10, "completion_tokens": 0}}
+    _, said, _ = feed(first, chunk(delta), chunk({}, "stop"))
+    assert (said.deltas, said.text_bytes) == (1, size)
 
 
 def test_usage_of_a_choice_is_metered_until_that_of_the_answer_comes() -> None:

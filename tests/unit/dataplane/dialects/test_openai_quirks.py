@@ -437,3 +437,11 @@ def test_azure_reads_no_data_as_another_than_the_caller(sources: Any, param: str
 def test_azure_reads_data_with_the_callers_own_key() -> None:
     sources = [source(embedding_dependency={"type": "endpoint", "endpoint": "https://e"})]
     assert sent("azure-openai", data_sources=sources)["data_sources"] == sources
+
+
+@pytest.mark.parametrize(
+    "provider", ["llama-cpp", "ollama", "together", "mistral", "deepseek", "fireworks", "perplexity", "databricks"]
+)
+def test_a_limit_that_is_null_takes_no_other_one_away(provider: str) -> None:
+    assert sent(provider, max_completion_tokens=None, limit=5)["max_tokens"] == 5
+    assert sent(provider, max_completion_tokens=None, max_tokens=6)["max_tokens"] == 6

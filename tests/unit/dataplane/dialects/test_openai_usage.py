@@ -96,7 +96,8 @@ def test_meters_are_disjoint_and_whole(reported: dict[str, Any]) -> None:
     assert usage.reasoning <= usage.output
     prompt = reported.get("prompt_tokens")
     if type(prompt) is int and prompt >= 0:
-        assert usage.input_tokens == prompt
+        is_on_top = usage.input_tokens + usage.output_tokens == reported.get("total_tokens")
+        assert usage.input_tokens == prompt or (usage.input_tokens > prompt and is_on_top)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +135,7 @@ def test_mended_usage_counts_as_before_and_is_right(reported: dict[str, Any], re
     assert usage == before
     assert parse_usage(reported) == before
     if before is not None and has_changed:
-        assert reported["prompt_tokens"] == before.input_tokens
+        assert reported["prompt_tokens"] == before.input_tokens or reported.get("prompt_audio_seconds")
     assert not read_usage(reported)[1]
 
 
@@ -191,6 +192,55 @@ def test_what_nothing_but_the_total_tells_is_metered_as_reasoning(reported: dict
     assert read_usage(told)[0] == usage
     assert (told["completion_tokens"], told["total_tokens"]) == (5, 105)
     assert read_usage(told) == (usage, False)
+
+
+@pytest.mark.parametrize(
+    ("reported", "read", "written"),
+    [
+        ({"cache_read_input_tokens": 800}, 800, 0),
+        ({"cache_creation_input_tokens": 800}, 0, 800),
+        ({"cache_read_input_tokens": 500, "cache_creation_input_tokens": 300}, 500, 300),
+        ({"prompt_tokens_details": {"cached_tokens": 800}}, 800, 0),
+        ({"prompt_tokens_details": {"cached_tokens": 800, "cache_write_tokens": 100}}, 800, 100),
+        ({"prompt_cache_hit_tokens": 800}, 800, 0),
+    ],
+)
+def test_what_is_cached_on_top_by_the_total_is_input(reported: dict[str, Any], read: int, written: int) -> None:
+    told = {"prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1810, **reported}
+    usage = Usage(input=1800 - read - written, cache_read=read, cache_write_5m=written, output=10)
+    assert parse_usage(told) == usage
+    assert read_usage(told) == (usage, True)
+    assert (told["prompt_tokens"], told["completion_tokens"], told["total_tokens"]) == (1800, 10, 1810)
+    assert read_usage(told) == (usage, False)
+
+
+@pytest.mark.parametrize(("told", "all_of_it"), [(30, 70), (80, 80), (20, 90), (0, 70)])
+def test_reasoning_that_is_told_and_in_the_total_alone_is_metered_once(told: int, all_of_it: int) -> None:
+    totals = {"prompt_tokens": 50, "completion_tokens": 20, "total_tokens": 140}
+    usage = parse_usage({**totals, "completion_tokens_details": {"reasoning_tokens": told}})
+    assert usage == Usage(input=50, output=90, reasoning=all_of_it)
+
+
+@pytest.mark.parametrize("searched", [{"citation_tokens": 5000}, {"num_search_queries": 3}])
+def test_what_searches_add_to_the_total_is_no_output(searched: dict[str, int]) -> None:
+    told = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 5015, **searched}
+    assert parse_usage(told) == Usage(input=10, output=5)
+    research = {"citation_tokens": 0, "num_search_queries": 0, "reasoning_tokens": 5000}
+    assert parse_usage({**told, **research}) == Usage(input=10, output=5005, reasoning=5000)
+
+
+@pytest.mark.parametrize(
+    ("reported", "usage"),
+    [
+        ({"prompt_tokens": 1000, "completion_tokens": 0, "total_tokens": 1002}, Usage(input=1000)),
+        ({"prompt_tokens": 1000, "total_tokens": 1002}, Usage(input=1000)),
+        ({"total_tokens": 1002}, Usage(input=1002)),
+    ],
+)
+def test_what_has_no_output_has_none_by_the_total(reported: dict[str, int], usage: Usage) -> None:
+    assert parse_usage(reported, has_output=False) == usage
+    assert read_usage(reported, has_output=False)[0] == usage
+    assert "completion_tokens" not in reported or reported["completion_tokens"] == 0
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,23 @@ def test_exceptions_and_errors_are_named_so() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("payload", "said"),
+    [
+        (b"", b'{"message":"no"}'),
+        (b"{}", b'{"message":"no"}'),
+        (b" \n", b'{"message":"no"}'),
+        (b"null", b'{"message":"no"}'),
+        (b'{"message":null}', b'{"message":"no"}'),
+        (b'{"message":"why"}', b'{"message":"why"}'),
+        (b"plain", b"plain"),
+    ],
+)
+def test_words_of_an_error_are_its_headers_where_its_payload_says_nothing(payload: bytes, said: bytes) -> None:
+    headers = header(":message-type", "error") + header(":error-code", "X") + header(":error-message", "no")
+    assert decode(message(payload, headers)) == ([SseEvent("exception:X", said)], "")
+
+
 @given(
     st.lists(st.builds(event, st.sampled_from(["a", "häh", ""]), st.binary(max_size=20)), max_size=4).map(b"".join),
     st.binary(max_size=12),
