@@ -22,7 +22,7 @@ from tests.fakes.admin_api import run_tollctl
 from tollctl.local.ports import find_free_port
 from tollway.kernel.keys import make_virtual_key
 
-QUICK_S = 2.0
+QUICK_S = 5.0
 GROWTH_MIB = 50
 HUGE_BYTES = 100_000_000
 CHAT = "/v1/chat/completions"
