@@ -29,23 +29,12 @@ GatewayError                  status  code
 UpstreamError is how one attempt failed; the dispatcher decides on its kind, never on strings.
 """
 
-import re
 from enum import Enum
 from typing import Any, ClassVar, Final
 
 from tollway.kernel.usage import Usage
 
 _REDACTED: Final = "***"
-_ORGANISATION: Final = re.compile(r"\borg[-_]\w+")
-_LIKE_A_CREDENTIAL: Final = re.compile(
-    r"(?<![\w.*-])(?:(?:sk|gsk|hf|nvapi|pplx|xai)[-_](?=[\w.*-]{8})|(?=[\w.*-]{12})(?=[\w.*-]*[\d*]))[\w.*-]+[\w*]"
-)
-_ABOUT_A_CREDENTIAL: Final = re.compile(
-    r"\bapi[ _-]?keys?\b|(?:access|auth|incorrect|invalid|provided|secret|wrong|your) key\b|\bg?sk[-_]"
-    r"|credential|(?:access|api|auth|authentication|bearer|security|session)[ _-]token|unauthori[sz]ed|authenticat"
-    r"|authori[sz]ation|\bbearer\b",
-    re.IGNORECASE,
-)
 
 
 class GatewayError(Exception):
@@ -255,17 +244,6 @@ _CODE_AS_SAID: Final = {
     UpstreamErrorKind.RATE_LIMITED: RateLimitExceeded.code,
     UpstreamErrorKind.OVERLOADED: "overloaded_error",
 }
-
-
-def mask_credentials(words: str, *, is_refused: bool = False) -> str:
-    """`words` of an upstream without ids of organisations, nor what looks like a credential where they speak of one.
-
-    Where `is_refused` they do in any case: refusals often repeat a part of what they refuse.
-    """
-    words = _ORGANISATION.sub(_REDACTED, words)
-    if is_refused or _ABOUT_A_CREDENTIAL.search(words) is not None:
-        words = _LIKE_A_CREDENTIAL.sub(_REDACTED, words)
-    return words
 
 
 class UpstreamError(Exception):

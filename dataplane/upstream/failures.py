@@ -1,7 +1,6 @@
 """What failed attempts mean: for the next one, and for the client when there is none."""
 
 import math
-import re
 from collections.abc import Sequence
 
 from dataplane.call import Call
@@ -15,8 +14,8 @@ from dataplane.errors import (
     UpstreamRateLimited,
     UpstreamRefused,
     UpstreamTimeout,
-    mask_credentials,
 )
+from dataplane.masking import mask_credentials, mask_internals
 from dataplane.snapshot import Target
 
 BACKOFF_BASE_S = 0.1
@@ -24,21 +23,6 @@ BACKOFF_CAP_S = 2.0
 _DEFAULT_RETRY_AFTER_S = 1.0
 _PASSED_STATUS = frozenset((400, 404, 409, 413, 422))
 _PAUSABLE = frozenset((429, 502, 503, 504))
-_MASK = "***"
-_TRACE = re.compile(
-    r"traceback \(most recent call|\bFile \"[^\"\n]{1,300}\", line \d|\bat [\w.$<>]{1,200} ?\([^()\s]{1,200}:\d{1,9}\)"
-    r"|goroutine \d{1,9} \[|\bpanicked at ",
-    re.IGNORECASE,
-)
-_SOURCE_PATH = re.compile(
-    r"(?<![\w./@+-])(?:/(?:[\w.@+-]+/)+|[A-Za-z]:\\(?:[\w.@+-]+\\)+)[\w.@+-]*\.[A-Za-z]\w*(?::\d+)*"
-)
-_PRIVATE_ADDRESS = re.compile(
-    r"(?<![\w.])(?:localhost(?=:\d)|(?:10|127)(?:\.\d{1,3}){3}"
-    r"|(?:169\.254|172\.(?:1[6-9]|2\d|3[01])|192\.168|0\.0)(?:\.\d{1,3}){2}"
-    r"|\[?(?:::1|(?:f[cd][0-9a-f]{2}|fe80):[0-9a-f:]{1,40})\]?)(?!\.?\d)(?::\d{1,5})?",
-    re.IGNORECASE,
-)
 
 Failure = tuple[Target, UpstreamError]
 
@@ -147,5 +131,5 @@ def _provider_words(error: UpstreamError) -> str:
     """
     words = mask_credentials(error.message, is_refused=error.kind is UpstreamErrorKind.AUTH)
     if error.kind is not UpstreamErrorKind.INVALID:
-        words = "" if _TRACE.search(words) else _PRIVATE_ADDRESS.sub(_MASK, _SOURCE_PATH.sub(_MASK, words))
+        words = mask_internals(words)
     return f" The provider said: {words}" if words and error.is_quote else ""

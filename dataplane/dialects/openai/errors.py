@@ -11,7 +11,8 @@ import orjson
 
 from dataplane.dialects.hub import CONTEXT_LENGTH_EXCEEDED, is_context_error, object_of
 from dataplane.dialects.openai.payload import parse_payload
-from dataplane.errors import UpstreamError, UpstreamErrorKind, mask_credentials
+from dataplane.errors import UpstreamError, UpstreamErrorKind
+from dataplane.masking import mask_credentials
 
 MAX_RETRY_AFTER_S = 366 * 86400.0
 _SHOWN_CHARACTERS = 2000

@@ -35,12 +35,6 @@ async def gateway(provider: ScriptedUpstream) -> AsyncIterator[RunningGateway]:
     await running.stop()
 
 
-@pytest.fixture
-async def client(gateway: RunningGateway) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(gateway.url, headers={"x-api-key": gateway.key}) as session:
-        yield session
-
-
 async def stream(client: aiohttp.ClientSession, **fields: Any) -> list[str]:
     """Data lines of a streamed chat that is answered with 200."""
     body = {"model": "both", "stream": True, "stream_options": {"include_usage": True}, **CHAT, **fields}

@@ -32,12 +32,6 @@ async def gateway(provider: ScriptedUpstream) -> AsyncIterator[RunningGateway]:
     await running.stop()
 
 
-@pytest.fixture
-async def client(gateway: RunningGateway) -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession(gateway.url, headers={"x-api-key": gateway.key}) as session:
-        yield session
-
-
 def failing(place: str, error: dict[str, Any]) -> Script:
     """A stream that tells `error` after content, in the format of the upstream `place`."""
     if place == "a":
