@@ -17,10 +17,14 @@ LOWEST_PORT, PORTS = 15_000, 4_000
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A port is looked for long before something listens there, in this process or in a stack that it starts."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-    lowest = LOWEST_PORT + PORTS * int(worker)
-    os.environ.setdefault(PORTS_VARIABLE, f"{lowest}-{lowest + PORTS - 1}")
+    """A port is looked for long before something listens there, in this process or in a stack that it starts.
+
+    The process that starts the others has no range: they would have it too, as they have its environment.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        lowest = LOWEST_PORT + PORTS * int(worker.removeprefix("gw"))
+        os.environ.setdefault(PORTS_VARIABLE, f"{lowest}-{lowest + PORTS - 1}")
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
