@@ -26,6 +26,7 @@ class Plan:
     """What is to be run. `drained_within_s` bounds the time from the end of the load until nothing is on its way.
 
     waits_for_leases: until no budget is held for calls to come either, which takes as long as data planes keep some.
+    allows_late_leases: where nothing may fail, calls may that had no lease in time, as where others use the machine.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Plan:
     drained_within_s: float
     is_nothing_failed: bool
     waits_for_leases: bool = False
+    allows_late_leases: bool = False
 
 
 class Stage:
@@ -89,7 +91,7 @@ async def run_campaign(site: Site, plan: Plan, seed: int, attack: Attack) -> Rep
     settled_s = time.monotonic() - ended_s
     limits = await _look_at_limits(stage, plan)
     verdicts = [
-        *judge(evidence, is_nothing_failed=plan.is_nothing_failed),
+        *judge(evidence, is_nothing_failed=plan.is_nothing_failed, allows_late_leases=plan.allows_late_leases),
         *(judge_limits(evidence, limits) if limits.caps else ()),
         _drained(plan, left, settled_s),
         *own,

@@ -27,8 +27,11 @@ class Verdict:
         return not self.violations
 
 
-def judge(evidence: Evidence, *, is_nothing_failed: bool = False) -> list[Verdict]:
-    """A verdict for each invariant; with `is_nothing_failed` also that no call failed, which not every fault allows."""
+def judge(evidence: Evidence, *, is_nothing_failed: bool = False, allows_late_leases: bool = False) -> list[Verdict]:
+    """A verdict for each invariant; with `is_nothing_failed` also that no call failed, which not every fault allows.
+
+    With `allows_late_leases` calls may have failed for which there was no lease in time.
+    """
     reports = _judge_calls(evidence)
     verdicts = [
         _exact(reports),
@@ -36,7 +39,7 @@ def judge(evidence: Evidence, *, is_nothing_failed: bool = False) -> list[Verdic
         _summed(evidence.ledger),
         _accounted(evidence, reports),
     ]
-    return [*verdicts, _served(evidence)] if is_nothing_failed else verdicts
+    return [*verdicts, _served(evidence, allows_late_leases)] if is_nothing_failed else verdicts
 
 
 def _judge_calls(evidence: Evidence) -> list[CallReport]:
@@ -118,12 +121,13 @@ def _accounted(evidence: Evidence, reports: Sequence[CallReport]) -> Verdict:
     )
 
 
-def _served(evidence: Evidence) -> Verdict:
+def _served(evidence: Evidence, allows_late_leases: bool) -> Verdict:
     bad = [
         seen
         for seen in evidence.observations
         if seen.ending in (ClientEnding.BROKEN, ClientEnding.REFUSED)
         and not (seen.denial is not None and seen.team in evidence.limited_teams)
+        and not (allows_late_leases and seen.has_no_lease)
     ]
     return Verdict(
         "Z1",

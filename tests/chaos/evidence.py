@@ -5,11 +5,13 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 
 from tollway.kernel.usage import SettlementState
 
 CRASHED = "gateway_crashed"
+_NO_LEASE = "cannot be checked at the moment"
 _RECORDED = (
     *("call", "user", "model", "input_tokens", "output_tokens"),
     *("cost_nano_usd", "reports_usage", "ending"),
@@ -49,6 +51,11 @@ class Observation:
     cost_nano_usd: int | None = None
     detail: str = ""
     denial: Denial | None = None
+
+    @property
+    def has_no_lease(self) -> bool:
+        """Whether it was refused because the control plane did not lease it anything in time."""
+        return self.status == HTTPStatus.SERVICE_UNAVAILABLE and _NO_LEASE in self.detail
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,13 @@ class Scenario:
     drained_within_s: float = 30.0
     rate_per_s: float = _RATE_PER_S
     waits_for_leases: bool = True
+    allows_late_leases: bool = False
 
     @property
     def plan(self) -> Plan:
         return Plan(
             *(self.name, self.title, self.kinds, self.rate_per_s),
-            *(self.drained_within_s, self.is_nothing_failed, self.waits_for_leases),
+            *(self.drained_within_s, self.is_nothing_failed, self.waits_for_leases, self.allows_late_leases),
         )
 
 
@@ -139,7 +140,13 @@ async def run_scenario(cluster: Cluster, scenario: Scenario, size: Size, seed: i
 def loosened(scenario: Scenario) -> Scenario:
     """For tests, beside which others use the machine: fewer calls, more time until nothing is on its way.
 
-    Nothing waits for leases to end.
+    Nothing waits for leases to end, and they may come late.
     """
     rate_per_s = min(scenario.rate_per_s, _LOOSE_RATE_PER_S)
-    return replace(scenario, rate_per_s=rate_per_s, drained_within_s=_LOOSE_DRAINED_S, waits_for_leases=False)
+    return replace(
+        scenario,
+        rate_per_s=rate_per_s,
+        drained_within_s=_LOOSE_DRAINED_S,
+        waits_for_leases=False,
+        allows_late_leases=True,
+    )

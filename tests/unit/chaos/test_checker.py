@@ -137,6 +137,17 @@ def test_failed_calls_are_found_where_none_may_fail() -> None:
     assert violated(evidence(observations=good), is_nothing_failed=True) == set()
 
 
+@pytest.mark.parametrize(("status", "allows", "found"), [(503, True, set()), (503, False, {"Z1"}), (502, True, {"Z1"})])
+def test_a_lease_that_came_late_is_a_failure_but_where_that_is_allowed(
+    status: int, allows: bool, found: set[str]
+) -> None:
+    words = "The rate limit cannot be checked at the moment: the control plane does not answer in time."
+    late = {"ending": ClientEnding.REFUSED, "status": status, "detail": words}
+    seen = tuple(replace(o, **late) if o.call in ("c3", "c5") else o for o in OBSERVATIONS)  # type: ignore[arg-type]
+    judged = judge(evidence(observations=seen), is_nothing_failed=True, allows_late_leases=allows)
+    assert {v.invariant for v in judged if v.invariant == "Z1" and not v.holds} == found
+
+
 def test_requests_of_one_call_are_matched_in_order() -> None:
     swapped = (*changed(changed(ENTRIES, 2, attempt=2, final=True), 3, attempt=1, final=False),)
     assert "L5" in violated(evidence(swapped))
