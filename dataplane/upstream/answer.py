@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from types import MappingProxyType
@@ -11,7 +12,7 @@ from dataplane.call import Attempt
 from dataplane.dialects.base import Frame, SseEvent, StreamParser
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from dataplane.upstream.eventstream import EventStreamDecoder
-from dataplane.upstream.sse import BYTE_ORDER_MARK, SseDecoder
+from dataplane.upstream.sse import SseDecoder
 from dataplane.upstream.transport import MAX_RESULT_BYTES, UpstreamResponse
 
 _MAX_OPENING_BYTES: Final = 4096
@@ -79,7 +80,7 @@ _OPENINGS: Final[tuple[tuple[tuple[bytes, ...], Callable[[], EventDecoder]], ...
 
 
 def _begun(opening: bytes) -> bytes:
-    return opening.removeprefix(BYTE_ORDER_MARK).lstrip()
+    return opening.removeprefix(BOM_UTF8).lstrip()
 
 
 def _decoder_told_by(opening: bytes) -> Callable[[], EventDecoder] | None:
@@ -94,7 +95,7 @@ def _may_yet_tell(opening: bytes) -> bool:
         return False
     begun = _begun(opening)
     known = (beginning for beginnings, _ in _OPENINGS for beginning in beginnings)
-    return BYTE_ORDER_MARK.startswith(opening) or any(beginning.startswith(begun) for beginning in known)
+    return BOM_UTF8.startswith(opening) or any(beginning.startswith(begun) for beginning in known)
 
 
 class FrameStream:
@@ -162,7 +163,7 @@ class FrameStream:
             return take_chunk(chunk) and self._decoder is None
 
         try:
-            if self._decoder is None and self._is_going_on:
+            if self._decoder is None:
                 await self._response.flow(take_opening, self._longest_silence_s, self._deadline_s)
             if is_wanted and self._is_going_on:
                 await self._response.flow(take_chunk, self._longest_silence_s, self._deadline_s)

@@ -1,10 +1,11 @@
 """Server-sent events from bytes that arrive in any pieces (WHATWG HTML, 9.2.6)."""
 
+from codecs import BOM_UTF8
+
 from dataplane.dialects.base import SseEvent
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 MAX_EVENT_BYTES = 4 * 1024 * 1024
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _BLANK_LINE = b"\n\n"
 _EVENT, _DATA, _NEXT_DATA = b"event: ", b"data: ", b"\ndata: "
 
@@ -44,11 +45,11 @@ class SseDecoder:
         seam = max(0, len(self._pending) - 1)
         self._pending += data
         if self._is_at_start:
-            if len(self._pending) < len(BYTE_ORDER_MARK):
+            if len(self._pending) < len(BOM_UTF8):
                 return b""
             self._is_at_start = False
-            if self._pending.startswith(BYTE_ORDER_MARK):
-                del self._pending[: len(BYTE_ORDER_MARK)]
+            if self._pending.startswith(BOM_UTF8):
+                del self._pending[: len(BOM_UTF8)]
             seam = 0
         if self._pending.find(_BLANK_LINE, seam) < 0:
             return b""

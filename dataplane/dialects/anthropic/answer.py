@@ -3,8 +3,6 @@
 from typing import Any, Final
 
 from dataplane.call import Call, JsonObject
-from dataplane.dialects.hub import text_of
-from dataplane.dialects.openai.mending import begin_call
 
 _FINISH_OF_STOP: Final = {
     "max_tokens": "length",
@@ -46,14 +44,6 @@ def refusal_of(said: JsonObject) -> str | None:
         return None
     explanation = details.get("explanation")
     return explanation if isinstance(explanation, str) and explanation else None
-
-
-def tool_call(call: Call, block: JsonObject, arguments: str, ids: set[str]) -> JsonObject:
-    """A tool's use as a tool call of the answer to `call`; its id is then one of `ids`, and no other one's."""
-    function = {"name": text_of(block.get("name")), "arguments": arguments}
-    used: JsonObject = {"id": text_of(block.get("id")), "type": "function", "function": function}
-    begin_call(used, ids, f"{call.request_id}_{len(ids)}")
-    return used
 
 
 def annotations(citations: Any, start: int, end: int) -> list[JsonObject]:

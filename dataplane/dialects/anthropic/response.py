@@ -11,7 +11,6 @@ from dataplane.dialects.anthropic.answer import (
     model_of,
     openai_tier,
     refusal_of,
-    tool_call,
 )
 from dataplane.dialects.anthropic.errors import parse_error_object
 from dataplane.dialects.anthropic.events import objects_of
@@ -22,7 +21,7 @@ from dataplane.dialects.base import Frame
 from dataplane.dialects.claude import answer_tool_name
 from dataplane.dialects.hub import text_of, usage_object
 from dataplane.dialects.openai.content import text_bytes
-from dataplane.dialects.openai.mending import encode
+from dataplane.dialects.openai.mending import encode, tool_call
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from tollway.kernel.usage import NO_USAGE
@@ -152,4 +151,5 @@ class _Message:
         if self._answer_tool is not None and block.get("name") == self._answer_tool:
             self._text += arguments
             return
-        self.calls.append(tool_call(self._call, block, arguments, self._ids))
+        identity, name = text_of(block.get("id")), text_of(block.get("name"))
+        self.calls.append(tool_call(self._call, identity, name, arguments, self._ids))

@@ -13,7 +13,6 @@ from dataplane.dialects.anthropic.answer import (
     model_of,
     openai_tier,
     refusal_of,
-    tool_call,
 )
 from dataplane.dialects.anthropic.events import check_ended, content_events, has_ended, objects_of, parse_event
 from dataplane.dialects.anthropic.reasoning import redacted_detail, signed_detail
@@ -28,7 +27,7 @@ from dataplane.dialects.base import Frame, SseEvent
 from dataplane.dialects.claude import answer_tool_name
 from dataplane.dialects.hub import list_of, object_of, text_of, usage_object
 from dataplane.dialects.openai.content import text_bytes
-from dataplane.dialects.openai.mending import encode
+from dataplane.dialects.openai.mending import encode, tool_call
 from tollway.kernel.usage import Usage
 
 _CALL: Final = "tool_use"
@@ -197,7 +196,7 @@ class AnthropicStreamParser:
         if self._answer_tool is not None and name == self._answer_tool:
             return []
         block.call, self._calls = self._calls, self._calls + 1
-        used = {"index": block.call, **tool_call(self._call, begun, "", self._ids)}
+        used = {"index": block.call, **tool_call(self._call, text_of(begun.get("id")), name, "", self._ids)}
         return [self._chunk({"tool_calls": [used]}, size=text_bytes(name))]
 
     def _on_input(self, block: _Block, text: str) -> list[Frame]:

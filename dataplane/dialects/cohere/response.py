@@ -12,7 +12,7 @@ from dataplane.dialects.cohere.usage import hub_usage, parse_chat_usage, parse_c
 from dataplane.dialects.hub import list_of, object_of, text_of
 from dataplane.dialects.openai.chunks import parse_result_chunks
 from dataplane.dialects.openai.content import message_bytes
-from dataplane.dialects.openai.mending import begin_call, encode
+from dataplane.dialects.openai.mending import encode, tool_call
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 
 REASONING_JOINT: Final = "\n"
@@ -69,10 +69,8 @@ def hub_call(call: Call, told: Any, ids: set[str]) -> JsonObject:
     """One call of a tool, with arguments as they were told; its id is then one of `ids`, and no other one's."""
     fields = object_of(told)
     function = object_of(fields.get("function"))
-    named = {"name": text_of(function.get("name")), "arguments": text_of(function.get("arguments"))}
-    used: JsonObject = {"id": text_of(fields.get("id")), "type": "function", "function": named}
-    begin_call(used, ids, f"{call.request_id}_{len(ids)}")
-    return used
+    name, arguments = text_of(function.get("name")), text_of(function.get("arguments"))
+    return tool_call(call, text_of(fields.get("id")), name, arguments, ids)
 
 
 def hub_logprobs(items: list[Any]) -> JsonObject | None:

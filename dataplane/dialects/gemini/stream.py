@@ -79,8 +79,8 @@ class GeminiStreamParser:
         choice: JsonObject = {"index": piece.choice, "delta": delta, "logprobs": piece.logprobs, "finish_reason": None}
         frame = self._frame([choice])
         frame.is_content = bool(piece.delta)
-        self._told = self._so_far
-        frame.usage = None if self._answer.is_outdated else self._answer.least_usage
+        least, _ = self._told = self._so_far
+        frame.usage = None if self._answer.is_outdated else least
         frame.text_bytes = delta_bytes(piece.delta)
         frame.deltas = int(frame.text_bytes > 0 or not _MADE.isdisjoint(piece.delta))
         return frame

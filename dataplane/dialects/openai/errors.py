@@ -14,6 +14,8 @@ from dataplane.dialects.openai.payload import parse_payload
 from dataplane.errors import UpstreamError, UpstreamErrorKind
 from dataplane.masking import mask_credentials
 
+WORDS = ("message", "error", "detail", "errors", "msg")
+"""Where errors say what went wrong, the clearest first."""
 MAX_RETRY_AFTER_S = 366 * 86400.0
 _SHOWN_CHARACTERS = 2000
 _MOST_COMPLAINTS = 100
@@ -171,16 +173,19 @@ def _error(kind: UpstreamErrorKind, status: int, payload: Any) -> UpstreamError:
 
 def _fields(payload: Any) -> dict[str, Any]:
     """The error object that `payload` is or holds; an empty one for none."""
-    if isinstance(payload, list) and len(payload) == 1:
-        payload = payload[0]
+    payload = _alone(payload)
     inner = payload.get("error") if isinstance(payload, dict) else None
     return object_of(inner) or object_of(payload)
 
 
+def _alone(payload: Any) -> Any:
+    """What is in a list of one; everything else as it is."""
+    return payload[0] if isinstance(payload, list) and len(payload) == 1 else payload
+
+
 def _words(payload: Any) -> str:
     """What an error, in any form that _error takes, says to people."""
-    if isinstance(payload, list) and len(payload) == 1:
-        payload = payload[0]
+    payload = _alone(payload)
     return payload if isinstance(payload, str) else _message(_fields(payload))
 
 
@@ -202,7 +207,7 @@ def _with_raw(words: str, raw: Any) -> str:
 
 def _message(fields: dict[str, Any]) -> str:
     """What an error says to people; of several complaints each one, with the place that it is about."""
-    for name in ("message", "error", "detail", "errors", "msg"):
+    for name in WORDS:
         value = fields.get(name)
         if isinstance(value, str) and value:
             return value

@@ -222,6 +222,13 @@ def _fill_arguments(call: JsonObject) -> bool:
     return True
 
 
+def tool_call(call: Call, identity: str, name: str, arguments: str, ids: set[str]) -> JsonObject:
+    """A tool call of the answer to `call`; its id, made where `identity` is "", is one of `ids` and no other one's."""
+    used: JsonObject = {"id": identity, "type": "function", "function": {"name": name, "arguments": arguments}}
+    begin_call(used, ids, f"{call.request_id}_{len(ids)}")
+    return used
+
+
 def begin_call(call: JsonObject, ids: set[str], token: str) -> bool:
     """Gives a tool call the id and the type that it lacks; its id is then one of `ids`, and no other one's."""
     has_changed = False

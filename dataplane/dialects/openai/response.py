@@ -7,7 +7,7 @@ from typing import Any, Final
 from dataplane.call import Call, JsonObject
 from dataplane.dialects.base import Frame
 from dataplane.dialects.openai.content import message_bytes, text_bytes
-from dataplane.dialects.openai.errors import parse_error_object
+from dataplane.dialects.openai.errors import WORDS, parse_error_object
 from dataplane.dialects.openai.mending import TEXT_COMPLETION, encode, mend_answer
 from dataplane.dialects.openai.payload import parse_payload
 from dataplane.dialects.openai.usage import parse_service_tier, parse_usage, read_usage
@@ -16,8 +16,6 @@ from dataplane.errors import UpstreamError, UpstreamErrorKind
 _CHOICES, _DATA = "choices", "data"
 _MEMBERS: Final = MappingProxyType({"chat": _CHOICES, TEXT_COMPLETION: _CHOICES, "embeddings": _DATA})
 """What an answer is made of, by the operation that was asked for."""
-_WORDS: Final = ("message", "detail", "error", "errors", "msg")
-"""Where errors say what went wrong."""
 
 
 def parse_result(body: bytes, call: Call | None = None) -> Frame:
@@ -82,7 +80,7 @@ def _failure(payload: JsonObject, members: tuple[str, ...]) -> UpstreamError | N
         return parse_error_object(payload["error"])
     if not members or any(isinstance(payload.get(name), list) for name in members):
         return None
-    if any(payload.get(name) for name in _WORDS):
+    if any(payload.get(name) for name in WORDS):
         return parse_error_object(payload)
     return UpstreamError(UpstreamErrorKind.PROTOCOL, f"The upstream's answer holds no {members[0]}.")
 
